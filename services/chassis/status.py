@@ -1,0 +1,83 @@
+"""Refusals on the wire: google.rpc.Status with ErrorInfo, and back."""
+
+from dataclasses import dataclass, field
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2, message
+from google.rpc import error_details_pb2, status_pb2
+
+from services.chassis import errors
+
+#: The trailing metadata key under which gRPC carries a google.rpc.Status.
+METADATA_KEY = "grpc-status-details-bin"
+
+_CATEGORIES = {category.value: category for category in errors.Category}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What another service said when it refused; `reason` is empty when it gave no ErrorInfo."""
+
+    category: errors.Category
+    message: str
+    reason: str = ""
+    domain: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def encode(refusal: errors.Refusal) -> status_pb2.Status:
+    """Return the refusal as a Status with ErrorInfo and, where they apply, further details."""
+    info = error_details_pb2.ErrorInfo(
+        reason=refusal.reason, domain=refusal.domain, metadata=refusal.metadata
+    )
+    status = status_pb2.Status(code=refusal.category.value, message=refusal.message)
+    status.details.append(_pack(info))
+    if isinstance(refusal, errors.InvalidRequest):
+        status.details.append(_pack(_bad_request(refusal)))
+    if refusal.retry_delay_ms is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(refusal.retry_delay_ms)
+        status.details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
+    return status
+
+
+def read(error: grpc.RpcError) -> Answer:
+    """Return what a failed call's error says, whoever made it."""
+    code = error.code() if isinstance(error, grpc.aio.AioRpcError | grpc.Call) else None
+    if code is None:
+        return Answer(errors.Category.UNKNOWN, str(error))
+    assert isinstance(error, grpc.aio.AioRpcError | grpc.Call)
+    category = _CATEGORIES.get(code.value[0], errors.Category.UNKNOWN)
+    for key, value in error.trailing_metadata() or ():
+        if key == METADATA_KEY and isinstance(value, bytes):
+            return _answer(category, error.details() or "", value)
+    return Answer(category, error.details() or "")
+
+
+def _answer(category: errors.Category, text: str, data: bytes) -> Answer:
+    try:
+        status = status_pb2.Status.FromString(data)
+    except message.DecodeError:
+        return Answer(category, text)
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info):
+            return Answer(category, text, info.reason, info.domain, dict(info.metadata))
+    return Answer(category, text)
+
+
+def _bad_request(refusal: errors.InvalidRequest) -> error_details_pb2.BadRequest:
+    return error_details_pb2.BadRequest(
+        field_violations=[
+            error_details_pb2.BadRequest.FieldViolation(
+                field=violation.field, description=violation.description, reason=violation.rule
+            )
+            for violation in refusal.violations
+        ]
+    )
+
+
+def _pack(detail: message.Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed
