@@ -1,0 +1,1 @@
+"""Developer tools: the embedded stack, generation, checks, the demo and the benches."""

@@ -50,7 +50,7 @@ def generate() -> int:
 
 
 def compile_image(target: Path, protos: Path = PROTOS) -> None:
-    """Write a descriptor set with comments and imports, as `buf lint` and `buf breaking` read it."""
+    """Write a descriptor set with comments and imports, the input of `buf`."""
     validate = target.with_suffix(".validate.binpb")
     validate.write_bytes(_validation_descriptors())
     contracts = sorted(
@@ -78,7 +78,7 @@ def _compile(validate: Path, arguments: Sequence[str], protos: Path = PROTOS) ->
 
 
 def _validation_descriptors() -> bytes:
-    """Return `buf/validate/validate.proto` and its imports, which exist only inside protovalidate."""
+    """Return `buf/validate/validate.proto` with its imports: only protovalidate has it."""
     module = importlib.import_module("protovalidate._gen.buf.validate.validate_pb")
     files = descriptor_pb2.FileDescriptorSet()
     seen: set[str] = set()

@@ -1,0 +1,59 @@
+"""Developer commands: `python -m tools COMMAND`, listed by `python -m tools --help`."""
+
+import importlib
+import sys
+from dataclasses import dataclass
+
+import typer
+
+
+@dataclass(frozen=True)
+class _Command:
+    """Where a command lives: a Typer application or a plain function, and its line in the list."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+_COMMANDS = {
+    "stack": _Command("tools.stack.commands", "app", "Run the whole platform on this machine."),
+    "generate": _Command("tools.commands", "generate", "Generate the stubs from protos/."),
+    "check": _Command("tools.check", "check", "Check style, types, layers and contracts."),
+}
+
+
+def compose(chosen: str | None) -> typer.Typer:
+    """Return the application; only the chosen command's module is imported, as some are heavy."""
+    application = typer.Typer(
+        name="python -m tools",
+        help="Tessera's developer commands.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_show_locals=False,
+    )
+    application.callback()(_accept)
+    for name, command in _COMMANDS.items():
+        if name != chosen:
+            application.command(name, help=command.summary)(_accept)
+            continue
+        target = getattr(importlib.import_module(command.module), command.attribute)
+        if isinstance(target, typer.Typer):
+            application.add_typer(target, name=name)
+        else:
+            application.command(name)(target)
+    return application
+
+
+def _accept() -> None:
+    """Stand for a command that was not chosen, and for the options that precede all of them."""
+
+
+def main() -> None:
+    """Run the command named first on the command line."""
+    chosen = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    compose(chosen)(prog_name="python -m tools")
+
+
+if __name__ == "__main__":
+    main()
