@@ -1,4 +1,4 @@
-"""Settings: one file for the installation, environment variables over it, nothing unknown accepted."""
+"""Settings: one file an installation, environment variables over it, nothing unknown accepted."""
 
 import difflib
 import os
@@ -140,13 +140,11 @@ def secret(path: Path) -> str:
 def _decode(cls: type[T], values: Any, prefix: str, variables: Mapping[str, str]) -> T:
     class Environment(BaseSettings):
         @classmethod
-        def settings_customise_sources(
+        def settings_customise_sources(  # type: ignore[override]  # the unused sources share a name
             cls,
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
+            **_: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             source = EnvSettingsSource(
                 settings_cls, env_prefix=prefix, env_nested_delimiter="__", case_sensitive=False
@@ -154,12 +152,10 @@ def _decode(cls: type[T], values: Any, prefix: str, variables: Mapping[str, str]
             source.env_vars = {name.lower(): value for name, value in variables.items()}
             return source, init_settings
 
-    # The settings class itself stays free of the environment, so that tests build it from arguments.
+    # The settings class itself stays free of the environment: tests build it from arguments.
     decoder = create_model(cls.__name__, __base__=(cls, Environment))
     decoded = decoder(**values)
-    return cast(
-        "T", cls.model_construct(**{name: getattr(decoded, name) for name in cls.model_fields})
-    )
+    return cls.model_construct(**{name: getattr(decoded, name) for name in cls.model_fields})
 
 
 def _read(path: Path, sections: Collection[str] | None) -> dict[str, Any]:
@@ -187,7 +183,7 @@ def _section(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _shared(cls: type[Settings], document: dict[str, Any]) -> dict[str, Any]:
-    """Return the shared sections that this role has a use for; none may be unknown to every role."""
+    """Return the shared sections that this role uses; one that no role knows is refused."""
     shared = _section(document, SHARED)
     known = {*RoleSettings.model_fields, *cls.model_fields}
     for name in shared:
