@@ -1,0 +1,106 @@
+"""A closed-loop load generator: a fixed number of calls in flight for a fixed time."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+Call = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: one call, repeated by every worker until the time is over.
+
+    `units` says how many things one call does (8,000 transfers in a bulk call); rates count those.
+    """
+
+    name: str
+    call: Call
+    in_flight: int
+    units: int = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One round of one subject: units per second, and every call's latency in milliseconds."""
+
+    rate: float
+    latencies_ms: list[float]
+
+
+@dataclass
+class Measurement:
+    """All rounds of one subject, beside the no-op's rounds that they were interleaved with."""
+
+    name: str
+    in_flight: int
+    samples: list[Sample] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Return the median rate over the rounds, in units per second."""
+        return statistics.median(sample.rate for sample in self.samples)
+
+    @property
+    def ratio(self) -> float:
+        """Return the median over the rounds of the rate over the no-op's rate of that round."""
+        return statistics.median(self.ratios)
+
+    def percentile_ms(self, share: float) -> float:
+        """Return the milliseconds that the given share (0 to 1) of the calls stays below."""
+        latencies = sorted(latency for sample in self.samples for latency in sample.latencies_ms)
+        return latencies[min(len(latencies) - 1, int(share * len(latencies)))]
+
+
+async def drive(subject: Subject, *, seconds: float) -> Sample:
+    """Keep `subject.in_flight` calls under way for `seconds`; a failing call ends the bench."""
+    latencies: list[float] = []
+    start = time.perf_counter()
+    end = start + seconds
+
+    async def work() -> None:
+        while (begun := time.perf_counter()) < end:
+            await subject.call()
+            latencies.append((time.perf_counter() - begun) * 1000)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(subject.in_flight):
+            group.create_task(work())
+    return Sample(len(latencies) * subject.units / (time.perf_counter() - start), latencies)
+
+
+async def compare(
+    baseline: Callable[[int], Subject],
+    subjects: Sequence[Subject],
+    *,
+    rounds: int,
+    seconds: float,
+    progress: Callable[[str], None],
+) -> list[Measurement]:
+    """Measure every subject in turn with the no-op beside it, round by round.
+
+    `baseline` makes the no-op subject for a number of calls in flight. A ratio is taken inside a
+    round, so that the machine's moods reach both sides alike; the first round only warms up.
+    """
+    widths = sorted({subject.in_flight for subject in subjects})
+    base = {width: Measurement(baseline(width).name, width) for width in widths}
+    measured = [Measurement(subject.name, subject.in_flight) for subject in subjects]
+    for number in range(rounds + 1):
+        noop: dict[int, Sample] = {}
+        for width in widths:
+            progress(f"{base[width].name}, {width} in flight")
+            noop[width] = await drive(baseline(width), seconds=seconds)
+        for subject, measurement in zip(subjects, measured, strict=True):
+            progress(f"{subject.name}, {subject.in_flight} in flight")
+            sample = await drive(subject, seconds=seconds)
+            if number:
+                measurement.samples.append(sample)
+                measurement.ratios.append(sample.rate / noop[subject.in_flight].rate)
+        if number:
+            for width in widths:
+                base[width].samples.append(noop[width])
+                base[width].ratios.append(1.0)
+    return [*base.values(), *measured]
