@@ -275,7 +275,8 @@ class Database:
             await callback(payload)
 
     async def _dedicated(self, stack: AsyncExitStack) -> asyncpg.Connection:
-        connection = await _driven(asyncpg.connect(**_arguments(self.settings, {})))
+        arguments = _arguments(self.settings, {})
+        connection: asyncpg.Connection = await _driven(asyncpg.connect(**arguments))
         stack.callback(connection.terminate)
         return connection
 

@@ -1,5 +1,6 @@
 """Forward-only schema changes: numbered SQL files, each applied once, under one lock."""
 
+import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ Phase = Literal["pre", "post"]
 _NAME = re.compile(r"(?P<version>\d{4})_(?P<phase>pre|post)_[a-z0-9_]+\.sql")
 _OUTSIDE = "-- migrate: no transaction"
 _LOCK = "migrations"
+_TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
+_RETRY_S = 0.1
 _CREATE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version INTEGER NOT NULL,
@@ -81,9 +84,10 @@ async def apply(
 ) -> list[str]:
     """Bring the schema up to date as its owner; return the names of what was applied.
 
-    Starts at the same time wait for each other; a schema at head is left alone. With `phase`,
-    stops before the first migration of the other phase. Raises MigrationError when an applied file
-    has changed, asyncpg's errors when a statement fails (its file then has no effect).
+    Starts at the same time wait for each other; a schema at head is left alone. Phase `pre` leaves
+    out the `post` migrations at the end, which wait until the new code runs everywhere. Raises
+    MigrationError when an applied file has changed, asyncpg's errors when a statement fails (its
+    file then has no effect).
     """
     wanted = read(directory)
     connection = await database.connect_owner(settings)
@@ -93,9 +97,7 @@ async def apply(
         await connection.execute(_GRANT)
         missing = _missing(wanted, await connection.fetch(_APPLIED))
         applied = []
-        for migration in missing:
-            if phase is not None and migration.phase != phase:
-                break
+        for migration in _due(missing, phase):
             await _apply_one(connection, migration)
             log.info("migration applied", database=settings.database, migration=migration.name)
             applied.append(migration.name)
@@ -115,10 +117,10 @@ async def pending(settings: config.DatabaseSettings, directory: Path) -> list[st
 
 
 async def _wait_alone(connection: asyncpg.Connection) -> None:
-    # A lock that waits honours lock_timeout, and another start may rightly take longer than that.
-    async with connection.transaction():
-        await connection.execute("SET LOCAL lock_timeout = 0")
-        await connection.execute("SELECT pg_advisory_lock($1)", database.lock_key(_LOCK))
+    # Asking again and again: a waiting statement holds a snapshot, on which a concurrent index build
+    # of the one at work would wait in turn.
+    while not await connection.fetchval(_TRY_LOCK, database.lock_key(_LOCK)):  # noqa: ASYNC110
+        await asyncio.sleep(_RETRY_S)
 
 
 async def _apply_one(connection: asyncpg.Connection, migration: Migration) -> None:
@@ -130,6 +132,13 @@ async def _apply_one(connection: asyncpg.Connection, migration: Migration) -> No
     else:
         await connection.execute(migration.sql)
         await connection.execute(_RECORD, *record)
+
+
+def _due(missing: list[Migration], phase: Phase | None) -> list[Migration]:
+    due = list(missing)
+    while phase == "pre" and due and due[-1].phase == "post":
+        due.pop()
+    return due
 
 
 def _missing(wanted: list[Migration], applied: list[database.Record]) -> list[Migration]:
