@@ -1,0 +1,1 @@
+"""What identity decides: facts, time and randomness are arguments, nothing is read or written."""
