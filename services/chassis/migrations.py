@@ -117,8 +117,8 @@ async def pending(settings: config.DatabaseSettings, directory: Path) -> list[st
 
 
 async def _wait_alone(connection: asyncpg.Connection) -> None:
-    # Asking again and again: a waiting statement holds a snapshot, on which a concurrent index build
-    # of the one at work would wait in turn.
+    # Asking again and again: a statement that waits holds a snapshot, on which a concurrent index
+    # build of the one at work would wait in turn.
     while not await connection.fetchval(_TRY_LOCK, database.lock_key(_LOCK)):  # noqa: ASYNC110
         await asyncio.sleep(_RETRY_S)
 
