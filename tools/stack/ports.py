@@ -1,18 +1,30 @@
 """Loopback ports: a fixed default for each, and a free one when the default is taken."""
 
+import secrets
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 HOST = "127.0.0.1"
+
+# Below the range from which the kernel numbers outgoing connections: one of those could take the
+# port between our look and the server's start, or while a killed server is being started again.
+_FREE = range(20_000, 32_000)
+
+
+def allocate(defaults: Mapping[str, int], *, fixed: bool = True) -> dict[str, int]:
+    """Return a port for each name: its default where that is free and `fixed` is set."""
+    chosen: dict[str, int] = {}
+    for name, default in defaults.items():
+        usable = fixed and default not in chosen.values() and is_free(default)
+        chosen[name] = default if usable else free(avoid={*defaults.values(), *chosen.values()})
+    return chosen
 
 
 def free(*, avoid: Collection[int] = ()) -> int:
     """Return a port nobody listens on now, outside of `avoid`."""
     while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind((HOST, 0))
-            port: int = probe.getsockname()[1]
-        if port not in avoid:
+        port = secrets.choice(_FREE)
+        if port not in avoid and is_free(port):
             return port
 
 
