@@ -1,0 +1,1 @@
+"""Tessera's roles, and the chassis under them."""

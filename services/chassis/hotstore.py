@@ -1,0 +1,122 @@
+"""Valkey or Redis: fast, and never the only copy. Every use names what it does without it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, Self
+
+import structlog
+from redis import asyncio as redis
+from redis import exceptions
+from redis.asyncio import retry
+from redis.backoff import NoBackoff
+
+from services.chassis import config
+
+#: What any use may raise when the store is away, too slow, loading, full or failing over.
+FAILURES = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.BusyLoadingError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+    exceptions.MasterDownError,
+)
+
+#: Called with the run id of the incarnation known before (None at first) and that of the new one.
+OnRestart = Callable[[str | None, str], Awaitable[None]]
+Script = Callable[..., Awaitable[Any]]
+
+log = structlog.get_logger()
+
+# Callbacks may use the store themselves; their connections must not wait for the callbacks.
+_is_greeting: ContextVar[bool] = ContextVar("is_greeting", default=False)
+
+
+class Hotstore:
+    """A client that sends every command once.
+
+    The client library would send a script that timed out up to ten times more, and the answer to
+    the last one would hide that the first had taken effect. Here a failure is raised at once.
+    """
+
+    def __init__(self, settings: config.HotstoreSettings) -> None:
+        self._run_id: str | None = None
+        self._greeting = asyncio.Lock()
+        self._callbacks: list[OnRestart] = []
+        password = settings.password_file
+        self.client = redis.Redis.from_pool(
+            redis.BlockingConnectionPool.from_url(
+                settings.url,
+                max_connections=settings.pool_size,
+                timeout=settings.timeout_ms / 1000,
+                socket_timeout=settings.timeout_ms / 1000,
+                socket_connect_timeout=settings.timeout_ms / 1000,
+                retry=retry.Retry(NoBackoff(), 0),
+                redis_connect_func=self._greet,
+                **({} if password is None else {"password": config.secret(password)}),
+            )
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: config.HotstoreSettings) -> AsyncIterator[Self]:
+        """Open a pool of connections; the store may be away, the first use connects."""
+        opened = cls(settings)
+        try:
+            yield opened
+        finally:
+            await opened.client.aclose()
+
+    def on_restart(self, callback: OnRestart) -> None:
+        """Have `callback` awaited before a new incarnation of the store serves its first command.
+
+        An incarnation is new when its run id is: after a restart or a failover, and once at the
+        first connect. Every connection asks for the run id before it is used, so nothing slips by.
+        """
+        self._callbacks.append(callback)
+
+    def script(self, source: str) -> Script:
+        """Return a Lua script as a function of `keys` and `args`; repeats must do no harm."""
+        registered = self.client.register_script(source)
+
+        async def run(*, keys: Sequence[str | bytes] = (), args: Sequence[Any] = ()) -> Any:
+            return await registered(keys=list(keys), args=list(args))
+
+        return run
+
+    async def ping(self) -> None:
+        """Make sure that the store answers; raises one of FAILURES."""
+        await self.client.ping()
+
+    async def _greet(self, connection: Any) -> None:
+        await connection.on_connect()
+        if _is_greeting.get():
+            return
+        await connection.send_command("INFO", "server")
+        run_id = _run_id(await connection.read_response())
+        async with self._greeting:
+            if run_id != self._run_id:
+                await self._announce(run_id)
+
+    async def _announce(self, run_id: str) -> None:
+        log.info("hot store incarnation", run_id=run_id, previous=self._run_id)
+        token = _is_greeting.set(True)
+        try:
+            for callback in self._callbacks:
+                await callback(self._run_id, run_id)
+        finally:
+            _is_greeting.reset(token)
+        self._run_id = run_id  # only now: a callback that failed is called again
+
+
+def _run_id(info: bytes | str) -> str:
+    text = info.decode() if isinstance(info, bytes) else info
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == "run_id":
+            return value
+    return ""

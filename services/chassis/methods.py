@@ -1,0 +1,265 @@
+"""The way of every call: measured, admitted, bounded, authenticated, validated, answered.
+
+Each method is wrapped once at start-up. One plain wrapper and not a chain of interceptors, because
+every interceptor of grpc.aio costs each call another task and another handler.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import grpc
+import protovalidate
+import structlog
+from google.protobuf import descriptor, message
+from opentelemetry.trace import SpanKind
+
+from services.chassis import (
+    auth,
+    config,
+    contracts,
+    deadlines,
+    errors,
+    hotstore,
+    limits,
+    measures,
+    status,
+    telemetry,
+    validation,
+)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+#: A method of a servicer: a coroutine function, or an async generator when it streams.
+Behaviour = Callable[[Any, Context], Any]
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+#: Outcomes that are the service's fault, or look so from outside; the others are the caller's.
+_FAULTS = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+_PEER_AWAY = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What all methods of a server share."""
+
+    settings: config.ServerSettings
+    verifier: auth.Verifier | None
+    limiter: limits.Limiter
+    validator: protovalidate.Validator
+
+
+def compose(
+    method: descriptor.MethodDescriptor,
+    behaviour: Behaviour,
+    gate: Gate,
+    *,
+    low_priority: bool = False,
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """Return the handler of one method with everything around it.
+
+    Raises ValueError when the contract gives the method no permission, or streams requests;
+    protovalidate's CompilationError when a validation rule of the request makes no sense.
+    """
+    if method.client_streaming:
+        raise ValueError(f"{method.full_name}: streams of requests are not supported")
+    call = _Method(method, behaviour, gate, low_priority=low_priority)
+    # No serializers: the bytes are parsed behind the admission, inside our own error handling.
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(call.stream)
+    return grpc.unary_unary_rpc_method_handler(call.answer)
+
+
+class _Method:
+    """One method of one server. Whatever can be looked up beforehand is an attribute."""
+
+    def __init__(
+        self,
+        method: descriptor.MethodDescriptor,
+        behaviour: Behaviour,
+        gate: Gate,
+        *,
+        low_priority: bool,
+    ) -> None:
+        service, settings = method.containing_service.full_name, gate.settings
+        self._path = f"/{service}/{method.name}"
+        self._behaviour = behaviour
+        self._verifier = gate.verifier
+        self._limiter = gate.limiter
+        self._low_priority = low_priority
+        self._scope = contracts.scope(method)
+        self._read = validation.reader(method.input_type, gate.validator)
+        self._floor_s = settings.deadline_floor_ms / 1000
+        self._default_s = contracts.timeout_s(service, method.name)
+        self._measure = measures.Method(service, method.name)
+        self._logs_all = settings.access_log == "all"
+        self._logs_faults = settings.access_log != "none"
+        self._slow_s = settings.slow_ms / 1000
+        self._run = self._traced if telemetry.is_tracing() else self._bounded
+
+    async def answer(self, data: bytes, context: Context) -> bytes:
+        """Serve a call that has one response."""
+        started = time.perf_counter()
+        code = grpc.StatusCode.OK
+        try:
+            authorization = _receive(context)
+            await self._limiter.enter(low_priority=self._low_priority)
+            try:
+                limit_s = self._start_clock(context)
+                await self._authenticate(authorization)
+                response = await self._run(self._read(data), context, limit_s)
+                return response.SerializeToString()
+            finally:
+                self._limiter.leave()
+        except BaseException as error:
+            code, refusal = self._judge(error, context)
+            await _abort(refusal, context)
+            raise
+        finally:
+            self._finish(code, time.perf_counter() - started)
+
+    async def stream(self, data: bytes, context: Context) -> AsyncIterator[bytes]:
+        """Serve a call that has any number of responses."""
+        started = time.perf_counter()
+        code = grpc.StatusCode.OK
+        try:
+            authorization = _receive(context)
+            await self._limiter.enter(low_priority=self._low_priority)
+            try:
+                limit_s = self._start_clock(context)
+                await self._authenticate(authorization)
+                async with asyncio.timeout(limit_s):
+                    async for response in self._behaviour(self._read(data), context):
+                        yield response.SerializeToString()
+            finally:
+                self._limiter.leave()
+        except BaseException as error:
+            code, refusal = self._judge(error, context)
+            await _abort(refusal, context)
+            raise
+        finally:
+            self._finish(code, time.perf_counter() - started)
+
+    def _start_clock(self, context: Context) -> float | None:
+        """Note the call's deadline; return the limit to enforce ourselves when it has none."""
+        left = cast("float | None", context.time_remaining())
+        if left is None:
+            deadlines.begin(self._default_s)
+            return self._default_s
+        if left < self._floor_s:
+            raise errors.DeadlineTooShort(
+                remaining_ms=int(left * 1000), needed_ms=int(self._floor_s * 1000)
+            )
+        deadlines.begin(left)
+        return None
+
+    async def _authenticate(self, authorization: str) -> None:
+        caller = auth.ANONYMOUS
+        if self._scope is not None and self._verifier is not None:
+            if authorization[:7].lower() != "bearer ":
+                raise errors.Unauthenticated(problem="there is none")
+            caller = await self._verifier.verify(authorization[7:])
+            if self._scope not in caller.scopes:
+                raise errors.PermissionDenied(scope=self._scope)
+        auth.begin(caller)
+
+    async def _bounded(
+        self, request: message.Message, context: Context, limit_s: float | None
+    ) -> message.Message:
+        if limit_s is None:  # grpc itself cancels the call at the caller's deadline
+            return cast("message.Message", await self._behaviour(request, context))
+        async with asyncio.timeout(limit_s):
+            return cast("message.Message", await self._behaviour(request, context))
+
+    async def _traced(
+        self, request: message.Message, context: Context, limit_s: float | None
+    ) -> message.Message:
+        with telemetry.span(self._path, SpanKind.SERVER, {"rpc.system": "grpc"}):
+            return await self._bounded(request, context, limit_s)
+
+    def _judge(
+        self, error: BaseException, context: Context
+    ) -> tuple[grpc.StatusCode, errors.Refusal | None]:
+        """Return the outcome of a failed call and, unless it is already told, what to tell."""
+        if isinstance(error, grpc.aio.AbortError):
+            code = context.code()
+            return (code if isinstance(code, grpc.StatusCode) else _CODES[code]), None
+        if isinstance(error, asyncio.CancelledError):
+            late = (deadlines.remaining() or 1) <= 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            return code, None
+        if not isinstance(error, Exception):
+            return grpc.StatusCode.UNKNOWN, None
+        refusal = _refusal(error)
+        if refusal is None:
+            log.error("call failed", method=self._path, exc_info=error)
+            refusal = errors.Internal()
+        return _CODES[refusal.category], refusal
+
+    def _finish(self, code: grpc.StatusCode, seconds: float) -> None:
+        self._measure.add(code, seconds)
+        if self._logs_all or (self._logs_faults and (code in _FAULTS or seconds > self._slow_s)):
+            write = log.warning if code in _FAULTS else log.info
+            write("call", method=self._path, code=code.name, duration_ms=round(seconds * 1000, 1))
+
+
+def _receive(context: Context) -> str:
+    """Take over trace and request id from the metadata; return the authorization."""
+    authorization = trace_parent = request_id = ""
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            authorization = str(value)
+        elif key == "traceparent":
+            trace_parent = str(value)
+        elif key == "x-request-id":
+            request_id = str(value)
+    telemetry.begin(trace_parent, request_id)
+    return authorization
+
+
+def _refusal(error: Exception) -> errors.Refusal | None:
+    """Return what a caller should hear about an error; None when it is a defect of ours."""
+    if isinstance(error, errors.Refusal):
+        return error
+    if isinstance(error, TimeoutError):
+        return errors.DeadlineExceeded()
+    if isinstance(error, hotstore.FAILURES):
+        return errors.Unavailable(dependency="hotstore")
+    if isinstance(error, grpc.aio.AioRpcError):
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return errors.DeadlineExceeded()
+        if error.code() in _PEER_AWAY:
+            notes = getattr(error, "__notes__", ["another service"])
+            return errors.Unavailable(dependency=str(notes[-1]))
+    return None
+
+
+async def _abort(refusal: errors.Refusal | None, context: Context) -> None:
+    """End the call with a refusal, if there is one to tell; does not return then."""
+    if refusal is None:
+        return
+    metadata: list[tuple[str, str | bytes]] = [
+        (status.METADATA_KEY, status.encode(refusal).SerializeToString())
+    ]
+    if refusal.retry_delay_ms is not None:
+        metadata.append(("grpc-retry-pushback-ms", str(refusal.retry_delay_ms)))
+    code = _CODES[refusal.category]
+    await context.abort(code, refusal.message, trailing_metadata=tuple(metadata))
