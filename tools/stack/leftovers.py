@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -41,13 +42,22 @@ def stop(layout: Layout) -> list[str]:
 
 def _find(layout: Layout) -> Iterator[tuple[psutil.Process, str]]:
     """Yield the processes of the stack, and their names, that are not children of another one."""
-    marked = {}
+    marked: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            alive = process.status() != psutil.STATUS_ZOMBIE and process.pid != os.getpid()
-            if alive and process.environ().get(MARKER) == str(layout.root):
+            if process.pid != os.getpid() and _belongs(process, layout):
                 marked[process.pid] = process
     for process in marked.values():
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.ppid() not in marked:
                 yield process, process.name()
+
+
+def _belongs(process: psutil.Process, layout: Layout) -> bool:
+    if process.status() == psutil.STATUS_ZOMBIE:
+        return False
+    # These two write their titles over their environment, and work inside their data folders.
+    if process.name() in {"postgres", "valkey-server"}:
+        homes = (layout.postgres.resolve(), layout.valkey)
+        return any(Path(process.cwd()).is_relative_to(home) for home in homes)
+    return bool(process.environ().get(MARKER) == str(layout.root))
