@@ -1,0 +1,1 @@
+"""The gateway: one Envoy configuration, rendered from the contracts. Envoy itself is the server."""

@@ -1,0 +1,171 @@
+"""What Envoy says when it refuses by itself: the same words as the services, in each protocol.
+
+Every refusal becomes two mappers. A caller in gRPC or gRPC-Web gets the status with its details in
+`grpc-status-details-bin`; a caller in JSON gets what the transcoder makes of a service's refusal.
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from google.protobuf import json_format
+
+from services.chassis import errors, status
+from services.gateway import access, config, contracts, routes, typed
+from services.gateway.errors import MethodUnknown, RateExceeded, RequestTooLarge
+from services.gateway.typed import Node
+
+Category = errors.Category
+
+_HTTP = {
+    Category.INVALID_ARGUMENT: 400,
+    Category.UNAUTHENTICATED: 401,
+    Category.PERMISSION_DENIED: 403,
+    Category.UNIMPLEMENTED: 404,
+    Category.RESOURCE_EXHAUSTED: 429,
+    Category.INTERNAL: 500,
+    Category.UNAVAILABLE: 503,
+    Category.DEADLINE_EXCEEDED: 504,
+}
+_GRPC = "request.headers['content-type'].startsWith('application/grpc')"
+#: Set by the transcoder; a client's own header of this name is removed on arrival.
+_TRANSCODED = "'x-envoy-original-path' in request.headers"
+_DETAILS = "response.code_details"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A refusal, and the condition in CEL under which Envoy's own reply means it."""
+
+    condition: str
+    refusal: errors.Refusal
+    http_status: int = 0
+
+
+def mapping(source: contracts.Contracts, settings: config.Settings) -> Node:
+    """Return how Envoy's own replies are worded; the first condition that holds decides."""
+    mappers = [_unknown_field(), *_malformed()]
+    for reply in _replies(source, settings):
+        mappers.extend((_in_grpc(reply), _in_json(reply)))
+    return {"mappers": mappers}
+
+
+def _replies(source: contracts.Contracts, settings: config.Settings) -> Iterator[Reply]:
+    yield from _verification()
+    yield Reply(
+        f"{_DETAILS}.startsWith('rbac_access_denied') && xds.route_name == '{routes.UNKNOWN}'",
+        MethodUnknown(),
+    )
+    for scope in access.paths_by_scope(source):
+        needed = f"xds.route_metadata.filter_metadata['{routes.NAMESPACE}']['scope'] == '{scope}'"
+        yield Reply(
+            f"{_DETAILS}.startsWith('rbac_access_denied') && {needed}",
+            errors.PermissionDenied(scope=scope),
+        )
+    yield Reply("response.code == 403 || response.code == 404", MethodUnknown())
+    yield Reply(
+        "response.code == 413", RequestTooLarge(bytes_max=settings.limits.request_bytes_max), 413
+    )
+    yield Reply("response.code == 429", RateExceeded())
+    yield Reply(f"{_DETAILS}.contains('overflow')", errors.Overloaded())
+    yield Reply("response.code == 408 || response.code == 504", errors.DeadlineExceeded())
+    for role in settings.upstreams:
+        yield Reply(
+            f"(response.code == 502 || response.code == 503) && xds.cluster_name == '{role}'",
+            errors.Unavailable(dependency=role),
+        )
+    yield Reply(
+        "response.code == 502 || response.code == 503", errors.Unavailable(dependency="gateway")
+    )
+    yield Reply(
+        "response.code >= 400 && response.code < 500", _invalid("it is not well-formed HTTP")
+    )
+    yield Reply("true", errors.Internal())
+
+
+def _verification() -> Iterator[Reply]:
+    problems = {
+        "Jwt_is_missing": "it is missing",
+        "Jwt_is_expired": "it has expired",
+        "Audiences_in_Jwt_are_not_allowed": "its claim aud is wrong",
+        "Jwt_issuer_is_not_configured": "its claim iss is wrong",
+        "Jwt_verification_fails": "its signature is wrong",
+        "Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt": "its key is not known",
+    }
+    yield Reply(_token("Jwks_remote_fetch_is_failed"), errors.Unavailable(dependency="identity"))
+    for detail, problem in problems.items():
+        yield Reply(_token(detail), errors.Unauthenticated(problem=problem))
+    yield Reply(_token(""), errors.Unauthenticated(problem="it is malformed"))
+
+
+def _token(detail: str) -> str:
+    return f"{_DETAILS}.startsWith({json.dumps('jwt_authn_access_denied{' + detail)})"
+
+
+def _invalid(problem: str, field: str = "") -> errors.InvalidRequest:
+    return errors.InvalidRequest([errors.FieldViolation(field=field, description=problem)])
+
+
+def _unknown_field() -> Node:
+    """Word what strict.lua found: the transcoder's own complaint is about the broken body."""
+    field = f"%DYNAMIC_METADATA({routes.NAMESPACE}:field)%"
+    problem = f"%DYNAMIC_METADATA({routes.NAMESPACE}:problem)%"
+    return _json_mapper(
+        f"'problem' in metadata.filter_metadata['{routes.NAMESPACE}']", 400, _invalid(problem, field)
+    )
+
+
+def _malformed() -> Iterator[Node]:
+    """Word what the transcoder cannot read: its text says which part."""
+    details = f"{_DETAILS}.startsWith('grpc_json_transcode') && response.code == 400"
+    yield _json_mapper(details, 400, _invalid("%LOCAL_REPLY_BODY%"))
+
+
+def _in_grpc(reply: Reply) -> Node:
+    encoded = status.encode(reply.refusal)
+    details = base64.b64encode(encoded.SerializeToString(deterministic=True)).decode().rstrip("=")
+    return {
+        "filter": _filter(f"({reply.condition}) && {_GRPC} && !({_TRANSCODED})"),
+        "status_code": _http_status(reply),
+        "headers_to_add": [
+            _header("grpc-status", str(encoded.code)),
+            _header(status.METADATA_KEY, details),
+        ],
+        "body_format_override": {"text_format_source": {"inline_string": encoded.message}},
+    }
+
+
+def _in_json(reply: Reply) -> Node:
+    return _json_mapper(reply.condition, _http_status(reply), reply.refusal)
+
+
+def _json_mapper(condition: str, http_status: int, refusal: errors.Refusal) -> Node:
+    body = json.loads(json_format.MessageToJson(status.encode(refusal), sort_keys=True))
+    return {
+        "filter": _filter(condition),
+        "status_code": http_status,
+        "body_format_override": {"json_format": body},
+    }
+
+
+def _http_status(reply: Reply) -> int:
+    return reply.http_status or _HTTP[reply.refusal.category]
+
+
+def _header(name: str, value: str) -> Node:
+    return {
+        "header": {"key": name, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
+
+
+def _filter(expression: str) -> Node:
+    return {
+        "extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": typed.extension(
+                "access_loggers.filters.cel.v3.ExpressionFilter", {"expression": expression}
+            ),
+        }
+    }
