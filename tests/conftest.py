@@ -2,9 +2,12 @@
 
 import asyncio
 import importlib
+import os
 import secrets
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +15,12 @@ from typing import Any
 
 import pytest
 
-from tools.stack import databases, ports, postgres, valkey
+from tools.stack import databases, layout, lifecycle, ports, postgres, valkey
+from tools.stack.health import Health
+from tools.stack.layout import Layout
 from tools.stack.standalone import Standalone
+from tools.stack.state import State
+from tools.stack.vault import Vault
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -82,6 +89,36 @@ class RoleDatabase:
         return config.DatabaseSettings(**{**self.fields(), **overrides})
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunningStack:
+    """A whole stack, healthy when the test gets it."""
+
+    layout: Layout
+    state: State
+    vault: Vault
+
+    def address(self, name: str) -> str:
+        """Return `host:port` of a process, or of a port such as `identity_http`."""
+        return self.state.address(name)
+
+    def pid(self, name: str) -> int:
+        """Return the process id of a process now, 0 while it is down."""
+        rows = lifecycle.processes(self.layout) or []
+        return next(row.pid for row in rows if row.name == name)
+
+    def kill(self, name: str) -> None:
+        """Kill a process as `kill -9` does; the supervisor starts it again."""
+        os.kill(self.pid(name), signal.SIGKILL)
+
+    async def recover(self, *, timeout_s: float = 60) -> None:
+        """Wait until every process is healthy."""
+        health = Health(self.state, self.vault)
+        deadline = time.monotonic() + timeout_s
+        while not all((answers := await health.of_all()).values()):
+            assert time.monotonic() < deadline, f"not healthy: {answers}"
+            await asyncio.sleep(0.1)
+
+
 @pytest.fixture(scope="session")
 def server_directory() -> Iterator[Path]:
     """Give the servers a short path, which PostgreSQL's account may enter when we are root."""
@@ -127,6 +164,15 @@ async def start_valkey(server_directory: Path) -> AsyncIterator[ValkeyServer]:
     await process.start()
     yield ValkeyServer(url=endpoint.url, process=process)
     process.stop()
+
+
+@pytest.fixture(scope="session", name="stack")
+async def start_stack(server_directory: Path) -> AsyncIterator[RunningStack]:
+    """Start one whole stack for the session, on free ports: servers, roles, gateway."""
+    place = layout.at(server_directory / "stack")
+    started = await lifecycle.start(lifecycle.Options(layout=place, fixed_ports=False))
+    yield RunningStack(layout=place, state=started.state, vault=started.vault)
+    lifecycle.delete(place)
 
 
 @pytest.fixture(scope="session")
