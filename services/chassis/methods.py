@@ -22,7 +22,6 @@ from services.chassis import (
     contracts,
     deadlines,
     errors,
-    hotstore,
     limits,
     measures,
     status,
@@ -46,14 +45,6 @@ _FAULTS = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
-_PEER_AWAY = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.CANCELLED,
-    }
-)
-
 log = structlog.get_logger()
 
 
@@ -208,7 +199,7 @@ class _Method:
             return code, None
         if not isinstance(error, Exception):
             return grpc.StatusCode.UNKNOWN, None
-        refusal = _refusal(error)
+        refusal = status.explain(error)
         if refusal is None:
             log.error("call failed", method=self._path, exc_info=error)
             refusal = errors.Internal()
@@ -233,23 +224,6 @@ def _receive(context: Context) -> str:
             request_id = str(value)
     telemetry.begin(trace_parent, request_id)
     return authorization
-
-
-def _refusal(error: Exception) -> errors.Refusal | None:
-    """Return what a caller should hear about an error; None when it is a defect of ours."""
-    if isinstance(error, errors.Refusal):
-        return error
-    if isinstance(error, TimeoutError):
-        return errors.DeadlineExceeded()
-    if isinstance(error, hotstore.FAILURES):
-        return errors.Unavailable(dependency="hotstore")
-    if isinstance(error, grpc.aio.AioRpcError):
-        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return errors.DeadlineExceeded()
-        if error.code() in _PEER_AWAY:
-            notes = getattr(error, "__notes__", ["another service"])
-            return errors.Unavailable(dependency=str(notes[-1]))
-    return None
 
 
 async def _abort(refusal: errors.Refusal | None, context: Context) -> None:

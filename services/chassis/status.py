@@ -6,11 +6,18 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import error_details_pb2, status_pb2
 
-from services.chassis import errors
+from services.chassis import errors, hotstore
 
 #: The trailing metadata key under which gRPC carries a google.rpc.Status.
 METADATA_KEY = "grpc-status-details-bin"
 
+_PEER_AWAY = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
 _CATEGORIES = {category.value: category for category in errors.Category}
 
 
@@ -52,6 +59,24 @@ def read(error: grpc.RpcError) -> Answer:
         if key == METADATA_KEY and isinstance(value, bytes):
             return _answer(category, error.details() or "", value)
     return Answer(category, error.details() or "")
+
+
+def explain(error: Exception) -> errors.Refusal | None:
+    """Return the refusal that an error amounts to; None when it is a defect of ours."""
+    if isinstance(error, errors.Refusal):
+        return error
+    if isinstance(error, TimeoutError):
+        return errors.DeadlineExceeded()
+    if isinstance(error, hotstore.FAILURES):
+        return errors.Unavailable(dependency="hotstore")
+    if isinstance(error, grpc.aio.AioRpcError):
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return errors.DeadlineExceeded()
+        if error.code() in _PEER_AWAY:
+            # Our clients note which method they called.
+            notes = getattr(error, "__notes__", ["another service"])
+            return errors.Unavailable(dependency=str(notes[-1]))
+    return None
 
 
 def _answer(category: errors.Category, text: str, data: bytes) -> Answer:
