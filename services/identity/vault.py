@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import hmac
 import os
+from dataclasses import dataclass
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -52,6 +53,7 @@ class PersonBox:
     """The data key of one member; labels bind each ciphertext to the member and the field."""
 
     def __init__(self, member_id: UUID, key: bytes) -> None:
+        self.member_id = member_id
         self._member = member_id.bytes
         self._box = Box(key)
 
@@ -72,6 +74,14 @@ class PersonBox:
         return self._box.open(sealed, label=self._member + field.encode())
 
 
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """The box of a member about to be added, and its key as it is kept."""
+
+    box: PersonBox
+    wrapped_key: bytes
+
+
 class Vault:
     """The keys derived from the master key (HKDF-SHA-256), each for one purpose."""
 
@@ -86,10 +96,11 @@ class Vault:
         self._token = _derive(master_key, "page tokens")
         self.check_value = _derive(master_key, "check value")
 
-    def create_person(self, member_id: UUID) -> tuple[PersonBox, bytes]:
-        """Return a new member's box and its key, wrapped."""
+    def create_person(self, member_id: UUID) -> NewPerson:
+        """Return a box for a new member, under a fresh key."""
         key = AESGCM.generate_key(bit_length=8 * _KEY_BYTES)
-        return PersonBox(member_id, key), self._wrapping.seal(key, label=member_id.bytes)
+        wrapped_key = self._wrapping.seal(key, label=member_id.bytes)
+        return NewPerson(PersonBox(member_id, key), wrapped_key)
 
     def open_person(self, member_id: UUID, wrapped_key: bytes) -> PersonBox:
         """Return a member's box. Raises VaultError."""

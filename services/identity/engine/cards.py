@@ -1,6 +1,6 @@
 """Cards: numbers as printed on plastic or made up for a phone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -24,6 +24,11 @@ class Card:
     card_number: str
     state: State
     create_time: datetime
+
+
+def block(card: Card) -> Card:
+    """Return the card stopped; a blocked one stays as it is."""
+    return replace(card, state=State.BLOCKED)
 
 
 def read_number(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -64,6 +64,32 @@ def create(
         store_ids=tuple(sorted(set(store_ids))),
         state=State.ACTIVE,
         create_time=now,
+    )
+
+
+def is_active(client: Client) -> bool:
+    """Tell whether a client may get tokens."""
+    return client.state is State.ACTIVE
+
+
+def check_active(client: Client) -> None:
+    """Raise ClientRevoked unless the client may get tokens."""
+    if not is_active(client):
+        raise errors.ClientRevoked(client_id=client.client_id)
+
+
+def revoke(client: Client) -> Client:
+    """Return the client revoked; a revoked one stays as it is."""
+    return replace(client, state=State.REVOKED)
+
+
+def with_rights_of(client: Client, wanted: Client) -> Client:
+    """Return the client with the name and rights of another; its state and age stay."""
+    return replace(
+        client,
+        display_name=wanted.display_name,
+        scopes=wanted.scopes,
+        store_ids=wanted.store_ids,
     )
 
 

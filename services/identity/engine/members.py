@@ -1,10 +1,11 @@
 """Members: what makes a registration acceptable, and what the others may know of a person."""
 
 import calendar
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from services.identity import errors
@@ -12,6 +13,8 @@ from services.identity.engine import cards, contacts
 
 # The first place on Earth where a day begins is 14 hours ahead of UTC.
 _EARLIEST_ZONE = timedelta(hours=14)
+
+T = TypeVar("T")
 
 
 class State(StrEnum):
@@ -61,8 +64,8 @@ class Member:
     member_id: UUID
     state: State
     display_name: str
-    phone: contacts.Contact | None
-    email: contacts.Contact | None
+    phone: str
+    email: str
     language_code: str
     time_zone: str
     birth_date: BirthDate | None
@@ -70,6 +73,14 @@ class Member:
     segment_ids: tuple[str, ...]
     register_store_id: str
     create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A member about to be added, with the contacts that must be free."""
+
+    member: Member
+    contacts: tuple[contacts.Contact, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +92,38 @@ class Summary:
     display_name: str
     masked_phone: str
     language_code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentChange:
+    """Who is put into a segment and who is taken out of it."""
+
+    enter: tuple[UUID, ...]
+    leave: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ById:
+    """The member itself."""
+
+    member_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ByCard:
+    """A card, in the one spelling of its number."""
+
+    card_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByPhone:
+    """A phone."""
+
+    phone: contacts.Contact
+
+
+Key = ById | ByCard | ByPhone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +141,23 @@ class Context:
     last_purchase_time: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """What was found behind a key; `card_state` is None when the key was no card."""
+
+    member: T
+    card_state: cards.State | None
+
+
+def identified(found: Found[T] | None) -> T:
+    """Return who was found. Raises MemberNotFound, or CardBlocked for a blocked card."""
+    if found is None:
+        raise errors.MemberNotFound
+    if found.card_state is cards.State.BLOCKED:
+        raise errors.CardBlocked
+    return found.member
+
+
 def register(
     told: Registration,
     *,
@@ -106,7 +166,7 @@ def register(
     card_id: UUID,
     randomness: bytes,
     now: datetime,
-) -> Member:
+) -> Newcomer:
     """Return the member that the registration makes, with one card.
 
     `randomness` (16 bytes) goes into the number of a virtual card. Raises PhoneInvalid,
@@ -118,29 +178,29 @@ def register(
         raise errors.TimeZoneUnknown
     if told.birth_date is not None:
         check_birth_date(told.birth_date, now=now)
-    return Member(
+    card = issue_card(
+        told.card_number,
+        rules=rules,
+        member_id=member_id,
+        card_id=card_id,
+        randomness=randomness,
+        now=now,
+    )
+    member = Member(
         member_id=member_id,
         state=State.ACTIVE,
         display_name=told.display_name.strip(),
-        phone=phone,
-        email=email,
+        phone=phone.address if phone else "",
+        email=email.address if email else "",
         language_code=told.language_code or rules.language_code,
         time_zone=told.time_zone,
         birth_date=told.birth_date,
-        cards=(
-            issue_card(
-                told.card_number,
-                rules=rules,
-                member_id=member_id,
-                card_id=card_id,
-                randomness=randomness,
-                now=now,
-            ),
-        ),
+        cards=(card,),
         segment_ids=(),
         register_store_id=told.store_id,
         create_time=now,
     )
+    return Newcomer(member, tuple(contact for contact in (phone, email) if contact))
 
 
 def issue_card(
@@ -165,6 +225,21 @@ def issue_card(
     )
 
 
+def with_state(summary: Summary, state: State) -> Summary:
+    """Return the member with this state; one who has it already stays as it is."""
+    return replace(summary, state=state)
+
+
+def change_segment(*, add: Iterable[UUID], remove: Iterable[UUID]) -> SegmentChange:
+    """Return who enters and who leaves, each once, in the order of ids.
+
+    Who is named on both sides leaves.
+    """
+    leave = set(remove)
+    enter = set(add) - leave
+    return SegmentChange(enter=tuple(sorted(enter)), leave=tuple(sorted(leave)))
+
+
 def check_birth_date(born: BirthDate, *, now: datetime) -> None:
     """Raise BirthDateInvalid unless the date exists and has begun somewhere on Earth.
 
@@ -176,13 +251,3 @@ def check_birth_date(born: BirthDate, *, now: datetime) -> None:
         raise errors.BirthDateInvalid
     if born.year and date(born.year, born.month, born.day) > (now + _EARLIEST_ZONE).date():
         raise errors.BirthDateInvalid
-
-
-def first_difference(
-    stored: Mapping[str, str], given: Mapping[str, str], *, order: tuple[str, ...]
-) -> str | None:
-    """Return the first field, in the contract's order, in which two requests differ; None if equal.
-
-    A field left out equals one left empty: either mapping holds only the fields that were set.
-    """
-    return next((name for name in order if stored.get(name) != given.get(name)), None)
