@@ -1,0 +1,1 @@
+"""The ledger: every unit of value in double entry."""

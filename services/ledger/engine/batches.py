@@ -1,0 +1,245 @@
+"""What the ledger is asked to do, and what became of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from services.ledger import errors
+from services.ledger.engine.accounts import Account, Balance, Key, Lot
+from services.ledger.engine.assets import Asset
+
+#: Reasons that the ledger books itself; numbers as in the contract.
+EXPIRE = 3
+REVERSE = 8
+#: The operation index of expiries, which belong to no batch.
+BY_LEDGER = -1
+
+
+class Shortfall(IntEnum):
+    """What to do when a reversal finds less than it should take; numbers as in the contract."""
+
+    REFUSE = 1
+    TAKE_AVAILABLE = 2
+    TAKE_PENDING = 3
+
+
+class Place(NamedTuple):
+    """The name of an operation: its batch and its index there."""
+
+    batch_id: UUID
+    operation_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Move an amount between two accounts of one asset; `reason` as in the contract."""
+
+    debit: Key
+    credit: Key
+    amount: int
+    reason: int
+    campaign_id: str
+    up_to: bool
+    activates_at: datetime | None
+    expires_at: datetime | None
+
+    @property
+    def has_lot_terms(self) -> bool:
+        """True when the caller chose when the lot is to start or to end."""
+        return self.activates_at is not None or self.expires_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """Undo an earlier transfer, in whole or in part."""
+
+    target: Place
+    amount: int
+    shortfall: Shortfall
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Make the pending lots of an earlier transfer active."""
+
+    target: Place
+
+
+Operation = Transfer | Reversal | Release
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Operations that stand or fall together."""
+
+    id: UUID
+    operations: tuple[Operation, ...]
+    receipt_id: str
+    operator_id: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LotPart:
+    """A part of a lot that an operation took."""
+
+    lot_id: UUID
+    account_id: UUID
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A transfer that took place, with what undoing it needs to know.
+
+    `taken` is in the order of consumption; `reversed` sums the reversals so far, `reversals`
+    counts them.
+    """
+
+    debit: Key
+    credit: Key
+    amount: int
+    campaign_id: str
+    occurred_at: datetime
+    taken: tuple[LotPart, ...]
+    reversed: int
+    reversals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """An operation that took place and cannot be undone: a release, a reversal."""
+
+
+Target = Moved | Other
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a decision is made from. What is not there does not exist."""
+
+    assets: Mapping[str, Asset]
+    accounts: Mapping[UUID, Account]
+    targets: Mapping[Place, Target]
+    #: Lots that reversals may restore or take from, whether or not anything is left of them.
+    lots: Mapping[UUID, Lot]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationResult:
+    """What an operation moved, and the parts of lots that it took, oldest first."""
+
+    amount: int
+    taken: tuple[LotPart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """Every operation took effect; one balance for each account touched, the world excepted."""
+
+    batch: Batch
+    operations: tuple[OperationResult, ...]
+    balances: tuple[Balance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing took effect; `operation_index` is -1 for a refusal of the batch as a whole."""
+
+    batch: Batch
+    refusal: errors.LedgerRefusal
+    operation_index: int
+
+
+Decision = Posted | Refused
+
+
+class TransferRow(NamedTuple):
+    """One movement with both its sides; `amount` may be 0 when an operation allowed less."""
+
+    batch_id: UUID
+    operation_index: int
+    debit_account_id: UUID
+    credit_account_id: UUID
+    amount: int
+    reason: int
+    campaign_id: str
+    occurred_at: datetime
+
+
+class EntryRow(NamedTuple):
+    """One side of a movement on an account with a running balance."""
+
+    account_id: UUID
+    version: int
+    batch_id: UUID
+    operation_index: int
+    amount: int
+    balance_before: int
+    balance_after: int
+
+
+class TakeRow(NamedTuple):
+    """What a movement took from a lot, or gave back to it when negative."""
+
+    batch_id: UUID
+    operation_index: int
+    account_id: UUID
+    lot_id: UUID
+    amount: int
+
+
+class ReversalRow(NamedTuple):
+    """The `number`-th reversal of a transfer, and what all of them have undone."""
+
+    batch_id: UUID
+    operation_index: int
+    number: int
+    reversing_batch_id: UUID
+    reversing_operation_index: int
+    amount: int
+    reversed_amount: int
+    transfer_amount: int
+
+
+class ExpiryRow(NamedTuple):
+    """Value that passed its expiry and left an account."""
+
+    key: Key
+    amount: int
+    expired_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An account after its changes, and the version that they were made from."""
+
+    before: Account
+    after: Account
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a decision writes. `tallies` are the sums that each account of the world received."""
+
+    accounts: Sequence[Written]
+    transfers: Sequence[TransferRow]
+    entries: Sequence[EntryRow]
+    lots_made: Sequence[Lot]
+    #: Lots before and after.
+    lots_changed: Sequence[tuple[Lot, Lot]]
+    takes: Sequence[TakeRow]
+    reversals: Sequence[ReversalRow]
+    expiries: Sequence[ExpiryRow]
+    tallies: Mapping[Key, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One decision for each batch, in their order, and what they change together."""
+
+    decisions: Sequence[Decision]
+    changes: Changes

@@ -1,0 +1,399 @@
+"""Decide batches: facts in, postings or typed refusals out."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from services.ledger import errors
+from services.ledger.engine import accounts, assets
+from services.ledger.engine.accounts import Key, Lot
+from services.ledger.engine.assets import Asset
+from services.ledger.engine.batches import (
+    REVERSE,
+    Batch,
+    Changes,
+    Decision,
+    Facts,
+    LotPart,
+    Moved,
+    Operation,
+    OperationResult,
+    Other,
+    Outcome,
+    Place,
+    Posted,
+    Refused,
+    Release,
+    Reversal,
+    ReversalRow,
+    Shortfall,
+    Target,
+    Transfer,
+    TransferRow,
+)
+from services.ledger.engine.book import Page, Rows
+
+#: How far a caller's clock may be ahead.
+FUTURE_MAX = timedelta(minutes=1)
+
+#: When several reasons apply to a batch, the first of these is given.
+PRECEDENCE: tuple[type[errors.LedgerRefusal], ...] = (
+    errors.BatchConflict,
+    errors.OccurredInFuture,
+    errors.AssetNotFound,
+    errors.AccountsMustDiffer,
+    errors.LotsNotKept,
+    errors.TransferNotFound,
+    errors.NotReversible,
+    errors.ExceedsReversible,
+    errors.InsufficientFunds,
+    errors.CeilingExceeded,
+)
+_RANKS = {kind: rank for rank, kind in enumerate(PRECEDENCE)}
+
+
+def post(facts: Facts, batches: Sequence[Batch], *, now: datetime) -> Outcome:
+    """Decide batches one after the other, each seeing what those before it did.
+
+    The facts hold what `planning.plan` asked for. Refusals are decisions, not exceptions.
+    """
+    desk = _Desk(facts, now)
+    decisions = [desk.decide(batch) for batch in batches]
+    return Outcome(decisions, desk.changes())
+
+
+def sweep(facts: Facts, *, now: datetime) -> Changes:
+    """Book what is past its expiry on the accounts given, whose lots were read."""
+    desk = _Desk(facts, now)
+    for account in facts.accounts.values():
+        page = desk.open(account.key)
+        if page.waiting is not None:
+            desk.keep({account.key.id: page}, Rows())
+    return desk.changes()
+
+
+class _Desk:
+    """The state between batches: pages and rows of those that were posted."""
+
+    def __init__(self, facts: Facts, now: datetime) -> None:
+        self.facts = facts
+        self.now = now
+        self.targets: dict[Place, Target] = dict(facts.targets)
+        self.lots: dict[UUID, Lot] = dict(facts.lots)
+        self._pages: dict[UUID, Page] = {}
+        self._rows = Rows()
+        self._kept: set[UUID] = set()
+
+    def open(self, key: Key) -> Page:
+        """Return the page of an account with a running balance, with due expiries booked."""
+        page = self._pages.get(key.id)
+        if page is None:
+            account = self.facts.accounts.get(key.id) or accounts.opened(key)
+            page = Page(account, self.facts.assets[key.asset_code], self.now)
+            self._pages[key.id] = page
+        return page
+
+    def decide(self, batch: Batch) -> Decision:
+        """Decide one batch; only a posted one leaves anything behind."""
+        draft = _Draft(self, batch)
+        for index, operation in enumerate(batch.operations):
+            draft.apply(index, operation)
+        if draft.refusals:
+            _, index, refusal = min(draft.refusals, key=lambda found: found[:2])
+            return Refused(batch, refusal, index)
+        draft.expire()
+        self.keep(draft.pages, draft.rows)
+        self.targets.update(draft.targets)
+        balances = tuple(page.view(self.now) for page in draft.pages.values())
+        return Posted(batch, tuple(draft.results), balances)
+
+    def keep(self, pages: dict[UUID, Page], rows: Rows) -> None:
+        """Make the pages and rows of a posted batch part of the outcome."""
+        for page in pages.values():
+            if page.waiting is not None:
+                self._rows.absorb(page.waiting)
+                page.waiting = None
+        self._rows.absorb(rows)
+        self._pages.update(pages)
+        self._kept.update(pages)
+
+    def changes(self) -> Changes:
+        """Return everything that has to be written."""
+        pages = [self._pages[account_id] for account_id in sorted(self._kept)]
+        pages = [page for page in pages if page.version != page.account.version]
+        rows = self._rows
+        return Changes(
+            accounts=[page.written(self.now) for page in pages],
+            transfers=rows.transfers,
+            entries=rows.entries,
+            lots_made=[lot for page in pages for lot in page.lots_made()],
+            lots_changed=[pair for page in pages for pair in page.lots_changed()],
+            takes=rows.takes,
+            reversals=rows.reversals,
+            expiries=rows.expiries,
+            tallies=rows.tallies,
+        )
+
+
+class _Draft:
+    """One batch on its way.
+
+    After a refusal the rest is still examined, for the precedence: as if the refused operation had
+    done what it could.
+    """
+
+    def __init__(self, desk: _Desk, batch: Batch) -> None:
+        self.pages: dict[UUID, Page] = {}
+        self.rows = Rows()
+        self.results: list[OperationResult] = []
+        self.targets: dict[Place, Target] = {}
+        self.refusals: list[tuple[int, int, errors.LedgerRefusal]] = []
+        self._desk = desk
+        self._batch = batch
+        self._now = desk.now
+        self._place = Place(batch.id, -1)
+        if batch.occurred_at > desk.now + FUTURE_MAX:
+            self._refuse(errors.OccurredInFuture())
+
+    def apply(self, index: int, operation: Operation) -> None:
+        """Carry out one operation, or note why not."""
+        self._place = Place(self._batch.id, index)
+        if isinstance(operation, Transfer):
+            asset = self._examine(operation)
+            if asset is not None:
+                self._transfer(operation)
+            return
+        target = self.targets.get(operation.target) or self._desk.targets.get(operation.target)
+        if target is None:
+            self._refuse(errors.TransferNotFound())
+        elif isinstance(target, Other):
+            self._refuse(errors.NotReversible())
+        elif isinstance(operation, Reversal):
+            self._reverse(operation, target)
+        else:
+            self._release(operation, target)
+
+    def expire(self) -> None:
+        """Book what came back, or came late, with an expiry that is past."""
+        for page in self.pages.values():
+            if page.lots:
+                page.expire(self._now, self.rows)
+
+    def _examine(self, transfer: Transfer) -> Asset | None:
+        """Refuse what is wrong at sight; returns the asset of a transfer that is not."""
+        asset = self._desk.facts.assets.get(transfer.debit.asset_code)
+        found = len(self.refusals)
+        if asset is None:
+            self._refuse(errors.AssetNotFound(asset_code=transfer.debit.asset_code))
+        if transfer.debit.id == transfer.credit.id:
+            self._refuse(errors.AccountsMustDiffer())
+        if transfer.has_lot_terms and (
+            transfer.credit.is_world or (asset is not None and asset.lots is None)
+        ):
+            self._refuse(errors.LotsNotKept())
+        return asset if found == len(self.refusals) else None
+
+    def _transfer(self, transfer: Transfer) -> None:
+        debit, credit = self._page(transfer.debit), self._page(transfer.credit)
+        amount = transfer.amount
+        if debit is not None and (available := debit.spendable(self._now)) < amount:
+            if not transfer.up_to:
+                self._refuse(errors.InsufficientFunds(available=available, required=amount))
+            amount = available
+        self._check_room(credit, amount)
+        taken: list[LotPart] = []
+        if amount and debit is not None:
+            if debit.asset.lots is not None:
+                lots = debit.spendable_lots(self._now)
+                taken = debit.take(lots, amount, self._place, self.rows)
+            debit.move(-amount, self._place, self.rows)
+        if amount and credit is not None:
+            credit.move(amount, self._place, self.rows)
+            if credit.asset.lots is not None:
+                self._make_lot(credit, credit.asset.lots, transfer, amount)
+        self._record(
+            transfer.debit,
+            transfer.credit,
+            amount,
+            reason=transfer.reason,
+            campaign_id=transfer.campaign_id,
+        )
+        self.results.append(OperationResult(amount, tuple(taken)))
+        self.targets[self._place] = Moved(
+            transfer.debit,
+            transfer.credit,
+            amount,
+            transfer.campaign_id,
+            self._batch.occurred_at,
+            tuple(taken),
+            0,
+            0,
+        )
+
+    def _make_lot(
+        self, page: Page, policy: assets.LotPolicy, transfer: Transfer, amount: int
+    ) -> None:
+        credited_at = self._batch.occurred_at
+        activates_at = transfer.activates_at or assets.activation(policy, credited_at=credited_at)
+        expires_at = transfer.expires_at
+        if expires_at is None and activates_at is not None:
+            expires_at = assets.expiry(policy, activated_at=activates_at)
+        if policy.slides:
+            renewed = assets.slide(policy, credited_at=credited_at)
+            page.slides_until = max(filter(None, (page.slides_until, renewed)))
+        lot = Lot(
+            self._lot_id(self._place, credited_at),
+            page.account.key.id,
+            *self._place,
+            amount,
+            amount,
+            activates_at,
+            expires_at,
+            transfer.expires_at is not None,
+            self._now,
+        )
+        page.put(None, lot)
+
+    def _reverse(self, reversal: Reversal, moved: Moved) -> None:
+        remaining = moved.amount - moved.reversed
+        if reversal.amount > remaining:
+            self._refuse(errors.ExceedsReversible(remaining=remaining))
+        giver, receiver = self._page(moved.credit), self._page(moved.debit)
+        amount, lots = reversal.amount, list[Lot]()
+        if giver is not None:
+            available, lots = self._reclaimable(giver, reversal, moved)
+            if available < amount and reversal.shortfall == Shortfall.REFUSE:
+                self._refuse(errors.InsufficientFunds(available=available, required=amount))
+            amount = min(amount, available)
+        self._check_room(receiver, amount)
+        taken: list[LotPart] = []
+        if amount and giver is not None:
+            taken = giver.take(lots, amount, self._place, self.rows)
+            giver.move(-amount, self._place, self.rows)
+        if amount and receiver is not None:
+            receiver.move(amount, self._place, self.rows)
+            parts = _last_taken(moved.taken, skip=moved.reversed, amount=amount)
+            receiver.give_back(parts, self._desk.lots, self._place, self.rows)
+        self._record(
+            moved.credit, moved.debit, amount, reason=REVERSE, campaign_id=moved.campaign_id
+        )
+        self.results.append(OperationResult(amount, tuple(taken)))
+        self.targets[self._place] = Other()
+        if amount:
+            self._count(reversal.target, moved, amount)
+
+    def _reclaimable(self, giver: Page, reversal: Reversal, moved: Moved) -> tuple[int, list[Lot]]:
+        """Return how much a reversal may take, and the lots to take it from, in order."""
+        now = self._now
+        pending_only = reversal.shortfall == Shortfall.TAKE_PENDING
+        if giver.asset.lots is None:
+            # Without lots nothing is pending.
+            return (0 if pending_only else giver.spendable(now)), []
+        made = giver.lots.get(self._lot_id(reversal.target, moved.occurred_at))
+        lots = [] if made is None or (pending_only and not made.is_pending(now)) else [made]
+        if not pending_only:
+            lots += [lot for lot in giver.spendable_lots(now) if lot is not made]
+        return sum(lot.remaining for lot in lots), lots
+
+    def _count(self, target: Place, moved: Moved, amount: int) -> None:
+        """Remember how much of a transfer is undone, so that it is never undone twice."""
+        undone = moved.reversed + amount
+        self.targets[target] = Moved(
+            moved.debit,
+            moved.credit,
+            moved.amount,
+            moved.campaign_id,
+            moved.occurred_at,
+            moved.taken,
+            undone,
+            moved.reversals + 1,
+        )
+        self.rows.reversals.append(
+            ReversalRow(*target, moved.reversals + 1, *self._place, amount, undone, moved.amount)
+        )
+
+    def _release(self, release: Release, moved: Moved) -> None:
+        page = self._page(moved.credit)
+        policy = None if page is None else page.asset.lots
+        lot_id = self._lot_id(release.target, moved.occurred_at)
+        lot = None if page is None else page.lots.get(lot_id)
+        if page is None or policy is None or lot is None or not lot.is_pending(self._now):
+            self._refuse(errors.NotReversible())
+            return
+        activates_at, expires_at = self._batch.occurred_at, lot.expires_at
+        if not lot.expiry_given:
+            expires_at = assets.expiry(policy, activated_at=activates_at)
+        released = Lot(
+            lot.id,
+            lot.account_id,
+            lot.batch_id,
+            lot.operation_index,
+            lot.amount,
+            lot.remaining,
+            activates_at,
+            expires_at,
+            lot.expiry_given,
+            lot.created_at,
+        )
+        page.put(lot, released)
+        page.version += 1
+        self.results.append(OperationResult(lot.remaining))
+        self.targets[self._place] = Other()
+
+    def _record(
+        self, debit: Key, credit: Key, amount: int, *, reason: int, campaign_id: str
+    ) -> None:
+        self.rows.transfers.append(
+            TransferRow(
+                *self._place,
+                debit.id,
+                credit.id,
+                amount,
+                reason,
+                campaign_id,
+                self._batch.occurred_at,
+            )
+        )
+        if debit.is_world:
+            self.rows.tallies[debit] -= amount
+        if credit.is_world:
+            self.rows.tallies[credit] += amount
+
+    def _check_room(self, page: Page | None, amount: int) -> None:
+        if page is not None and amount > page.room:
+            self._refuse(errors.CeilingExceeded(room=page.room, required=amount))
+
+    def _page(self, key: Key) -> Page | None:
+        """Return this batch's own copy of a page; accounts of the world have none."""
+        if key.is_world:
+            return None
+        page = self.pages.get(key.id)
+        if page is None:
+            page = self.pages[key.id] = self._desk.open(key).copy()
+        return page
+
+    def _lot_id(self, place: Place, credited_at: datetime) -> UUID:
+        return accounts.lot_id(
+            batch_id=place.batch_id,
+            operation_index=place.operation_index,
+            credited_at=credited_at,
+        )
+
+    def _refuse(self, refusal: errors.LedgerRefusal) -> None:
+        rank = _RANKS[type(refusal)]
+        self.refusals.append((rank, self._place.operation_index, refusal))
+
+
+def _last_taken(taken: Sequence[LotPart], *, skip: int, amount: int) -> list[LotPart]:
+    """Return the parts that make up an amount, going back from the end of what was taken.
+
+    `skip` units at the end were given back before; a transfer that took no lots has no parts.
+    """
+    parts = []
+    for part in reversed(taken):
+        given, skip = min(part.amount, skip), max(skip - part.amount, 0)
+        back = min(part.amount - given, amount)
+        if back:
+            parts.append(LotPart(part.lot_id, part.account_id, back))
+            amount -= back
+    return parts

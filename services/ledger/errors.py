@@ -1,0 +1,114 @@
+"""What the ledger refuses with; each `reason` is a name of the contract's ErrorReason."""
+
+from services.chassis.errors import Category, Refusal
+
+
+class LedgerRefusal(Refusal):
+    """The ledger refused."""
+
+    domain = "ledger.tessera"
+
+
+class BatchConflict(LedgerRefusal):
+    """The batch id was used before with another {field}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "BATCH_CONFLICT"
+
+
+class OccurredInFuture(LedgerRefusal):
+    """The batch says that it happened more than a minute from now."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "OCCURRED_IN_FUTURE"
+
+
+class AssetNotFound(LedgerRefusal):
+    """No asset has the code {asset_code}."""
+
+    category = Category.NOT_FOUND
+    reason = "ASSET_NOT_FOUND"
+
+
+class AccountsMustDiffer(LedgerRefusal):
+    """Both sides of the transfer are the same account."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "ACCOUNTS_MUST_DIFFER"
+
+
+class LotsNotKept(LedgerRefusal):
+    """Lot terms were given, but the receiving account keeps no lots."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "LOTS_NOT_KEPT"
+
+
+class TransferNotFound(LedgerRefusal):
+    """No posted batch has such an operation to undo or release."""
+
+    category = Category.NOT_FOUND
+    reason = "TRANSFER_NOT_FOUND"
+
+
+class NotReversible(LedgerRefusal):
+    """The operation is not a transfer that can be undone, or has no pending lot to release."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "NOT_REVERSIBLE"
+
+
+class ExceedsReversible(LedgerRefusal):
+    """Only {remaining} of the transfer is left to undo."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "EXCEEDS_REVERSIBLE"
+
+
+class InsufficientFunds(LedgerRefusal):
+    """The giving account has {available}, and {required} is needed."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "INSUFFICIENT_FUNDS"
+
+
+class CeilingExceeded(LedgerRefusal):
+    """The receiving account has room for {room}, and {required} would come."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "CEILING_EXCEEDED"
+
+
+class BatchNotFound(LedgerRefusal):
+    """No such batch."""
+
+    category = Category.NOT_FOUND
+    reason = "BATCH_NOT_FOUND"
+
+
+class AssetConflict(LedgerRefusal):
+    """An asset of this code exists with another {field}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "ASSET_CONFLICT"
+
+
+class TimeZoneUnknown(LedgerRefusal):
+    """The IANA time zone database has no {time_zone}."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "TIME_ZONE_UNKNOWN"
+
+
+class PageTokenInvalid(LedgerRefusal):
+    """The page token was not made by this list."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "PAGE_TOKEN_INVALID"
+
+
+class LimitConflict(LedgerRefusal):
+    """The account holds {balance}, which such limits do not allow for it."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "LIMIT_CONFLICT"
