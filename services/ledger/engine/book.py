@@ -58,13 +58,13 @@ class Page:
     """
 
     __slots__ = (
-        "changed",
-        "unread",
         "account",
         "asset",
         "balance",
+        "changed",
         "lots",
         "slides_until",
+        "unread",
         "version",
         "waiting",
     )
