@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from tools.stack import external, ports, postgres, roles, valkey
+from tools.stack import external, gateway, ports, postgres, roles, valkey
 from tools.stack.external import External
 from tools.stack.layout import Layout
 from tools.stack.program import Program
@@ -25,19 +25,19 @@ class Composition:
     database: postgres.Endpoint
     servers: list[Program]
     roles: list[Program]
+    gateway: Program
 
     @property
     def programs(self) -> list[Program]:
         """Every process in the order of start."""
-        return [*self.servers, *self.roles]
+        return [*self.servers, *self.roles, self.gateway]
 
 
 def default_ports(elsewhere: External) -> dict[str, int]:
     """Return the default of every port that this stack opens."""
     servers = {name: port for name, port in _SERVERS.items() if not getattr(elsewhere, name)}
-    return servers | {
-        name: port for role in roles.installed() for name, port in role.ports().items()
-    }
+    of_roles = {name: port for role in roles.KNOWN for name, port in role.default_ports().items()}
+    return servers | of_roles | gateway.PORTS
 
 
 def compose(layout: Layout, elsewhere: External, chosen: dict[str, int]) -> Composition:
@@ -47,20 +47,22 @@ def compose(layout: Layout, elsewhere: External, chosen: dict[str, int]) -> Comp
     database = external.postgres_endpoint(elsewhere)
     if database is None:
         database = _postgres(servers, layout, vault, port=chosen["postgres"])
-    hotstore = external.valkey_endpoint(elsewhere)
-    if hotstore is None:
+    if elsewhere.valkey:
+        hotstore = {"url": elsewhere.valkey.url}
+    else:
         hotstore = _valkey(servers, layout, vault, port=chosen["valkey"])
     _write_settings(layout, _settings(chosen, database, hotstore, vault))
     processes = [role.program(layout.settings) for role in roles.installed()]
+    edge = gateway.program(layout)
+    programs = [*servers, *processes, edge]
     return Composition(
         layout=layout,
-        state=State(
-            ports=chosen, programs={item.name: item.priority for item in (*servers, *processes)}
-        ),
+        state=State(ports=chosen, programs={one.name: one.priority for one in programs}),
         vault=vault,
         database=database,
         servers=servers,
         roles=processes,
+        gateway=edge,
     )
 
 
@@ -72,21 +74,26 @@ def _postgres(
     return postgres.Endpoint(host=ports.HOST, port=port, user=postgres.SUPERUSER, password=password)
 
 
-def _valkey(servers: list[Program], layout: Layout, vault: Vault, *, port: int) -> valkey.Endpoint:
-    password = vault.read("valkey")
-    servers.append(valkey.prepare(layout.valkey, port=port, password=password))
-    return valkey.endpoint(port=port, password=password)
+def _valkey(servers: list[Program], layout: Layout, vault: Vault, *, port: int) -> dict[str, str]:
+    servers.append(valkey.prepare(layout.valkey, port=port, password=vault.read("valkey")))
+    return {"url": f"redis://{ports.HOST}:{port}/0", "password_file": str(vault.file("valkey"))}
 
 
 def _settings(
-    chosen: dict[str, int], database: postgres.Endpoint, hotstore: valkey.Endpoint, vault: Vault
+    chosen: dict[str, int], database: postgres.Endpoint, hotstore: dict[str, str], vault: Vault
 ) -> dict[str, Any]:
-    sections: dict[str, Any] = {"shared": {"hotstore": {"url": hotstore.url}}}
-    for role in roles.installed():
-        sections[role.name] = {"server": roles.server_section(role, chosen)}
-        if role.migrations.is_dir():
-            sections[role.name]["database"] = roles.database_section(role.name, database, vault)
-    return sections
+    identity = f"http://{ports.HOST}:{chosen['identity_http']}"
+    auth = {
+        "jwks_url": f"{identity}/.well-known/jwks.json",
+        "token_url": f"{identity}/oauth2/token",
+    }
+    sections: dict[str, Any] = {
+        "shared": {"hotstore": hotstore, "auth": auth},
+        "gateway": gateway.section(roles.installed(), chosen),
+    }
+    return sections | {
+        role.name: roles.section(role, chosen, database, vault) for role in roles.installed()
+    }
 
 
 def _write_settings(layout: Layout, sections: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tools.stack import postgres, valkey
+from tools.stack import postgres
 from tools.stack.errors import StackError
 
 
@@ -52,8 +52,3 @@ def postgres_endpoint(servers: External) -> postgres.Endpoint | None:
         user=unquote(url.username),
         password=unquote(url.password or ""),
     )
-
-
-def valkey_endpoint(servers: External) -> valkey.Endpoint | None:
-    """Return the Valkey or Redis server."""
-    return None if servers.valkey is None else valkey.Endpoint(url=servers.valkey.url)

@@ -87,6 +87,7 @@ async def _start_in_order(supervisor: Supervisor, stack: Composition, report: Re
     await _start_tier(supervisor, stack, stack.servers, report)
     await _prepare_databases(stack, report)
     await _start_tier(supervisor, stack, stack.roles, report)
+    await _start_tier(supervisor, stack, [stack.gateway], report)
 
 
 async def _start_tier(

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tools.stack import clients, ports
 from tools.stack.layout import ROOT
-from tools.stack.ports import HOST
 from tools.stack.postgres import Endpoint
 from tools.stack.program import Program
 from tools.stack.vault import Vault
@@ -17,7 +17,7 @@ from tools.stack.vault import Vault
 class Role:
     """A role's default ports, and where it stands in the order of start.
 
-    `others` are further ports by the suffix of their name.
+    `others` are further ports by the suffix of their name, `calls` the roles it is a client of.
     """
 
     name: str
@@ -25,13 +25,14 @@ class Role:
     metrics_port: int
     priority: int
     others: Mapping[str, int] = field(default_factory=dict)
+    calls: tuple[str, ...] = ()
 
     @property
     def migrations(self) -> Path:
         """The role's migrations; a role without any has no database."""
         return ROOT / "services" / self.name / "migrations"
 
-    def ports(self) -> dict[str, int]:
+    def default_ports(self) -> dict[str, int]:
         """Return every default port of the role by its name in the record."""
         return {
             self.name: self.port,
@@ -51,16 +52,18 @@ class Role:
         )
 
 
-_KNOWN = (
+KNOWN = (
     Role(name="identity", port=50051, metrics_port=9101, priority=20, others={"http": 50061}),
     Role(name="ledger", port=50052, metrics_port=9102, priority=30),
-    Role(name="promotions", port=50053, metrics_port=9103, priority=40),
+    Role(
+        name="promotions", port=50053, metrics_port=9103, priority=40, calls=("identity", "ledger")
+    ),
 )
 
 
 def installed() -> list[Role]:
     """Return the roles of this distribution that run as Python servers, in the order of start."""
-    return [role for role in _KNOWN if (ROOT / "services" / role.name / "main.py").exists()]
+    return [role for role in KNOWN if (ROOT / "services" / role.name / "main.py").exists()]
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:
@@ -73,8 +76,39 @@ def environment() -> dict[str, str]:
     return {"PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}", "PYTHONUNBUFFERED": "1"}
 
 
-def database_section(role: str, server: Endpoint, vault: Vault) -> dict[str, Any]:
-    """Return the section `database` of a role."""
+def section(
+    role: Role, chosen: Mapping[str, int], database: Endpoint, vault: Vault
+) -> dict[str, Any]:
+    """Return a role's section of the settings."""
+    made: dict[str, Any] = {
+        "server": {
+            "host": ports.HOST,
+            "port": chosen[role.name],
+            "metrics_port": chosen[f"{role.name}_metrics"],
+        }
+    }
+    if role.migrations.is_dir():
+        made["database"] = _database(role.name, database, vault)
+    if role.calls:
+        secret = clients.secret_file(role.name, vault)
+        made["auth"] = {"client_id": role.name, "client_secret_file": str(secret)}
+        made |= {f"{name}_address": f"{ports.HOST}:{chosen[name]}" for name in role.calls}
+    if role.name == "identity":
+        made |= _identity(chosen, vault)
+    return made
+
+
+def _identity(chosen: Mapping[str, int], vault: Vault) -> dict[str, Any]:
+    return {
+        "master_key_file": str(vault.key("identity-master-key")),
+        # Tokens are asked for through the gateway, which says who asked.
+        "http": {"host": ports.HOST, "port": chosen["identity_http"], "forwarded_hops": 1},
+        "tokens": {"public_url": f"http://{ports.HOST}:{chosen['gateway']}"},
+        "clients": clients.settings(vault),
+    }
+
+
+def _database(role: str, server: Endpoint, vault: Vault) -> dict[str, Any]:
     return {
         "host": server.host,
         "port": server.port,
@@ -83,13 +117,4 @@ def database_section(role: str, server: Endpoint, vault: Vault) -> dict[str, Any
         "password_file": str(vault.file(f"postgres-{role}")),
         "owner": f"{role}_owner",
         "owner_password_file": str(vault.file(f"postgres-{role}_owner")),
-    }
-
-
-def server_section(role: Role, ports: Mapping[str, int]) -> dict[str, Any]:
-    """Return the section `server` of a role."""
-    return {
-        "host": HOST,
-        "port": ports[role.name],
-        "metrics_port": ports[f"{role.name}_metrics"],
     }

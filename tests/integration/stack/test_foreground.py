@@ -33,7 +33,7 @@ def wait_for(condition, message):
 def runs(place):
     """Tell whether every process of the stack has been started."""
     rows = lifecycle.processes(place)
-    return bool(rows) and all(row.pid for row in rows)
+    return rows is not None and all(row.pid for row in rows)
 
 
 def test_interrupting_the_foreground_stops_everything_in_order(place):

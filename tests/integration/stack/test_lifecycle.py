@@ -59,12 +59,14 @@ async def test_up_returns_when_everything_is_healthy(command, place):
 
 
 def test_status_of_a_healthy_stack_ends_with_0(command, place):
-    """Every process stands in the table with its address."""
+    """Every process stands in the table with its port."""
     result = command("status")
     assert result.returncode == 0, result.stdout
     record = record_of(place)
     for name in record.programs:
-        assert record.address(name) in result.stdout
+        row = next(line for line in result.stdout.splitlines() if line.strip().startswith(name))
+        assert "healthy" in row
+        assert str(record.ports[name]) in row
 
 
 def test_a_second_up_says_where_the_stack_runs(command, place):
