@@ -64,7 +64,7 @@ def compose(
     gate: Gate,
     *,
     low_priority: bool = False,
-) -> grpc.RpcMethodHandler[Any, Any]:
+) -> "grpc.RpcMethodHandler[Any, Any]":
     """Return the handler of one method with everything around it.
 
     Raises ValueError when the contract gives the method no permission, or streams requests;
