@@ -1,7 +1,11 @@
 """Metrics of the calls that a role answers, under the names that gRPC dashboards know."""
 
+from socketserver import ThreadingMixIn
+from threading import Thread
+from wsgiref import simple_server
+
 import grpc
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 
 HANDLED = Counter(
     "grpc_server_handled",
@@ -35,3 +39,34 @@ class Method:
         """Count one call."""
         self._by_code[code]()
         self._observe(seconds)
+
+
+class Exporter:
+    """Serves the metrics of the process over HTTP, in a thread: a scrape does not wait for calls.
+
+    Raises OSError when the port is taken.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = simple_server.make_server(
+            host, port, make_wsgi_app(), _HttpServer, _QuietHandler
+        )
+        self.port = self._server.server_port
+        Thread(target=self._serve, name="metrics", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop serving; waits a tenth of a second at most."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _serve(self) -> None:
+        self._server.serve_forever(poll_interval=0.1)
+
+
+class _HttpServer(ThreadingMixIn, simple_server.WSGIServer):
+    daemon_threads = True
+
+
+class _QuietHandler(simple_server.WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name
+        """Say nothing: a scrape is no news."""

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import grpc
-import prometheus_client
 import protovalidate
 import structlog
 from google.protobuf import descriptor
@@ -149,8 +148,7 @@ class Server:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._metrics_server.shutdown()
-        self._metrics_server.server_close()
+        await asyncio.to_thread(self._exporter.close)
         log.info("stopped")
 
     def _options(self) -> list[tuple[str, int]]:
@@ -169,15 +167,13 @@ class Server:
     def _start_metrics(self) -> None:
         settings = self._settings
         try:
-            self._metrics_server, _ = prometheus_client.start_http_server(
-                settings.metrics_port, settings.host
-            )
+            self._exporter = measures.Exporter(settings.host, settings.metrics_port)
         except OSError:
             raise config.ConfigError(
                 f"{self._role}.server.metrics_port {settings.metrics_port} cannot be used: "
                 "it is taken."
             ) from None
-        self.metrics_port = self._metrics_server.server_port
+        self.metrics_port = self._exporter.port
         gauge = measures.IN_FLIGHT.labels(self._role)
         gauge.set_function(lambda: self._limiter.in_flight)
 
