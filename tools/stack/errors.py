@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-_TAIL_LINES = 20
+_TAIL_LINES = 12
+_LINE_CHARACTERS_MAX = 400  # a line of a structured log may hold a whole traceback
 
 
 class StackError(Exception):
@@ -25,4 +26,9 @@ def tail(log: Path, lines: int = _TAIL_LINES) -> str:
         text = log.read_text(errors="replace")
     except OSError as error:
         return f"  (cannot be read: {error.strerror})"
-    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (empty)"
+    return "\n".join(f"  {_shortened(line)}" for line in text.splitlines()[-lines:]) or "  (empty)"
+
+
+def _shortened(line: str) -> str:
+    half = _LINE_CHARACTERS_MAX // 2
+    return line if len(line) <= _LINE_CHARACTERS_MAX else f"{line[:half]} … {line[-half:]}"

@@ -30,12 +30,18 @@ class Health:
             return await valkey.is_ready(self.valkey())
         if name == "gateway":
             return await _http_answers(f"http://{self.state.address(name)}/healthz")
+        if name == "identity" and not await self._publishes_keys():
+            return False
         return await _grpc_serves(self.state.address(name))
 
     async def of_all(self) -> dict[str, bool]:
         """Ask every process at once."""
         names = list(self.state.programs)
         return dict(zip(names, await asyncio.gather(*map(self.of, names)), strict=True))
+
+    async def _publishes_keys(self) -> bool:
+        url = f"http://{self.state.address('identity_http')}/.well-known/jwks.json"
+        return await _http_answers(url)
 
     def postgres(self) -> postgres.Endpoint:
         """Return the embedded PostgreSQL and its administrator."""

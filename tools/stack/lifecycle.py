@@ -29,6 +29,7 @@ from tools.stack.state import State as Record
 from tools.stack.supervision import Process, State, Supervisor, write_configuration
 
 _POLL_S = 0.05
+_SLOW_POLL_S = 0.5  # after the first second: a probe that fails is an error in somebody's log
 _START_S_MAX = 60.0
 # A process may fail at its first start (its port was taken a moment ago) and be well a second
 # later; one that still fails after this long will not recover by itself.
@@ -114,7 +115,7 @@ async def _wait(supervisor: Supervisor, stack: Composition, name: str) -> None:
             raise StackError(f"{name} ends as soon as it is started.", log=log)
         if now - start > _START_S_MAX:
             raise StackError(f"{name} is not ready after {_START_S_MAX:g} s.", log=log)
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(_POLL_S if now - start < 1 else _SLOW_POLL_S)
 
 
 async def _prepare_databases(stack: Composition, report: Report) -> None:
