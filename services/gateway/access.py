@@ -1,5 +1,6 @@
 """Who may call what: token verification and one policy for each scope."""
 
+from collections.abc import Mapping
 from itertools import groupby
 from operator import attrgetter
 
@@ -18,11 +19,11 @@ _TOKEN_BYTES_MAX = 4096
 
 
 def verification(
-    source: contracts.Contracts, settings: config.Settings, *, cluster: str, open_paths: list[str]
+    source: contracts.Contracts, settings: config.Settings, *, cluster: str, open_paths: Mapping[str, str]
 ) -> Node:
     """Return the filter that verifies tokens; public methods and `open_paths` need none.
 
-    The token goes on to the service, which verifies it again.
+    `open_paths` maps a path to its verb. The token goes on to the service, which verifies it again.
     """
     provider = {
         "issuer": settings.auth.issuer,
@@ -61,9 +62,10 @@ def verification(
     )
 
 
-def policies(source: contracts.Contracts, *, open_paths: list[str]) -> Node:
+def policies(source: contracts.Contracts, *, open_paths: Mapping[str, str]) -> Node:
     """Return the filter that lets a scope call its methods, and everything else fail."""
-    rules: Node = {"open": _policy([_path(path) for path in open_paths], {"any": True})}
+    opened = [_request(path, verb) for path, verb in open_paths.items()]
+    rules: Node = {"open": _policy(opened, {"any": True})}
     public = [method.path for method in source.methods if method.public]
     if public:
         rules["public"] = _policy([_call(public)], {"any": True})
@@ -92,6 +94,11 @@ def _policy(permissions: list[Node], principal: Node) -> Node:
 
 def _path(path: str) -> Node:
     return {"url_path": {"path": {"exact": path}}}
+
+
+def _request(path: str, verb: str) -> Node:
+    header = {"name": ":method", "string_match": {"exact": verb}}
+    return {"and_rules": {"rules": [_path(path), {"header": header}]}}
 
 
 def _call(paths: list[str]) -> Node:

@@ -8,6 +8,7 @@ from services.gateway.typed import Node
 
 ADMIN = "admin"
 KEYS = "identity_keys"
+NOWHERE = "nowhere"
 TOKENS = "identity_tokens"
 TRACES = "traces"
 
@@ -72,6 +73,11 @@ def http(name: str, target: Endpoint) -> Node:
 def admin(settings: config.Settings) -> Node:
     """Return the cluster that leads to our own admin port, for the metrics listener."""
     return _cluster(ADMIN, "127.0.0.1", settings.admin_port)
+
+
+def nowhere() -> Node:
+    """Return a cluster without servers: calls that no policy lets through end there, if anywhere."""
+    return {"name": NOWHERE, "type": "STATIC"}
 
 
 def traces(target: Endpoint) -> Node:

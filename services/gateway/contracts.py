@@ -15,6 +15,7 @@ from tessera.type.v1 import permission_pb2
 _ROOT = Path(permission_pb2.__file__).parents[2]
 #: Details that travel in a google.rpc.Status: Envoy prints as JSON only what it has the type of.
 _DETAILS = (error_details_pb2.DESCRIPTOR, status_pb2.DESCRIPTOR)
+_VALIDATION = "buf/validate/validate.proto"
 
 
 class ContractError(Exception):
@@ -66,7 +67,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Contracts:
-    """Every RPC, sorted by path, every message by full name, and the descriptors behind them."""
+    """Every RPC, sorted by path, every message by full name, and what the transcoder needs."""
 
     methods: tuple[Method, ...]
     messages: Mapping[str, descriptor_pb2.DescriptorProto]
@@ -109,7 +110,7 @@ def read(
     return Contracts(
         methods=tuple(sorted(methods, key=lambda method: method.path)),
         messages=messages,
-        descriptors=_complete(descriptors),
+        descriptors=_transcodable(descriptors),
     )
 
 
@@ -181,21 +182,39 @@ def _messages(
         yield from _messages(name, message.nested_type)
 
 
-def _complete(
+def _transcodable(
     descriptors: descriptor_pb2.FileDescriptorSet,
 ) -> descriptor_pb2.FileDescriptorSet:
-    """Add the types of error details, and what they import, when the contracts lack them."""
-    complete = descriptor_pb2.FileDescriptorSet()
-    complete.CopyFrom(descriptors)
-    known = {file.name for file in descriptors.file}
+    """Return what translating JSON takes: error details come in, validation rules stay out."""
+    made = descriptor_pb2.FileDescriptorSet()
+    known = {_VALIDATION}
 
     def add(file: descriptor.FileDescriptor) -> None:
         if file.name not in known:
             known.add(file.name)
             for dependency in file.dependencies:
                 add(dependency)
-            file.CopyToProto(complete.file.add())
+            file.CopyToProto(made.file.add())
 
+    for file in descriptors.file:
+        if file.name not in known:
+            known.add(file.name)
+            _strip(made.file.add(), file)
     for details in _DETAILS:
         add(details)
-    return complete
+    return made
+
+
+def _strip(
+    made: descriptor_pb2.FileDescriptorProto, file: descriptor_pb2.FileDescriptorProto
+) -> None:
+    made.CopyFrom(file)
+    made.ClearField("source_code_info")
+    made.dependency[:] = [name for name in file.dependency if name != _VALIDATION]
+    for _, message in _messages(file.package, made.message_type):
+        is_map = message.options.map_entry
+        message.ClearField("options")
+        if is_map:
+            message.options.map_entry = True
+        for element in (*message.field, *message.oneof_decl):
+            element.ClearField("options")

@@ -87,6 +87,8 @@ def _shape(
     source: contracts.Contracts, field: descriptor_pb2.FieldDescriptorProto
 ) -> tuple[str, str]:
     """Return how a field's value looks in JSON, and the message that it follows."""
+    if field.type == _FIELD.TYPE_BOOL:
+        return "truth", ""
     if field.type != _FIELD.TYPE_MESSAGE:
         return "scalar", ""
     name = field.type_name.removeprefix(".")

@@ -108,6 +108,7 @@ def _limit(name: str, bucket: Node, further: Node | None = None) -> Node:
         "filter_enabled": always,
         "filter_enforced": always,
         "rate_limited_as_resource_exhausted": True,
+        "enable_retry_after_header": True,
         **(further or {}),
     }
 

@@ -76,7 +76,7 @@ def _filters(source: contracts.Contracts, settings: config.Settings) -> list[Nod
     a preflight has no token. JSON becomes gRPC before rights are looked at, so there is one set of
     paths; whatever would refuse on the body waits until the headers were let through.
     """
-    open_paths = list(routes.PASSED_PATHS)
+    open_paths = routes.PASSED_PATHS
     return [
         _health(),
         limits.flood(settings),

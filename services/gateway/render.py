@@ -62,6 +62,7 @@ def _clusters(settings: config.Settings) -> list[Node]:
         clusters.http(clusters.KEYS, clusters.endpoint(auth.jwks_url, "gateway.auth.jwks_url")),
         clusters.http(clusters.TOKENS, clusters.endpoint(auth.token_url, "gateway.auth.token_url")),
         clusters.admin(settings),
+        clusters.nowhere(),
     ]
     if telemetry.otlp_endpoint:
         collector = clusters.endpoint(telemetry.otlp_endpoint, "gateway.telemetry.otlp_endpoint")

@@ -32,6 +32,7 @@ _GRPC = "request.headers['content-type'].startsWith('application/grpc')"
 #: Set by the transcoder; a client's own header of this name is removed on arrival.
 _TRANSCODED = "'x-envoy-original-path' in request.headers"
 _DETAILS = "response.code_details"
+_DENIED = f"{_DETAILS}.startsWith('rbac_access_denied')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Reply:
 
 def mapping(source: contracts.Contracts, settings: config.Settings) -> Node:
     """Return how Envoy's own replies are worded; the first condition that holds decides."""
-    mappers = [_unknown_field(), *_malformed()]
+    mappers = [*_strictness(), *_malformed()]
     for reply in _replies(source, settings):
         mappers.extend((_in_grpc(reply), _in_json(reply)))
     return {"mappers": mappers}
@@ -54,15 +55,11 @@ def mapping(source: contracts.Contracts, settings: config.Settings) -> Node:
 def _replies(source: contracts.Contracts, settings: config.Settings) -> Iterator[Reply]:
     yield from _verification()
     yield Reply(
-        f"{_DETAILS}.startsWith('rbac_access_denied') && xds.route_name == '{routes.UNKNOWN}'",
-        MethodUnknown(),
+        f"{_DENIED} && (xds.route_name == '{routes.UNKNOWN}' || !{_GRPC})", MethodUnknown()
     )
     for scope in access.paths_by_scope(source):
         needed = f"xds.route_metadata.filter_metadata['{routes.NAMESPACE}']['scope'] == '{scope}'"
-        yield Reply(
-            f"{_DETAILS}.startsWith('rbac_access_denied') && {needed}",
-            errors.PermissionDenied(scope=scope),
-        )
+        yield Reply(f"{_DENIED} && {needed}", errors.PermissionDenied(scope=scope))
     yield Reply("response.code == 403 || response.code == 404", MethodUnknown())
     yield Reply(
         "response.code == 413", RequestTooLarge(bytes_max=settings.limits.request_bytes_max), 413
@@ -81,12 +78,12 @@ def _replies(source: contracts.Contracts, settings: config.Settings) -> Iterator
     yield Reply(
         "response.code >= 400 && response.code < 500", _invalid("it is not well-formed HTTP")
     )
-    yield Reply("true", errors.Internal())
+    yield Reply("response.code >= 500", errors.Internal())
 
 
 def _verification() -> Iterator[Reply]:
     problems = {
-        "Jwt_is_missing": "it is missing",
+        "Jwt_is_missing": "there is none",
         "Jwt_is_expired": "it has expired",
         "Audiences_in_Jwt_are_not_allowed": "its claim aud is wrong",
         "Jwt_issuer_is_not_configured": "its claim iss is wrong",
@@ -107,31 +104,31 @@ def _invalid(problem: str, field: str = "") -> errors.InvalidRequest:
     return errors.InvalidRequest([errors.FieldViolation(field=field, description=problem)])
 
 
-def _unknown_field() -> Node:
+def _strictness() -> Iterator[Node]:
     """Word what strict.lua found: the transcoder's own complaint is about the broken body."""
+    found = f"metadata.filter_metadata['{routes.NAMESPACE}']"
     field = f"%DYNAMIC_METADATA({routes.NAMESPACE}:field)%"
     problem = f"%DYNAMIC_METADATA({routes.NAMESPACE}:problem)%"
-    return _json_mapper(
-        f"'problem' in metadata.filter_metadata['{routes.NAMESPACE}']", 400, _invalid(problem, field)
-    )
+    yield _json_mapper(f"{found}['field'] != ''", 400, _invalid(problem, field))
+    yield _json_mapper(f"{found}['field'] == ''", 400, _invalid(problem))
 
 
 def _malformed() -> Iterator[Node]:
     """Word what the transcoder cannot read: its text says which part."""
-    details = f"{_DETAILS}.startsWith('grpc_json_transcode') && response.code == 400"
-    yield _json_mapper(details, 400, _invalid("%LOCAL_REPLY_BODY%"))
+    condition = f"{_DETAILS}.contains('grpc_json_transcod') && response.code == 400"
+    yield _json_mapper(condition, 400, _invalid("%LOCAL_REPLY_BODY%"))
 
 
 def _in_grpc(reply: Reply) -> Node:
     encoded = status.encode(reply.refusal)
     details = base64.b64encode(encoded.SerializeToString(deterministic=True)).decode().rstrip("=")
+    headers = {"grpc-status": str(encoded.code), status.METADATA_KEY: details}
+    if reply.refusal.retry_delay_ms is not None:
+        headers["grpc-retry-pushback-ms"] = str(reply.refusal.retry_delay_ms)
     return {
         "filter": _filter(f"({reply.condition}) && {_GRPC} && !({_TRANSCODED})"),
         "status_code": _http_status(reply),
-        "headers_to_add": [
-            _header("grpc-status", str(encoded.code)),
-            _header(status.METADATA_KEY, details),
-        ],
+        "headers_to_add": [_header(name, value) for name, value in headers.items()],
         "body_format_override": {"text_format_source": {"inline_string": encoded.message}},
     }
 

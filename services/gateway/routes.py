@@ -1,5 +1,6 @@
 """Which path leads where, for how long, and how often again."""
 
+from services.chassis import contracts as chassis
 from services.gateway import clusters, config, contracts, limits, typed
 from services.gateway.typed import Node
 
@@ -16,7 +17,6 @@ PASSED_PATHS = {
     "/.well-known/oauth-authorization-server": "GET",
 }
 
-_TIMEOUT_S_DEFAULT = 3.0
 _PASSED_TIMEOUT_S = 5.0
 #: What Envoy calls the status codes of gRPC that it can retry on.
 _RETRIED = {
@@ -36,10 +36,12 @@ def table(source: contracts.Contracts, settings: config.Settings) -> Node:
         _call(method, settings) for method in source.methods if method.role in settings.upstreams
     ]
     passed = [_pass(path, verb, settings) for path, verb in PASSED_PATHS.items()]
+    # Not a direct response: CORS takes its policy from routes that lead to a cluster alone, and this
+    # is where a JSON call stands before it is translated.
     unknown = {
         "name": UNKNOWN,
         "match": {"prefix": "/"},
-        "direct_response": {"status": 404},
+        "route": {"cluster": clusters.NOWHERE},
     }
     host: Node = {
         "name": "gateway",
@@ -54,7 +56,7 @@ def table(source: contracts.Contracts, settings: config.Settings) -> Node:
 
 
 def _call(method: contracts.Method, settings: config.Settings) -> Node:
-    timeout = typed.seconds(method.timeout_s or _TIMEOUT_S_DEFAULT)
+    timeout = typed.seconds(method.timeout_s or chassis.DEFAULT_TIMEOUT_S)
     action: Node = {
         "cluster": method.role,
         # Both are needed: the first bounds every call, the second also a deadline the client sent.

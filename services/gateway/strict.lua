@@ -1,15 +1,18 @@
 -- Holds the JSON body of a call against its message before the transcoder reads it, because the
 -- transcoder drops what it does not know. MESSAGES and BODIES are rendered from the contracts.
 --
--- The body is read as it streams, so authentication, further down the chain, has decided on the
--- headers before a body is looked at. Once headers went on, a script cannot answer any more: it
--- leaves its finding in the metadata and hands the transcoder a body that no parser accepts.
+-- The body is looked at as it streams by, so authentication, further down the chain, has decided
+-- on the headers already. Once headers went on, a script cannot answer any more: it leaves its
+-- finding in the metadata and breaks the rest of the body, so that the transcoder refuses it. What
+-- is merely cut short is left to the transcoder, too.
 
 local byte, find, match, sub = string.byte, string.find, string.match, string.sub
 
 local NAMESPACE = "tessera.gateway"
 local DEPTH_MAX = 64
-local BROKEN_BODY = "!"
+local NAME_BYTES_MAX = 256
+local WORD_BYTES_MAX = 64
+local BROKEN = "!"
 local QUOTE, BACKSLASH, COMMA, COLON = 34, 92, 44, 58
 local OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = 91, 93, 123, 125
 
@@ -18,7 +21,7 @@ local FIELDS = {}
 for name, fields in pairs(MESSAGES) do
   local index = {}
   for _, field in ipairs(fields) do
-    local entry = { name = field[1], shape = field[3], message = field[4], list = field[5] }
+    local entry = { shape = field[3], message = field[4], list = field[5] }
     index[field[1]] = entry
     index[field[2]] = entry
   end
@@ -31,72 +34,124 @@ local function refuse(path, problem)
   error({ field = path, problem = problem }, 0)
 end
 
-local function skip_space(text, at)
-  return find(text, "[^ \t\r\n]", at) or #text + 1
+-- Takes in the next part of the body, keeps what lies from `at` on, and returns where that is now.
+local function await(reader, at)
+  local length = #reader.text
+  reader.text = sub(reader.text, at) .. coroutine.yield()
+  return at > length and at - length or 1
 end
 
--- Returns the position after the closing quote of the string that opens at `at`.
-local function pass_string(text, at, path)
+-- Returns the position of the next character that is no space, and the character's code.
+local function skip_space(reader, at)
+  while true do
+    local found = find(reader.text, "[^ \t\r\n]", at)
+    if found then
+      return found, byte(reader.text, found)
+    end
+    at = await(reader, #reader.text + 1)
+  end
+end
+
+-- Returns the position after the text whose opening quote is at `at`.
+local function pass_text(reader, at, path)
+  at = at + 1
+  while true do
+    local found = find(reader.text, '[%z\1-\31"\\]', at)
+    local code = found and byte(reader.text, found)
+    if not found then
+      at = await(reader, math.max(at, #reader.text + 1))
+    elseif code == QUOTE then
+      return found + 1
+    elseif code == BACKSLASH then
+      at = found + 2
+    else
+      refuse(path, "malformed JSON: a text holds a control character")
+    end
+  end
+end
+
+-- As the pattern in read_name, for names that hold escapes: nil while the closing quote is missing.
+local function match_escaped(text, at)
   local position = at + 1
   while true do
-    position = find(text, '[%z\1-\31"\\]', position)
-    local code = position and byte(text, position)
-    if code == QUOTE then
-      return position + 1
-    elseif code ~= BACKSLASH then
-      refuse(path, "malformed JSON: a text does not end")
+    position = find(text, '["\\]', position)
+    if not position then
+      return nil
+    elseif byte(text, position) == QUOTE then
+      return sub(text, at + 1, position - 1), position + 1
     end
     position = position + 2
   end
 end
 
-local function pass_scalar(text, at, path)
-  if byte(text, at) == QUOTE then
-    return pass_string(text, at, path)
+-- Returns the position after the field name whose opening quote is at `at`, and the name as it is
+-- written. Escapes stay as they are: names of fields need none, and keys of maps are not compared.
+local function read_name(reader, at, path)
+  if byte(reader.text, at) ~= QUOTE then
+    refuse(path, "malformed JSON: a field name in quotes is expected")
   end
-  local word = match(text, "^[%w+.-]+", at)
-  if not word then
-    refuse(path, "malformed JSON: a value is missing")
+  while true do
+    local name, close = match(reader.text, '^"([^%z\1-\31"\\]*)"()', at)
+    if not name then
+      name, close = match_escaped(reader.text, at)
+    end
+    if name then
+      return close, name
+    elseif #reader.text - at > NAME_BYTES_MAX then
+      refuse(path, "malformed JSON: the name of a field does not end")
+    end
+    at = await(reader, at)
   end
-  local literal = word == "true" or word == "false" or word == "null"
-  if not literal and not match(word, "^-?%d[%d.eE+-]*$") then
-    refuse(path, "malformed JSON: " .. sub(word, 1, 32) .. " is not a value")
+end
+
+-- Returns the position after the number or literal at `at`, and the word itself.
+local function read_word(reader, at, path)
+  while true do
+    local word, close = match(reader.text, "^([%w+.-]*)()", at)
+    if word == "" or #word > WORD_BYTES_MAX then
+      refuse(path, "malformed JSON: a value is expected")
+    elseif close <= #reader.text then
+      local literal = word == "true" or word == "false" or word == "null"
+      if not literal and not match(word, "^-?%d[%d.eE+-]*$") then
+        refuse(path, "malformed JSON: a value is expected")
+      end
+      return close, word
+    end
+    at = await(reader, at)
   end
-  return at + #word
 end
 
 local pass_value
 
-local function pass_list(text, at, entry, path, depth)
+local function pass_list(reader, at, entry, path, depth)
   local element = { shape = entry.shape, message = entry.message }
-  at = skip_space(text, at + 1)
-  if byte(text, at) == CLOSE_LIST then
+  local code
+  at, code = skip_space(reader, at + 1)
+  if code == CLOSE_LIST then
     return at + 1
   end
   local index = 0
   while true do
-    at = pass_value(text, at, element, path .. "[" .. index .. "]", depth)
-    at = skip_space(text, at)
-    local code = byte(text, at)
+    at = pass_value(reader, at, element, path .. "[" .. index .. "]", depth)
+    at, code = skip_space(reader, at)
     if code == CLOSE_LIST then
       return at + 1
     elseif code ~= COMMA then
-      refuse(path, "malformed JSON: a list goes on without a comma")
+      refuse(path, "malformed JSON: a comma is missing")
     end
-    at = skip_space(text, at + 1)
+    at = skip_space(reader, at + 1)
     index = index + 1
   end
 end
 
--- The entry that a member of an object must follow; `seen` remembers the fields written so far.
-local function find_member(entry, key, seen, path)
+-- Returns what a member of an object must follow; `seen` remembers the fields written so far.
+local function find_member(entry, name, seen, path)
   if entry.shape == "any" then
     return ANYTHING
-  end
-  if entry.shape == "map" then
+  elseif entry.shape == "map" then
     return FIELDS[entry.message].value
   end
-  local member = FIELDS[entry.message][key]
+  local member = FIELDS[entry.message][name]
   if not member then
     refuse(path, "unknown field")
   elseif seen[member] then
@@ -106,76 +161,93 @@ local function find_member(entry, key, seen, path)
   return member
 end
 
-local function pass_object(text, at, entry, path, depth)
+local function pass_object(reader, at, entry, path, depth)
   local seen = {}
-  at = skip_space(text, at + 1)
-  if byte(text, at) == CLOSE_OBJECT then
+  local prefix = path == "" and "" or path .. "."
+  local code
+  at, code = skip_space(reader, at + 1)
+  if code == CLOSE_OBJECT then
     return at + 1
   end
   while true do
-    if byte(text, at) ~= QUOTE then
-      refuse(path, "malformed JSON: a field name must be quoted")
-    end
-    local after = pass_string(text, at, path)
-    local key = sub(text, at + 1, after - 2)
-    local member_path = path == "" and key or path .. "." .. key
-    local member = find_member(entry, key, seen, sub(member_path, 1, 200))
-    at = skip_space(text, after)
-    if byte(text, at) ~= COLON then
+    local name
+    at, name = read_name(reader, at, path)
+    local member_path = prefix .. name
+    local member = find_member(entry, name, seen, member_path)
+    at, code = skip_space(reader, at)
+    if code ~= COLON then
       refuse(member_path, "malformed JSON: a colon is missing")
     end
-    at = pass_value(text, skip_space(text, at + 1), member, member_path, depth)
-    at = skip_space(text, at)
-    local code = byte(text, at)
+    at = pass_value(reader, skip_space(reader, at + 1), member, member_path, depth)
+    at, code = skip_space(reader, at)
     if code == CLOSE_OBJECT then
       return at + 1
     elseif code ~= COMMA then
-      refuse(path, "malformed JSON: an object goes on without a comma")
+      refuse(path, "malformed JSON: a comma is missing")
     end
-    at = skip_space(text, at + 1)
+    at = skip_space(reader, at + 1)
   end
 end
 
-function pass_value(text, at, entry, path, depth)
-  if depth > DEPTH_MAX then
-    refuse(path, "nested too deeply")
-  end
-  local code = byte(text, at)
-  if code == OPEN_LIST then
-    if not entry.list and entry.shape ~= "any" then
-      refuse(path, "a list is not expected here")
-    end
-    return pass_list(text, at, entry, path, depth + 1)
-  elseif code == OPEN_OBJECT then
-    if entry.list or entry.shape == "scalar" then
-      refuse(path, "an object is not expected here")
-    end
-    return pass_object(text, at, entry, path, depth + 1)
-  end
-  local after = pass_scalar(text, at, path)
+local function pass_single(reader, at, entry, path)
   local single = entry.shape == "any" or (entry.shape == "scalar" and not entry.list)
-  if not single and sub(text, at, after - 1) ~= "null" then
-    refuse(path, entry.list and "a list is expected here" or "an object is expected here")
+  if single and byte(reader.text, at) == QUOTE then
+    return pass_text(reader, at, path)
+  end
+  local after, word = at, ""
+  if byte(reader.text, at) ~= QUOTE then
+    after, word = read_word(reader, at, path)
+  end
+  if single or word == "null" then
+    return after
+  elseif entry.list then
+    refuse(path, "a list is expected")
+  elseif entry.shape ~= "truth" then
+    refuse(path, "an object is expected")
+  elseif word ~= "true" and word ~= "false" then
+    refuse(path, "true or false is expected")
   end
   return after
 end
 
-local function pass_body(text, entry)
-  local at = pass_value(text, skip_space(text, 1), entry, "", 0)
-  if skip_space(text, at) <= #text then
-    refuse("", "malformed JSON: something follows the end")
+-- Returns the position after the value at `at`, which is no space.
+function pass_value(reader, at, entry, path, depth)
+  if depth > DEPTH_MAX then
+    refuse(path, "nested too deeply")
   end
+  local code = byte(reader.text, at)
+  if code == OPEN_LIST then
+    if not entry.list and entry.shape ~= "any" then
+      refuse(path, "a list is not expected")
+    end
+    return pass_list(reader, at, entry, path, depth + 1)
+  elseif code == OPEN_OBJECT then
+    if entry.list or entry.shape == "scalar" or entry.shape == "truth" then
+      refuse(path, "an object is not expected")
+    end
+    return pass_object(reader, at, entry, path, depth + 1)
+  end
+  return pass_single(reader, at, entry, path)
 end
 
-local function read_body(handle)
-  local parts, last = {}, nil
-  for chunk in handle:bodyChunks() do
-    parts[#parts + 1] = chunk:getBytes(0, chunk:length())
-    -- Nothing leaves before all of it was read: a stream that ends in trailers ends up empty.
-    chunk:setBytes("")
-    last = chunk
+-- Runs as a coroutine, resumed with each part of the body; ends only with an error.
+local function pass_body(text, entry)
+  local reader = { text = text }
+  local at = pass_value(reader, skip_space(reader, 1), entry, "", 0)
+  skip_space(reader, at)
+  refuse("", "malformed JSON: something follows its end")
+end
+
+local function report(handle, finding)
+  if type(finding) ~= "table" then
+    handle:logErr(tostring(finding))
+    finding = { field = "", problem = "it cannot be read" }
   end
-  return table.concat(parts), last
+  local metadata = handle:streamInfo():dynamicMetadata()
+  -- Names come from the caller, and metadata must be UTF-8.
+  local field = string.gsub(sub(finding.field, 1, NAME_BYTES_MAX), "[^\32-\126]", "?")
+  metadata:set(NAMESPACE, "field", field)
+  metadata:set(NAMESPACE, "problem", finding.problem)
 end
 
 function envoy_on_request(handle)
@@ -183,26 +255,26 @@ function envoy_on_request(handle)
   if content_type and sub(content_type, 1, 16) == "application/grpc" then
     return
   end
-  local text, last = read_body(handle)
-  if text == "" then
-    return
+  local check, entry, refused
+  for chunk in handle:bodyChunks() do
+    if not check then
+      -- By now the transcoder has replaced the path by the method's.
+      entry = BODIES[handle:headers():get(":path")]
+      check = entry and coroutine.create(pass_body) or false
+      if not check then
+        return
+      end
+    end
+    if not refused then
+      local alive, finding = coroutine.resume(check, chunk:getBytes(0, chunk:length()), entry)
+      if not alive then
+        refused = true
+        report(handle, finding)
+      end
+    end
+    -- Also what follows: it must not mend the body again.
+    if refused then
+      chunk:setBytes(BROKEN)
+    end
   end
-  -- By now the transcoder has replaced the path by the method's.
-  local entry = BODIES[handle:headers():get(":path")]
-  local passed, finding = true, nil
-  if entry then
-    passed, finding = pcall(pass_body, text, entry)
-  end
-  if passed then
-    last:setBytes(text)
-    return
-  end
-  local metadata = handle:streamInfo():dynamicMetadata()
-  if type(finding) ~= "table" then
-    handle:logErr(finding)
-    finding = { field = "", problem = "it cannot be read" }
-  end
-  metadata:set(NAMESPACE, "field", string.gsub(finding.field, "[^\32-\126]", "?"))
-  metadata:set(NAMESPACE, "problem", finding.problem)
-  last:setBytes(BROKEN_BODY)
 end
