@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from tools.stack import postgres
 from tools.stack.layout import Layout
 
 MARKER = "TESSERA_STACK"
@@ -58,6 +59,6 @@ def _belongs(process: psutil.Process, layout: Layout) -> bool:
         return False
     # These two write their titles over their environment, and work inside their data folders.
     if process.name() in {"postgres", "valkey-server"}:
-        homes = (layout.postgres.resolve(), layout.valkey)
+        homes = (layout.postgres.resolve(), postgres.aside(layout.postgres), layout.valkey)
         return any(Path(process.cwd()).is_relative_to(home) for home in homes)
     return bool(process.environ().get(MARKER) == str(layout.root))

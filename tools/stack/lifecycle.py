@@ -68,8 +68,7 @@ async def start(options: Options, report: Report = lambda _: None) -> Compositio
         if rows is not None:
             report("the stack is up in part: stopping that before a new start")
             _stop_all(supervisor, layout, report)
-        for name in leftovers.stop(layout):
-            report(f"stopped {name}, left behind by a stack that was killed")
+        _stop_leftovers(layout, report)
         servers = external.load(options.external)
         chosen = ports.allocate(composition.default_ports(servers), fixed=options.fixed_ports)
         stack = composition.compose(layout, servers, chosen)
@@ -153,17 +152,21 @@ async def _migrate(layout: Layout, role: roles.Role) -> None:
 
 def stop(layout: Layout, report: Report = lambda _: None) -> bool:
     """Stop everything in the reverse order of start; return whether there was anything to stop."""
-    if not layout.state.exists():
-        return False
+    if not layout.lock.exists():
+        return _stop_leftovers(layout, report)
     with _locked(layout, report):
         supervisor = Supervisor(layout)
-        if supervisor.is_alive():
-            _stop_all(supervisor, layout, report)
-            return True
-        names = leftovers.stop(layout)
-        for name in names:
-            report(f"stopped {name}, left behind by a stack that was killed")
-        return bool(names)
+        if not supervisor.is_alive():
+            return _stop_leftovers(layout, report)
+        _stop_all(supervisor, layout, report)
+        return True
+
+
+def _stop_leftovers(layout: Layout, report: Report) -> bool:
+    names = leftovers.stop(layout)
+    for name in names:
+        report(f"stopped {name}, left behind by a stack that was killed")
+    return bool(names)
 
 
 def _stop_all(supervisor: Supervisor, layout: Layout, report: Report) -> None:

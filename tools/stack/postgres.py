@@ -129,6 +129,12 @@ async def is_ready(endpoint: Endpoint) -> bool:
     return True
 
 
+def aside(directory: Path) -> Path:
+    """Return where the files of `directory` are when its owner's account cannot enter it."""
+    absolute = directory.parent.resolve() / directory.name
+    return _ASIDE / sha256(os.fsencode(absolute)).hexdigest()[:16]
+
+
 def remove(directory: Path) -> None:
     """Delete the data below `directory`, also when it had to be put aside."""
     if directory.is_symlink():
@@ -155,19 +161,21 @@ def _settle(directory: Path) -> _Home:
             f"The account {account.name} cannot enter {directory}, which holds a database: "
             "move the folder back to where it was, or delete it with the command reset."
         )
+    place = aside(directory)
+    # What lies there belongs to a folder that was deleted by hand, and its password with it.
+    shutil.rmtree(place, ignore_errors=True)
     _ASIDE.mkdir(parents=True, exist_ok=True)
     _ASIDE.chmod(0o755)
-    aside = _ASIDE / sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
-    aside.mkdir(mode=0o700, exist_ok=True)
-    _give(aside, account)
-    if not account.can_write(aside):
+    place.mkdir(mode=0o700)
+    _give(place, account)
+    if not account.can_write(place):
         raise StackError(
             f"The account {account.name}, which runs PostgreSQL in place of root, can enter "
-            f"neither {directory} nor {aside}: choose another folder with --data."
+            f"neither {directory} nor {place}: choose another folder with --data."
         )
     directory.rmdir()
-    directory.symlink_to(aside)
-    return _Home(aside, account)
+    directory.symlink_to(place)
+    return _Home(place, account)
 
 
 def _binaries(home: _Home) -> Path:

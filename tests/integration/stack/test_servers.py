@@ -1,8 +1,16 @@
 """The fixtures that every integration test stands on."""
 
+import os
+import shutil
+from functools import partial
+
 import asyncpg
 import pytest
 import redis.asyncio
+
+from tools.stack import ports
+from tools.stack import postgres as postgresql
+from tools.stack.standalone import Standalone
 
 
 async def test_postgres_answers_and_syncs_every_commit(postgres):
@@ -58,3 +66,26 @@ async def test_valkey_keeps_its_data_over_a_kill(valkey):
     await valkey.process.start()
     async with redis.asyncio.Redis.from_url(valkey.url) as client:
         assert await client.get("survivor") == b"yes"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs PostgreSQL as itself")
+async def test_root_may_keep_its_clone_to_itself(tmp_path):
+    """Below a folder that other accounts cannot enter PostgreSQL runs all the same."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for password in ("first", "after the folder was deleted by hand"):
+        endpoint = postgresql.Endpoint(
+            host=ports.HOST, port=ports.free(), user=postgresql.SUPERUSER, password=password
+        )
+        server = Standalone(
+            postgresql.prepare(closed / "postgres", port=endpoint.port, password=password),
+            log=closed / "postgres.log",
+            is_ready=partial(postgresql.is_ready, endpoint),
+        )
+        await server.start()
+        server.stop()
+        assert closed.stat().st_mode & 0o077 == 0
+        place = (closed / "postgres").resolve()
+        (closed / "postgres").unlink()
+        assert place.exists()
+    shutil.rmtree(place)
