@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import prometheus_client
@@ -56,7 +57,7 @@ class Keyring:
         """Load the keys and do what their dates ask for. Raises Unavailable."""
         async with self._refreshing:
             found = await self._storage.load()
-            if not self._plan(found).is_empty:
+            if not self._plan(found, self._now()).is_empty:
                 found = await self._advance()
             self._take(found)
 
@@ -83,15 +84,14 @@ class Keyring:
         dates = [key.dates for key in self._keys]
         return engine.keys.phases_of(dates, policy=self._policy, now=self._now())
 
-    def _plan(self, found: Sequence[storage.SigningKey]) -> engine.keys.Plan:
-        dates = [key.dates for key in found]
-        return engine.keys.plan(dates, policy=self._policy, now=self._now())
+    def _plan(self, found: Sequence[storage.SigningKey], now: datetime) -> engine.keys.Plan:
+        return engine.keys.plan([key.dates for key in found], policy=self._policy, now=now)
 
     async def _advance(self) -> list[storage.SigningKey]:
         """Carry out the plan, which another process may have done a moment ago."""
         async with self._storage.alone() as tx:
-            plan = self._plan(await tx.load())
             now = self._now()
+            plan = self._plan(await tx.load(), now)
             if plan.next_sign_time is not None:
                 key = _generate(publish_time=now, sign_time=plan.next_sign_time)
                 await tx.insert(key)
@@ -115,7 +115,7 @@ class Keyring:
             _LIVE_KEYS.labels(phase.value).set(list(phases.values()).count(phase))
 
 
-def _generate(*, publish_time: Any, sign_time: Any) -> storage.SigningKey:
+def _generate(*, publish_time: datetime, sign_time: datetime) -> storage.SigningKey:
     key_id = ids.new("key")
     key = ECKey.generate_key("P-256", {"kid": key_id, "use": "sig", "alg": "ES256"})
     return storage.SigningKey(
