@@ -1,0 +1,75 @@
+"""Arithmetic of amounts: whole numbers only, every remainder placed, nothing lost."""
+
+from collections.abc import Sequence
+
+AMOUNT_MAX_MINOR = 1_000_000_000_000
+BASIS_POINTS = 10_000
+THOUSANDTHS = 1_000
+
+
+def price(*, quantity_thousandths: int, unit_price_minor: int) -> int:
+    """Return quantity times price, rounded half up."""
+    return (quantity_thousandths * unit_price_minor + THOUSANDTHS // 2) // THOUSANDTHS
+
+
+def price_up(*, quantity_thousandths: int, unit_price_minor: int) -> int:
+    """Return quantity times price, rounded up: the least that keeps every unit at this price."""
+    return -(-quantity_thousandths * unit_price_minor // THOUSANDTHS)
+
+
+def spread(total: int, weights: Sequence[int]) -> list[int]:
+    """Return `total` divided in proportion to the weights by the largest remainder.
+
+    Ties go to the larger weight, then to the earlier place. Zero weights get nothing; without any
+    positive weight the total must be 0. Never more than `ceil(total * weight / sum)` at one place.
+    """
+    whole = sum(weights)
+    if not total or not whole:
+        assert not total, "an amount needs something to lie on"
+        return [0] * len(weights)
+    shares = [total * weight // whole for weight in weights]
+    rest = total - sum(shares)
+    if rest:
+        order = sorted(
+            range(len(weights)),
+            key=lambda place: (-(total * weights[place] % whole), -weights[place], place),
+        )
+        for place in order[:rest]:
+            shares[place] += 1
+    return shares
+
+
+def spread_within(total: int, weights: Sequence[int], ceilings: Sequence[int]) -> list[int]:
+    """Return `total` divided like `spread`, but at no place above its ceiling.
+
+    What a full place cannot take moves on to the others in proportion to their weights, again and
+    again until it fits. A total above the sum of the ceilings is cut to it. Places with a ceiling
+    must have a weight.
+    """
+    shares = [0] * len(weights)
+    total = min(total, sum(ceilings))
+    open_places = [place for place, ceiling in enumerate(ceilings) if ceiling > 0]
+    while open_places:
+        whole = sum(weights[place] for place in open_places)
+        full = [p for p in open_places if total * weights[p] > ceilings[p] * whole]
+        if not full:
+            break
+        for place in full:
+            shares[place] = ceilings[place]
+            total -= ceilings[place]
+        open_places = [place for place in open_places if not shares[place]]
+    for place, share in zip(
+        open_places, spread(total, [weights[p] for p in open_places]), strict=True
+    ):
+        shares[place] = share
+    return shares
+
+
+def fill(total: int, ceilings: Sequence[int]) -> list[int]:
+    """Return `total` handed out in order, each place served fully before the next."""
+    shares = []
+    for ceiling in ceilings:
+        share = min(ceiling, total)
+        shares.append(share)
+        total -= share
+    return shares

@@ -1,0 +1,118 @@
+"""A cart in the form that campaigns look at: equal goods in piles, ready to be searched.
+
+Lines of the same article at the same price make one pile, and piles stand in the order of article
+and price, so neither the order of scanning nor one line instead of two changes what a cart gets.
+Sets of piles are bits of a whole number: bit 0 is the first pile.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.promotions.engine import amounts
+from services.promotions.engine.carts import UNKNOWN_ARTICLE, Article, Cart, CartLine, Facts
+
+SKU, CATEGORY, BRAND, TAG = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """Piles and what to find them by.
+
+    `masks` holds, for article numbers, categories, brands and tags, which piles each name is on.
+    Piles that cost nothing are in no mask of goods: no campaign counts or touches them. `floors`
+    are the lowest amounts after all discounts.
+    """
+
+    skus: tuple[str, ...]
+    prices: tuple[int, ...]
+    quantities: tuple[int, ...]
+    amounts: tuple[int, ...]
+    floors: tuple[int, ...]
+    line_places: tuple[tuple[int, ...], ...]
+    line_amounts: tuple[int, ...]
+    line_floors: tuple[int, ...]
+    masks: tuple[Mapping[str, int], Mapping[str, int], Mapping[str, int], Mapping[str, int]]
+    priced: int
+    earning: int
+    payable: int
+    subtotal: int
+
+
+def places(mask: int) -> list[int]:
+    """Return the numbers of the bits that are set, ascending."""
+    found = []
+    while mask:
+        lowest = mask & -mask
+        found.append(lowest.bit_length() - 1)
+        mask ^= lowest
+    return found
+
+
+def arrange(cart: Cart, facts: Facts) -> Basket:
+    """Return the cart's goods in piles."""
+    lines = cart.lines
+    piles: dict[tuple[str, int], list[int]] = {}
+    for place, line in enumerate(lines):
+        piles.setdefault((line.sku, line.unit_price_minor), []).append(place)
+    keys = sorted(piles)
+    articles = [facts.articles.get(sku, UNKNOWN_ARTICLE) for sku, _ in keys]
+    line_places = tuple(tuple(piles[key]) for key in keys)
+    line_amounts = tuple(_amount(line) for line in lines)
+    line_floors = [0] * len(lines)
+    for article, members in zip(articles, line_places, strict=True):
+        if article.floor_price_minor:
+            for place in members:
+                line_floors[place] = _floor(article, lines[place], line_amounts[place])
+    sums = tuple(sum([line_amounts[place] for place in members]) for members in line_places)
+    masks, priced, earning, payable = _search(keys, articles, sums)
+    return Basket(
+        skus=tuple([sku for sku, _ in keys]),
+        prices=tuple([unit_price for _, unit_price in keys]),
+        quantities=tuple([sum([lines[p].quantity_thousandths for p in m]) for m in line_places]),
+        amounts=sums,
+        floors=tuple([sum([line_floors[place] for place in m]) for m in line_places]),
+        line_places=line_places,
+        line_amounts=line_amounts,
+        line_floors=tuple(line_floors),
+        masks=masks,
+        priced=priced,
+        earning=earning,
+        payable=payable,
+        subtotal=sum(sums),
+    )
+
+
+def _amount(line: CartLine) -> int:
+    return (line.quantity_thousandths * line.unit_price_minor + 500) // 1_000
+
+
+def _floor(article: Article, line: CartLine, amount: int) -> int:
+    floor = amounts.price_up(
+        quantity_thousandths=line.quantity_thousandths, unit_price_minor=article.floor_price_minor
+    )
+    return min(amount, floor)
+
+
+def _search(
+    keys: list[tuple[str, int]], articles: list[Article], sums: tuple[int, ...]
+) -> tuple[tuple[dict[str, int], dict[str, int], dict[str, int], dict[str, int]], int, int, int]:
+    skus: dict[str, int] = {}
+    categories: dict[str, int] = {}
+    brands: dict[str, int] = {}
+    tags: dict[str, int] = {}
+    priced = earning = payable = 0
+    bit = 1
+    for (sku, _), article, amount in zip(keys, articles, sums, strict=True):
+        if amount:
+            priced |= bit
+            earning |= 0 if article.earning_excluded else bit
+            payable |= 0 if article.points_payment_excluded else bit
+            skus[sku] = skus.get(sku, 0) | bit
+            if article.brand:
+                brands[article.brand] = brands.get(article.brand, 0) | bit
+            for name in article.category_ids:
+                categories[name] = categories.get(name, 0) | bit
+            for name in article.tags:
+                tags[name] = tags.get(name, 0) | bit
+        bit <<= 1
+    return (skus, categories, brands, tags), priced, earning, payable

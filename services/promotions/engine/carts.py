@@ -1,0 +1,109 @@
+"""What is bought, and what is known about it: the input of an evaluation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from services.promotions.engine.rules import Channel
+
+_NAMES: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class CartLine:
+    """One line: thousandths of a unit or kilogram, at a price for one unit or kilogram."""
+
+    line_id: str
+    sku: str
+    quantity_thousandths: int
+    unit_price_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """What a shopper wants to buy, in minor units of one currency."""
+
+    store_id: str
+    channel: Channel
+    currency_code: str
+    lines: tuple[CartLine, ...]
+    coupon_codes: tuple[str, ...] = ()
+    points_payment_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """What the catalogue says of an article; `category_ids` holds its own and all above it."""
+
+    category_ids: frozenset[str] = _NAMES
+    brand: str = ""
+    tags: frozenset[str] = _NAMES
+    floor_price_minor: int = 0
+    weighed: bool = False
+    earning_excluded: bool = False
+    points_payment_excluded: bool = False
+
+
+UNKNOWN_ARTICLE = Article()
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What campaigns ask of a store besides its id."""
+
+    region_id: str = ""
+    format_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The shopper, when known.
+
+    `purchases_before` and `points_balance` (smallest unit of the asset) are None when the one who
+    knows did not answer.
+    """
+
+    member_id: str
+    segment_ids: frozenset[str] = _NAMES
+    purchases_before: int | None = None
+    points_balance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What the ledger has left of one campaign for this shopper; None when it did not answer."""
+
+    uses: int | None = None
+    member_uses: int | None = None
+    budget_minor: int | None = None
+    coupons: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PointsTerms:
+    """What points are worth and how much of a purchase they may pay.
+
+    `point_units` smallest units of the asset are worth `point_value_minor` minor units, and are
+    the step in which points pay. The share is in hundredths of a percent of the eligible goods
+    after discounts. `points_scale` is the number of decimals that people see.
+    """
+
+    point_value_minor: int = 1
+    point_units: int = 1
+    points_scale: int = 0
+    payment_share_max_basis_points: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything else a decision rests on; kept with the receipt, it decides the same again.
+
+    An article missing from `articles` belongs to no category. `identity_answered` is False when
+    the shopper is unknown only because identity could not be asked.
+    """
+
+    store: Store
+    articles: Mapping[str, Article]
+    member: Member | None = None
+    remaining: Mapping[str, Remaining] = field(default_factory=dict)
+    terms: PointsTerms = PointsTerms()
+    identity_answered: bool = True

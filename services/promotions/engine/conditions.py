@@ -1,0 +1,236 @@
+"""Conditions, compiled: does it hold, and if not, how little was missing.
+
+A condition is measured once per lane, on what the lanes before it have left.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from services.promotions.engine import filters, rules
+from services.promotions.engine.baskets import Basket, places
+from services.promotions.engine.carts import Member
+from services.promotions.engine.decisions import NearMiss
+
+_UNIT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a condition looks at; `left` is the amount of each pile when the lane began."""
+
+    basket: Basket
+    left: Sequence[int]
+    member: Member | None
+    identity_answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """What a failed condition lacks; `near` when at least half of everything is there."""
+
+    amount_minor: int = 0
+    quantity_thousandths: int = 0
+    near: bool = False
+    unanswered: bool = False
+    details: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def near_miss(self) -> NearMiss | None:
+        """Return what to buy in addition, unless much is missing or buying does not help."""
+        if not self.near:
+            return None
+        return NearMiss(self.amount_minor, self.quantity_thousandths)
+
+
+Check: TypeAlias = Callable[[Scene], Shortfall | None]
+OUT_OF_REACH = Shortfall()
+_UNANSWERED = Shortfall(unanswered=True)
+
+
+def compile_condition(condition: rules.Condition) -> Check:
+    """Return the function that answers None when the condition holds, else what is lacking."""
+    return _COMPILERS[type(condition)](condition)
+
+
+def counts_purchases(condition: rules.Condition | None) -> bool:
+    """Tell whether the condition asks how many purchases the member has made."""
+    match condition:
+        case rules.AllOf() | rules.AnyOf():
+            return any(counts_purchases(child) for child in condition.conditions)
+        case rules.Not():
+            return counts_purchases(condition.condition)
+    return isinstance(condition, rules.PurchaseNumber)
+
+
+def required_spend(condition: rules.Condition | None) -> int:
+    """Return an amount before discounts that every cart has which meets the condition."""
+    match condition:
+        case rules.AllOf():
+            return max(required_spend(child) for child in condition.conditions)
+        case rules.AnyOf():
+            return min(required_spend(child) for child in condition.conditions)
+        case rules.BasketTotal() | rules.ItemGroup():
+            return condition.amount_min_minor
+    return 0
+
+
+def required_names(condition: rules.Condition | None) -> tuple[int, frozenset[str]] | None:
+    """Return names of goods of which every cart has one that meets the condition."""
+    match condition:
+        case rules.AllOf():
+            for child in condition.conditions:
+                if found := required_names(child):
+                    return found
+        case rules.BasketTotal() | rules.ItemGroup() | rules.DistinctItems():
+            return filters.required_names(condition.filter)
+    return None
+
+
+def _compile_all(condition: rules.AllOf) -> Check:
+    checks = tuple(compile_condition(child) for child in condition.conditions)
+
+    def check(scene: Scene) -> Shortfall | None:
+        failed = [lack for one in checks if (lack := one(scene)) is not None]
+        if not failed:
+            return None
+        return failed[0] if len(failed) == 1 else _add_up(failed)
+
+    return check
+
+
+def _add_up(failed: list[Shortfall]) -> Shortfall:
+    return Shortfall(
+        amount_minor=sum(lack.amount_minor for lack in failed),
+        quantity_thousandths=sum(lack.quantity_thousandths for lack in failed),
+        near=all(lack.near for lack in failed),
+        unanswered=all(lack.unanswered for lack in failed),
+        details=failed[0].details,
+    )
+
+
+def _compile_any(condition: rules.AnyOf) -> Check:
+    checks = tuple(compile_condition(child) for child in condition.conditions)
+
+    def check(scene: Scene) -> Shortfall | None:
+        failed = []
+        for one in checks:
+            lack = one(scene)
+            if lack is None:
+                return None
+            failed.append(lack)
+        return min(failed, key=_reach)
+
+    return check
+
+
+def _reach(lack: Shortfall) -> tuple[bool, bool, int, int]:
+    return not lack.unanswered, not lack.near, lack.amount_minor, lack.quantity_thousandths
+
+
+def _compile_not(condition: rules.Not) -> Check:
+    inner = compile_condition(condition.condition)
+
+    def check(scene: Scene) -> Shortfall | None:
+        lack = inner(scene)
+        if lack is None:
+            return OUT_OF_REACH
+        return lack if lack.unanswered else None
+
+    return check
+
+
+def _compile_total(condition: rules.BasketTotal) -> Check:
+    select = filters.compile_filter(condition.filter)
+    everything = condition.filter == rules.EVERYTHING
+    original = condition.basis is rules.Basis.ORIGINAL
+    required = condition.amount_min_minor
+
+    def check(scene: Scene) -> Shortfall | None:
+        source = scene.basket.amounts if original else scene.left
+        if everything:
+            available = sum(source)
+        else:
+            available = sum([source[place] for place in places(select(scene.basket))])
+        return None if available >= required else _lack_amount(available, required)
+
+    return check
+
+
+def _lack_amount(available: int, required: int) -> Shortfall:
+    return Shortfall(
+        amount_minor=required - available,
+        near=available * 2 >= required,
+        details=(("available_minor", str(available)), ("required_minor", str(required))),
+    )
+
+
+def _lack_quantity(available: int, required: int) -> Shortfall:
+    return Shortfall(
+        quantity_thousandths=required - available,
+        near=available * 2 >= required,
+        details=(
+            ("available_thousandths", str(available)),
+            ("required_thousandths", str(required)),
+        ),
+    )
+
+
+def _compile_group(condition: rules.ItemGroup) -> Check:
+    select = filters.compile_filter(condition.filter)
+    quantity_min = condition.quantity_min_thousandths
+    amount_min = condition.amount_min_minor
+
+    def check(scene: Scene) -> Shortfall | None:
+        basket = scene.basket
+        meant = places(select(basket))
+        quantity = sum([basket.quantities[place] for place in meant])
+        amount = sum([basket.amounts[place] for place in meant]) if amount_min else 0
+        if quantity >= quantity_min and amount >= amount_min:
+            return None
+        if amount >= amount_min:
+            return _lack_quantity(quantity, quantity_min)
+        if quantity >= quantity_min:
+            return _lack_amount(amount, amount_min)
+        return _add_up([_lack_amount(amount, amount_min), _lack_quantity(quantity, quantity_min)])
+
+    return check
+
+
+def _compile_distinct(condition: rules.DistinctItems) -> Check:
+    select = filters.compile_filter(condition.filter)
+    count_min = condition.count_min
+
+    def check(scene: Scene) -> Shortfall | None:
+        skus = scene.basket.skus
+        count = len({skus[place] for place in places(select(scene.basket))})
+        return None if count >= count_min else _lack_quantity(count * _UNIT, count_min * _UNIT)
+
+    return check
+
+
+def _compile_number(condition: rules.PurchaseNumber) -> Check:
+    number, every = condition.number, condition.every
+
+    def check(scene: Scene) -> Shortfall | None:
+        if scene.member is None:
+            return OUT_OF_REACH if scene.identity_answered else _UNANSWERED
+        if scene.member.purchases_before is None:
+            return _UNANSWERED
+        current = scene.member.purchases_before + 1
+        if current == number or (every and current % every == 0):
+            return None
+        return Shortfall(details=(("purchase_number", str(current)),))
+
+    return check
+
+
+_COMPILERS: Mapping[type, Callable[[Any], Check]] = {
+    rules.AllOf: _compile_all,
+    rules.AnyOf: _compile_any,
+    rules.Not: _compile_not,
+    rules.BasketTotal: _compile_total,
+    rules.ItemGroup: _compile_group,
+    rules.DistinctItems: _compile_distinct,
+    rules.PurchaseNumber: _compile_number,
+}

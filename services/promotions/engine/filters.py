@@ -1,0 +1,98 @@
+"""Item filters, compiled: from a basket to the set of piles that are meant."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from services.promotions.engine.baskets import BRAND, CATEGORY, SKU, TAG, Basket, places
+from services.promotions.engine.rules import EVERYTHING, ItemFilter
+
+Selector: TypeAlias = Callable[[Basket], int]
+_Picker: TypeAlias = Callable[[Mapping[str, int]], int]
+_FEW = 8
+
+
+def compile_filter(item_filter: ItemFilter) -> Selector:
+    """Return the function that finds the piles which the filter means, as a set of bits."""
+    if item_filter == EVERYTHING:
+        return _select_all
+    includes = _pickers(
+        (SKU, item_filter.skus),
+        (CATEGORY, item_filter.category_ids),
+        (BRAND, item_filter.brands),
+        (TAG, item_filter.tags),
+    )
+    excludes = _pickers(
+        (SKU, item_filter.exclude_skus),
+        (CATEGORY, item_filter.exclude_category_ids),
+        (BRAND, item_filter.exclude_brands),
+        (TAG, item_filter.exclude_tags),
+    )
+    bounded = item_filter.unit_price_min_minor or item_filter.unit_price_max_minor
+    price_min = item_filter.unit_price_min_minor
+    price_max = item_filter.unit_price_max_minor
+
+    def select(basket: Basket) -> int:
+        mask = basket.priced
+        for dimension, pick in includes:
+            mask &= pick(basket.masks[dimension])
+        for dimension, pick in excludes:
+            mask &= ~pick(basket.masks[dimension])
+        if bounded:
+            mask &= _priced_between(basket, price_min=price_min, price_max=price_max)
+        return mask
+
+    return select
+
+
+def required_names(item_filter: ItemFilter) -> tuple[int, frozenset[str]] | None:
+    """Return names of which the cart must have one for the filter to find anything.
+
+    The most telling kind that the filter names: articles, then brands, categories, tags. None
+    when it names nothing that an index could use.
+    """
+    for dimension, names in (
+        (SKU, item_filter.skus),
+        (BRAND, item_filter.brands),
+        (CATEGORY, item_filter.category_ids),
+        (TAG, item_filter.tags),
+    ):
+        if names:
+            return dimension, names
+    return None
+
+
+def _select_all(basket: Basket) -> int:
+    return basket.priced
+
+
+def _pickers(*sets: tuple[int, frozenset[str]]) -> tuple[tuple[int, _Picker], ...]:
+    return tuple((dimension, _picker(names)) for dimension, names in sets if names)
+
+
+def _picker(names: frozenset[str]) -> _Picker:
+    """Choose what to walk through: the filter's names when they are few, else the cart's."""
+    few = tuple(sorted(names)) if len(names) <= _FEW else ()
+
+    def pick_few(masks: Mapping[str, int]) -> int:
+        found = 0
+        for name in few:
+            found |= masks.get(name, 0)
+        return found
+
+    def pick_many(masks: Mapping[str, int]) -> int:
+        found = 0
+        for name, mask in masks.items():
+            if name in names:
+                found |= mask
+        return found
+
+    return pick_few if few else pick_many
+
+
+def _priced_between(basket: Basket, *, price_min: int, price_max: int) -> int:
+    found = 0
+    for place in places(basket.priced):
+        unit_price = basket.prices[place]
+        if unit_price >= price_min and (not price_max or unit_price <= price_max):
+            found |= 1 << place
+    return found

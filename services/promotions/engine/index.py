@@ -1,0 +1,326 @@
+"""The index: which campaigns can apply to a cart, found without looking at any of them.
+
+Campaigns are bits of a whole number, bit 0 the first in the order of evaluation. Each dimension
+(store, channel, hour, segments, goods, amounts) keeps such sets by value; one AND per dimension
+leaves the survivors.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from services.promotions.engine import conditions, filters, rules
+from services.promotions.engine.baskets import Basket, places
+from services.promotions.engine.carts import Cart, Facts, Member
+from services.promotions.engine.decisions import OutcomeReason
+
+HOURS = 168
+_DAY = 1_440
+_WEEK = 7 * _DAY
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One dimension with sets of names: who wants one of them, who wants none of them."""
+
+    anyone: int
+    wanted: Mapping[str, int]
+    unwanted: Mapping[str, int]
+
+    def admit(self, names: Iterable[str]) -> int:
+        """Return who accepts something that has all these names."""
+        admitted, refused = self.anyone, 0
+        for name in names:
+            admitted |= self.wanted.get(name, 0)
+            refused |= self.unwanted.get(name, 0)
+        return admitted & ~refused
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Sorted steps; `sets[i]` is who belongs to a value that has passed the first `i` steps."""
+
+    steps: Sequence[int]
+    sets: Sequence[int]
+
+    def at(self, value: int) -> int:
+        """Return who belongs to this value; a value equal to a step has passed it."""
+        return self.sets[bisect_right(self.steps, value)]
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """Who needs certain goods, by kind of name; `anyone` needs none that the index knows."""
+
+    anyone: int
+    by_name: tuple[Mapping[str, int], ...]
+
+    def find(self, basket: Basket) -> int:
+        """Return who finds in the basket at least one of the names that it needs."""
+        found = self.anyone
+        for wanted, present in zip(self.by_name, basket.masks, strict=True):
+            if wanted:
+                for name in present:
+                    if name in wanted:
+                        found |= wanted[name]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """All dimensions of a rule set."""
+
+    everyone: int
+    automatic: int
+    codes: Mapping[str, int]
+    started: Ladder
+    unfinished: Ladder
+    stores: Choice
+    regions: Choice
+    formats: Choice
+    channels: Mapping[rules.Channel, int]
+    hours: Sequence[int]
+    partial_hours: int
+    schedules: Mapping[int, frozenset[tuple[int, int]]]
+    segments: Choice
+    members_only: int
+    targets: Goods
+    needs: Goods
+    spends: Ladder
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What the index leaves: `dimensions` in the order in which reasons are given.
+
+    `unanswered` would be in it if identity had said who the shopper is.
+    """
+
+    dimensions: tuple[tuple[OutcomeReason, int], ...]
+    survivors: int
+    unanswered: int
+
+
+def build(campaigns: Sequence[rules.Campaign]) -> Index:
+    """Return the index of campaigns that stand in the order of evaluation."""
+    given = [campaign.rules for campaign in campaigns]
+    audiences = [one.audience for one in given]
+    everyone = (1 << len(given)) - 1
+    hours, partial_hours, schedules = _build_hours([one.validity for one in given])
+    return Index(
+        everyone=everyone,
+        automatic=_set_of(isinstance(one.trigger, rules.AutomaticTrigger) for one in given),
+        codes=_build_codes(given),
+        started=_build_started([one.validity.start_time for one in given]),
+        unfinished=_build_unfinished([one.validity.end_time for one in given]),
+        stores=_build_choice(
+            [one.store_ids for one in audiences], [one.exclude_store_ids for one in audiences]
+        ),
+        regions=_build_choice([one.region_ids for one in audiences]),
+        formats=_build_choice([one.format_ids for one in audiences]),
+        channels={
+            channel: _set_of(not one.channels or channel in one.channels for one in audiences)
+            for channel in rules.Channel
+        },
+        hours=hours,
+        partial_hours=partial_hours,
+        schedules=schedules,
+        segments=_build_choice(
+            [one.segment_ids for one in audiences], [one.exclude_segment_ids for one in audiences]
+        ),
+        members_only=_set_of(_asks_for_member(one) for one in given),
+        targets=_build_goods([_target_names(one.rewards) for one in given]),
+        needs=_build_goods([_needed_names(one.condition) for one in given]),
+        spends=_build_rising([conditions.required_spend(one.condition) for one in given]),
+    )
+
+
+def match(index: Index, cart: Cart, basket: Basket, facts: Facts, *, now: datetime) -> Match:
+    """Return who can apply, or misses no more than about half of an amount."""
+    instant = (now - _EPOCH) // _MICROSECOND
+    codes = index.codes
+    presented = 0
+    for code in cart.coupon_codes:
+        presented |= codes.get(code.upper(), 0)
+    audience = _admit_member(index, facts.member)
+    elsewhere = (
+        (OutcomeReason.CODE_NOT_PRESENTED, index.automatic | presented),
+        (OutcomeReason.NOT_STARTED, index.started.at(instant)),
+        (OutcomeReason.EXPIRED, index.unfinished.at(instant)),
+        (
+            OutcomeReason.WRONG_STORE,
+            index.stores.admit((cart.store_id,))
+            & index.regions.admit((facts.store.region_id,))
+            & index.formats.admit((facts.store.format_id,)),
+        ),
+        (OutcomeReason.WRONG_CHANNEL, index.channels[cart.channel]),
+        (OutcomeReason.OUTSIDE_TIME, _admit_time(index, now)),
+        (OutcomeReason.NO_TARGET_ITEMS, index.targets.find(basket)),
+        (
+            OutcomeReason.CONDITION_NOT_MET,
+            index.needs.find(basket) & index.spends.at(2 * basket.subtotal),
+        ),
+    )
+    alive = index.everyone
+    for _, bits in elsewhere:
+        alive &= bits
+    about_member = OutcomeReason.NOT_IN_AUDIENCE
+    unanswered = 0
+    if not facts.identity_answered:
+        about_member = OutcomeReason.DEPENDENCY_UNAVAILABLE
+        unanswered = alive & ~audience
+    dimensions = (*elsewhere[:6], (about_member, audience), *elsewhere[6:])
+    return Match(dimensions=dimensions, survivors=alive & audience, unanswered=unanswered)
+
+
+def _set_of(flags: Iterable[bool]) -> int:
+    found = 0
+    for place, flag in enumerate(flags):
+        if flag:
+            found |= 1 << place
+    return found
+
+
+def _build_codes(given: Sequence[rules.Rules]) -> dict[str, int]:
+    codes: dict[str, int] = {}
+    for place, one in enumerate(given):
+        if isinstance(one.trigger, rules.CouponTrigger):
+            for code in one.trigger.codes:
+                codes[code.upper()] = 1 << place
+    return codes
+
+
+def _build_choice(
+    wanted_names: Sequence[frozenset[str]], unwanted_names: Sequence[frozenset[str]] = ()
+) -> Choice:
+    return Choice(
+        anyone=_set_of(not names for names in wanted_names),
+        wanted=_invert(wanted_names),
+        unwanted=_invert(unwanted_names),
+    )
+
+
+def _invert(names_by_place: Iterable[Iterable[str]]) -> dict[str, int]:
+    inverted: dict[str, int] = {}
+    for place, names in enumerate(names_by_place):
+        for name in names:
+            inverted[name] = inverted.get(name, 0) | 1 << place
+    return inverted
+
+
+def _build_rising(minimums: Sequence[int]) -> Ladder:
+    """Let a campaign in from its minimum on."""
+    order = sorted(range(len(minimums)), key=minimums.__getitem__)
+    sets = [0]
+    for place in order:
+        sets.append(sets[-1] | 1 << place)
+    return Ladder(steps=[minimums[place] for place in order], sets=sets)
+
+
+def _build_started(starts: Sequence[datetime | None]) -> Ladder:
+    first = -(1 << 63)
+    return _build_rising(
+        [first if one is None else (one - _EPOCH) // _MICROSECOND for one in starts]
+    )
+
+
+def _build_unfinished(ends: Sequence[datetime | None]) -> Ladder:
+    """Let a campaign out at its end."""
+    bounded = sorted(
+        ((end - _EPOCH) // _MICROSECOND, place) for place, end in enumerate(ends) if end is not None
+    )
+    sets = [(1 << len(ends)) - 1]
+    for _, place in bounded:
+        sets.append(sets[-1] ^ 1 << place)
+    return Ladder(steps=[end for end, _ in bounded], sets=sets)
+
+
+def _build_hours(
+    validities: Sequence[rules.Validity],
+) -> tuple[list[int], int, dict[int, frozenset[tuple[int, int]]]]:
+    """Sort campaigns into the hours of the week that their windows touch.
+
+    Those whose windows begin or end inside an hour are kept apart, to be looked at by the minute.
+    """
+    hours = [0] * HOURS
+    partial, schedules = 0, {}
+    for place, validity in enumerate(validities):
+        spans = _spans(validity)
+        for start, end in spans:
+            for hour in range(start // 60, -(-end // 60)):
+                hours[hour] |= 1 << place
+        if any(start % 60 or end % 60 for start, end in spans):
+            partial |= 1 << place
+            schedules[place] = spans
+    return hours, partial, schedules
+
+
+def _spans(validity: rules.Validity) -> frozenset[tuple[int, int]]:
+    """Return the minutes of the week as half-open spans that do not pass its end."""
+    spans = set()
+    for day in sorted(validity.weekdays) or range(1, 8):
+        for window in validity.hours or (rules.HourWindow(0, _DAY),):
+            start = (day - 1) * _DAY + window.start_minute
+            length = (window.end_minute - window.start_minute) % _DAY or _DAY
+            end = start + length
+            spans.add((start, min(end, _WEEK)))
+            if end > _WEEK:
+                spans.add((0, end - _WEEK))
+    return frozenset(spans)
+
+
+def _admit_time(index: Index, now: datetime) -> int:
+    minute = now.weekday() * _DAY + now.hour * 60 + now.minute
+    admitted = index.hours[minute // 60]
+    for place in places(admitted & index.partial_hours):
+        if not any(start <= minute < end for start, end in index.schedules[place]):
+            admitted ^= 1 << place
+    return admitted
+
+
+def _admit_member(index: Index, member: Member | None) -> int:
+    if member is None:
+        return index.everyone & ~index.members_only
+    return index.segments.admit(member.segment_ids)
+
+
+def _asks_for_member(given: rules.Rules) -> bool:
+    audience = given.audience
+    return (
+        audience.membership is rules.Membership.MEMBERS
+        or given.combination.lane is rules.Lane.EARN
+        or bool(audience.segment_ids)
+        or given.limits.uses_per_member_max > 0
+    )
+
+
+def _target_names(rewards: Sequence[rules.Reward]) -> list[tuple[int, frozenset[str]]]:
+    """Return what one of the rewards needs; an empty list when one of them needs nothing."""
+    found = []
+    for reward in rewards:
+        names = filters.required_names(reward.target)
+        if names is None:
+            return []
+        found.append(names)
+    return found
+
+
+def _needed_names(condition: rules.Condition | None) -> list[tuple[int, frozenset[str]]]:
+    names = conditions.required_names(condition)
+    return [] if names is None else [names]
+
+
+def _build_goods(needed: Sequence[Sequence[tuple[int, frozenset[str]]]]) -> Goods:
+    by_name: tuple[dict[str, int], ...] = ({}, {}, {}, {})
+    anyone = 0
+    for place, kinds in enumerate(needed):
+        if not kinds:
+            anyone |= 1 << place
+        for dimension, names in kinds:
+            inverted = by_name[dimension]
+            for name in names:
+                inverted[name] = inverted.get(name, 0) | 1 << place
+    return Goods(anyone=anyone, by_name=by_name)

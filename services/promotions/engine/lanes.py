@@ -1,0 +1,211 @@
+"""The lanes: which offers are taken, in which order, and which are not and why.
+
+Inside a lane campaigns stand by priority, then id. An exclusive group takes its turn where its
+first member stands; of its members the one that gives most is applied, then the one with the
+higher priority, then the smaller id. All others stack, each on what those before it have left.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from services.promotions.engine import conditions
+from services.promotions.engine.baskets import Basket
+from services.promotions.engine.carts import Cart, Facts, Remaining
+from services.promotions.engine.decisions import NearMiss, OutcomeReason
+from services.promotions.engine.offers import Offer
+from services.promotions.engine.rules import Lane
+from services.promotions.engine.rulesets import Compiled
+
+_NOTHING_KNOWN = Remaining()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a campaign that came near the cart is not applied."""
+
+    reason: OutcomeReason
+    near_miss: NearMiss | None = None
+    details: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Run:
+    """The working state of one evaluation.
+
+    `left` is what each pile still costs, `payments` what points pay of it. `applied` holds what
+    was taken, in order; `verdicts` why other candidates were not, by place.
+    """
+
+    cart: Cart
+    facts: Facts
+    basket: Basket
+    left: list[int]
+    payments: list[int]
+    payment_max: int = 0
+    applied: list[tuple[Compiled, Offer]] = field(default_factory=list)
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+
+def start(cart: Cart, facts: Facts, basket: Basket) -> Run:
+    """Return the state before the first lane."""
+    return Run(
+        cart=cart,
+        facts=facts,
+        basket=basket,
+        left=list(basket.amounts),
+        payments=[0] * len(basket.amounts),
+    )
+
+
+def run_discounts(run: Run, candidates: Sequence[Compiled]) -> None:
+    """Run every lane that takes money off, in order."""
+    for lane, members in _by_lane(candidates):
+        if lane is not Lane.EARN:
+            _run_lane(run, members, _offer_discount, _take_discount)
+
+
+def run_earnings(run: Run, candidates: Sequence[Compiled]) -> None:
+    """Run the lane that gives points, after everything is paid."""
+    money = [left - paid for left, paid in zip(run.left, run.payments, strict=True)]
+
+    def offer(run: Run, one: Compiled) -> Offer:
+        assert one.earn is not None
+        return one.earn(run.basket, money, run.facts.terms)
+
+    for lane, members in _by_lane(candidates):
+        if lane is Lane.EARN:
+            _run_lane(run, members, offer, _take_points)
+
+
+def _by_lane(candidates: Iterable[Compiled]) -> list[tuple[Lane, list[Compiled]]]:
+    lanes: dict[Lane, list[Compiled]] = {}
+    for one in candidates:
+        lanes.setdefault(one.lane, []).append(one)
+    return list(lanes.items())
+
+
+def _offer_discount(run: Run, one: Compiled) -> Offer:
+    assert one.discount is not None
+    budget = None
+    if one.limits.budget_minor:
+        budget = run.facts.remaining.get(one.campaign.campaign_id, _NOTHING_KNOWN).budget_minor
+    return one.discount(run.basket, run.left, budget)
+
+
+def _take_discount(run: Run, one: Compiled, offer: Offer) -> None:
+    left = run.left
+    for pile, amount in zip(offer.piles, offer.amounts, strict=True):
+        left[pile] -= amount
+    run.applied.append((one, offer))
+
+
+def _take_points(run: Run, one: Compiled, offer: Offer) -> None:
+    run.applied.append((one, offer))
+
+
+def _run_lane(
+    run: Run,
+    members: list[Compiled],
+    make: Callable[[Run, Compiled], Offer],
+    take: Callable[[Run, Compiled, Offer], None],
+) -> None:
+    scene = conditions.Scene(
+        run.basket, tuple(run.left), run.facts.member, run.facts.identity_answered
+    )
+    stopped_by = ""
+    for group in _take_turns(members):
+        offers = []
+        for one in group:
+            verdict = _admit(run, scene, one)
+            if verdict is None and stopped_by:
+                verdict = Verdict(
+                    OutcomeReason.STOPPED_BY_PRIOR_RULE, details=(("stopped_by", stopped_by),)
+                )
+            if verdict is not None:
+                run.verdicts[one.place] = verdict
+            elif (offer := make(run, one)).total:
+                offers.append((one, offer))
+            else:
+                run.verdicts[one.place] = Verdict(offer.reason)
+        if offers:
+            winner = _choose(run, offers)
+            take(run, *winner)
+            if winner[0].stop:
+                stopped_by = winner[0].campaign.campaign_id
+
+
+def _take_turns(members: list[Compiled]) -> list[list[Compiled]]:
+    turns: list[list[Compiled]] = []
+    groups: dict[str, list[Compiled]] = {}
+    for one in members:
+        name = one.exclusive_group
+        if not name:
+            turns.append([one])
+        elif name in groups:
+            groups[name].append(one)
+        else:
+            groups[name] = [one]
+            turns.append(groups[name])
+    return turns
+
+
+def _choose(run: Run, offers: list[tuple[Compiled, Offer]]) -> tuple[Compiled, Offer]:
+    """Return the offer that gives most; members stand by priority and id, so the first wins."""
+    if len(offers) == 1:
+        return offers[0]
+    winner = max(offers, key=lambda pair: (pair[1].total, -pair[0].place))
+    name = winner[0].campaign.campaign_id
+    for one, offer in offers:
+        if one is not winner[0]:
+            run.verdicts[one.place] = Verdict(
+                OutcomeReason.LOST_BEST_OF, details=(("winner", name), ("value", str(offer.total)))
+            )
+    return winner
+
+
+def _admit(run: Run, scene: conditions.Scene, one: Compiled) -> Verdict | None:
+    """Return why the campaign may not even make an offer.
+
+    What is known to be used up comes first, then the condition, and last what nobody could tell:
+    a campaign whose condition fails needs no ledger.
+    """
+    known = _NOTHING_KNOWN
+    if one.limited:
+        known = run.facts.remaining.get(one.campaign.campaign_id, known)
+        if reason := _find_exhausted(run, one, known):
+            return Verdict(reason)
+    if one.check is not None:
+        lack = one.check(scene)
+        if lack is not None:
+            if lack.unanswered:
+                return Verdict(OutcomeReason.DEPENDENCY_UNAVAILABLE)
+            return Verdict(OutcomeReason.CONDITION_NOT_MET, lack.near_miss, lack.details)
+    if one.limited and _is_unanswered(one, known):
+        return Verdict(OutcomeReason.DEPENDENCY_UNAVAILABLE)
+    return None
+
+
+def _find_exhausted(run: Run, one: Compiled, known: Remaining) -> OutcomeReason | None:
+    limits = one.limits
+    if one.personal:
+        if run.facts.member is None and run.facts.identity_answered:
+            return OutcomeReason.COUPON_NOT_HELD
+        if known.coupons is not None and known.coupons <= 0:
+            return OutcomeReason.COUPON_NOT_HELD
+    if limits.uses_max and known.uses is not None and known.uses <= 0:
+        return OutcomeReason.USAGE_LIMIT_REACHED
+    if limits.uses_per_member_max and known.member_uses is not None and known.member_uses <= 0:
+        return OutcomeReason.MEMBER_LIMIT_REACHED
+    if limits.budget_minor and known.budget_minor is not None and known.budget_minor <= 0:
+        return OutcomeReason.BUDGET_EXHAUSTED
+    return None
+
+
+def _is_unanswered(one: Compiled, known: Remaining) -> bool:
+    limits = one.limits
+    return (
+        (one.personal and known.coupons is None)
+        or (limits.uses_max > 0 and known.uses is None)
+        or (limits.uses_per_member_max > 0 and known.member_uses is None)
+        or (limits.budget_minor > 0 and known.budget_minor is None)
+    )

@@ -1,0 +1,177 @@
+"""What the cashier should say and the receipt should show, in every language."""
+
+# ruff: noqa: RUF001 - half of the texts are Russian
+
+from collections.abc import Iterable, Sequence
+
+from services.promotions.engine.carts import Cart, PointsTerms
+from services.promotions.engine.decisions import (
+    Message,
+    MessageAudience,
+    NearMiss,
+    Outcome,
+    OutcomeReason,
+)
+from services.promotions.engine.rules import Text
+
+NEAR_MISSES_MAX = 3
+_UNIT = 1_000
+_DECIMALS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "BHD": 3, "JOD": 3, "KWD": 3}
+
+_WHY_NOT = {
+    OutcomeReason.CONDITION_NOT_MET: Text(
+        "the purchase does not meet its conditions", "покупка не подходит под условия"
+    ),
+    OutcomeReason.NO_TARGET_ITEMS: Text(
+        "there are no goods that it is for", "нет товаров, на которые он действует"
+    ),
+    OutcomeReason.WRONG_STORE: Text("it is not for this store", "он не действует в этом магазине"),
+    OutcomeReason.WRONG_CHANNEL: Text(
+        "it is not for this way of buying", "он не действует при таком способе покупки"
+    ),
+    OutcomeReason.OUTSIDE_TIME: Text(
+        "it is not for this day or hour", "он не действует в этот день или час"
+    ),
+    OutcomeReason.NOT_STARTED: Text("it has not started yet", "срок его действия ещё не начался"),
+    OutcomeReason.EXPIRED: Text("it has expired", "срок его действия истёк"),
+    OutcomeReason.NOT_IN_AUDIENCE: Text(
+        "it is not for this shopper", "он не предназначен для этого покупателя"
+    ),
+    OutcomeReason.COUPON_NOT_HELD: Text(
+        "the shopper does not hold it or has used it", "у покупателя его нет или он уже использован"
+    ),
+    OutcomeReason.USAGE_LIMIT_REACHED: Text("all its uses are gone", "он использован полностью"),
+    OutcomeReason.MEMBER_LIMIT_REACHED: Text(
+        "the shopper has used it often enough",
+        "покупатель уже использовал его предельное число раз",
+    ),
+    OutcomeReason.BUDGET_EXHAUSTED: Text("its budget is gone", "бюджет акции исчерпан"),
+    OutcomeReason.LOST_BEST_OF: Text(
+        "a better offer is applied instead", "вместо него действует более выгодное предложение"
+    ),
+    OutcomeReason.STOPPED_BY_PRIOR_RULE: Text(
+        "it does not go together with another offer", "он не сочетается с другим предложением"
+    ),
+    OutcomeReason.NOTHING_LEFT_TO_DISCOUNT: Text(
+        "the goods cost nothing any more", "товары уже ничего не стоят"
+    ),
+    OutcomeReason.NO_BENEFIT: Text("it would give nothing", "он ничего бы не дал"),
+    OutcomeReason.MIN_PRICE_FLOOR: Text(
+        "the goods are at their lowest price", "товары уже продаются по минимальной цене"
+    ),
+    OutcomeReason.DEPENDENCY_UNAVAILABLE: Text(
+        "it cannot be checked now", "сейчас его нельзя проверить"
+    ),
+}
+
+
+def write(
+    outcomes: Sequence[Outcome], *, cart: Cart, terms: PointsTerms, earned: int, spent: int
+) -> tuple[Message, ...]:
+    """Return the messages of a decision: coupons, near misses (the nearest few), points.
+
+    `earned` and `spent` are in the asset's smallest unit.
+    """
+    found = _tell_coupons(outcomes, cart)
+    misses = [one for one in outcomes if one.near_miss is not None]
+    misses.sort(key=_distance)
+    for outcome in misses[:NEAR_MISSES_MAX]:
+        assert outcome.near_miss is not None
+        text = _tell_miss(outcome.near_miss, outcome.title, cart.currency_code)
+        found.append(Message(MessageAudience.CASHIER, text, outcome.campaign_id))
+    if spent:
+        found.append(Message(MessageAudience.RECEIPT, _tell_spent(spent, terms)))
+    if earned:
+        found.append(Message(MessageAudience.RECEIPT, _tell_earned(earned, terms)))
+    return tuple(found)
+
+
+def _distance(outcome: Outcome) -> tuple[int, int]:
+    miss = outcome.near_miss
+    assert miss is not None
+    return miss.amount_minor, miss.quantity_thousandths
+
+
+def _tell_coupons(outcomes: Iterable[Outcome], cart: Cart) -> list[Message]:
+    if not cart.coupon_codes:
+        return []
+    found = []
+    for outcome in outcomes:
+        details = dict(outcome.details)
+        if outcome.reason is OutcomeReason.UNKNOWN_CODE:
+            code = details["code"]
+            text = Text(f"There is no coupon {code}", f"Купона {code} не существует")
+            found.append(Message(MessageAudience.CASHIER, text))
+        elif "code" in details and outcome.reason in _WHY_NOT:
+            found.append(_tell_coupon(outcome, details["code"]))
+    return found
+
+
+def _tell_coupon(outcome: Outcome, code: str) -> Message:
+    why = _WHY_NOT[outcome.reason]
+    text = Text(
+        f"Coupon {code} cannot be used: {why.en}", f"Купон {code} нельзя применить: {why.ru}"
+    )
+    return Message(MessageAudience.CASHIER, text, outcome.campaign_id)
+
+
+def _tell_miss(miss: NearMiss, title: Text, currency_code: str) -> Text:
+    en, ru = [], []
+    if miss.quantity_thousandths:
+        more = miss.quantity_thousandths
+        en.append("one more" if more == _UNIT else f"{_decimal(more, 3, '.')} more")
+        ru.append(f"ещё {_decimal(more, 3, ',')} шт.")
+    if miss.amount_minor:
+        digits = _DECIMALS.get(currency_code, 2)
+        en.append(f"goods for {_fixed(miss.amount_minor, digits, '.')} {currency_code} more")
+        ru.append(f"товаров ещё на {_fixed(miss.amount_minor, digits, ',')} {currency_code}")
+    return Text(
+        f"{_capital(' and '.join(en))} for “{title.pick('en')}”",
+        f"{_capital(' и '.join(ru))} до «{title.pick('ru')}»",
+    )
+
+
+def _tell_earned(points: int, terms: PointsTerms) -> Text:
+    number = _decimal(points, terms.points_scale, ".")
+    return Text(
+        f"You earn {number} {'point' if number == '1' else 'points'}",
+        f"Начислим {_count_in_russian(points, terms)}",
+    )
+
+
+def _tell_spent(points: int, terms: PointsTerms) -> Text:
+    number = _decimal(points, terms.points_scale, ".")
+    return Text(
+        f"Paid with {number} {'point' if number == '1' else 'points'}",
+        f"Списано: {_count_in_russian(points, terms)}",
+    )
+
+
+def _count_in_russian(points: int, terms: PointsTerms) -> str:
+    """Return the number with its noun; fractions take the genitive singular."""
+    number = _decimal(points, terms.points_scale, ",")
+    whole, fraction = divmod(points, 10**terms.points_scale)
+    if fraction:
+        return f"{number} балла"
+    if whole % 10 == 1 and whole % 100 != 11:
+        return f"{number} балл"
+    if whole % 10 in {2, 3, 4} and whole % 100 not in {12, 13, 14}:
+        return f"{number} балла"
+    return f"{number} баллов"
+
+
+def _decimal(value: int, digits: int, point: str) -> str:
+    """Return the value with as many of its decimals as it needs."""
+    whole, fraction = divmod(value, 10**digits)
+    tail = f"{fraction:0{digits}d}".rstrip("0") if fraction else ""
+    return f"{whole}{point}{tail}" if tail else str(whole)
+
+
+def _fixed(value: int, digits: int, point: str) -> str:
+    """Return the value with all its decimals."""
+    whole, fraction = divmod(value, 10**digits)
+    return f"{whole}{point}{fraction:0{digits}d}" if digits else str(whole)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

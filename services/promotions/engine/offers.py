@@ -1,0 +1,40 @@
+"""What one campaign would give at one moment, before anybody decides whether it is taken."""
+
+from dataclasses import dataclass
+
+from services.promotions.engine.decisions import OutcomeReason
+
+Shares = tuple[list[int], list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Amounts by pile, discounts in minor units or points; nothing of it is 0 unless `total` is.
+
+    `desired` is what it would have been without a budget. `reason` says why the total is 0.
+    `lots` are points by the days that they live.
+    """
+
+    total: int
+    piles: list[int]
+    amounts: list[int]
+    desired: int
+    reason: OutcomeReason = OutcomeReason.APPLIED
+    lots: tuple[tuple[int, int], ...] = ()
+
+
+def refuse(reason: OutcomeReason) -> Offer:
+    """Return the offer that gives nothing."""
+    return Offer(total=0, piles=[], amounts=[], desired=0, reason=reason)
+
+
+def merge(shares: list[Shares]) -> Shares:
+    """Add up what several rewards give on the same piles."""
+    if len(shares) == 1:
+        return shares[0]
+    merged: dict[int, int] = {}
+    for piles, given in shares:
+        for pile, amount in zip(piles, given, strict=True):
+            merged[pile] = merged.get(pile, 0) + amount
+    piles = sorted(merged)
+    return piles, [merged[pile] for pile in piles]

@@ -1,0 +1,67 @@
+"""Facts as plain values, so that they can be kept with a receipt and decide the same again."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from services.promotions.engine.carts import (
+    Article,
+    Facts,
+    Member,
+    PointsTerms,
+    Remaining,
+    Store,
+)
+
+
+def dump_facts(facts: Facts) -> dict[str, Any]:
+    """Return the facts as dicts, lists, texts and whole numbers only; equal facts dump equally."""
+    return {
+        "store": asdict(facts.store),
+        "articles": {
+            sku: _dump_article(article) for sku, article in sorted(facts.articles.items())
+        },
+        "member": None if facts.member is None else _dump_member(facts.member),
+        "remaining": {name: asdict(one) for name, one in sorted(facts.remaining.items())},
+        "terms": asdict(facts.terms),
+        "identity_answered": facts.identity_answered,
+    }
+
+
+def load_facts(plain: Mapping[str, Any]) -> Facts:
+    """Return the facts that `dump_facts` made this of."""
+    member = plain["member"]
+    return Facts(
+        store=Store(**plain["store"]),
+        articles={sku: _load_article(article) for sku, article in plain["articles"].items()},
+        member=None if member is None else _load_member(member),
+        remaining={name: Remaining(**one) for name, one in plain["remaining"].items()},
+        terms=PointsTerms(**plain["terms"]),
+        identity_answered=plain["identity_answered"],
+    )
+
+
+def _dump_article(article: Article) -> dict[str, Any]:
+    plain = asdict(article)
+    return plain | {
+        "category_ids": sorted(article.category_ids),
+        "tags": sorted(article.tags),
+    }
+
+
+def _load_article(plain: Mapping[str, Any]) -> Article:
+    return Article(
+        **{
+            **plain,
+            "category_ids": frozenset(plain["category_ids"]),
+            "tags": frozenset(plain["tags"]),
+        }
+    )
+
+
+def _dump_member(member: Member) -> dict[str, Any]:
+    return asdict(member) | {"segment_ids": sorted(member.segment_ids)}
+
+
+def _load_member(plain: Mapping[str, Any]) -> Member:
+    return Member(**{**plain, "segment_ids": frozenset(plain["segment_ids"])})

@@ -1,0 +1,313 @@
+"""What campaigns say: the contract's language as immutable values.
+
+Every class mirrors the message of the same name in `campaign.proto`, whose comments specify it.
+Enumerations carry the contract's numbers and its names without their prefix. Money is in minor
+units, quantities in thousandths, percentages in hundredths of a percent.
+"""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+_NAMES: frozenset[str] = frozenset()
+
+
+class Lane(enum.IntEnum):
+    """Parts of an evaluation, in their order."""
+
+    ITEM = 1
+    MULTI_BUY = 2
+    RECEIPT = 3
+    COUPON = 4
+    EARN = 5
+
+
+class Basis(enum.IntEnum):
+    """Points of an evaluation at which amounts are measured.
+
+    A threshold with RUNNING sees what the lanes before its own have left. A percentage with
+    RUNNING is of what is left when its turn comes, so that percentages of one lane compound.
+    """
+
+    RUNNING = 1
+    ORIGINAL = 2
+
+
+class Channel(enum.IntEnum):
+    """Ways of buying."""
+
+    TILL = 1
+    SELF_CHECKOUT = 2
+    SITE = 3
+    APP = 4
+    MESSENGER = 5
+
+
+class Membership(enum.IntEnum):
+    """Whether a shopper must be known."""
+
+    EVERYBODY = 1
+    MEMBERS = 2
+
+
+class AmountSpread(enum.IntEnum):
+    """What an amount off is per."""
+
+    EACH_UNIT = 1
+    EACH_LINE = 2
+    ACROSS = 3
+
+
+class PointsSpread(enum.IntEnum):
+    """What points by the piece are per."""
+
+    ONCE = 1
+    EACH_UNIT = 2
+    EACH_STEP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text in every language of the platform."""
+
+    en: str
+    ru: str = ""
+
+    def pick(self, language: str) -> str:
+        """Return the text in `en` or `ru`; an empty language falls back to English."""
+        return self.ru if language == "ru" and self.ru else self.en
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFilter:
+    """Which goods: in every non-empty set of the first four, in none of the excluded ones."""
+
+    skus: frozenset[str] = _NAMES
+    category_ids: frozenset[str] = _NAMES
+    brands: frozenset[str] = _NAMES
+    tags: frozenset[str] = _NAMES
+    exclude_skus: frozenset[str] = _NAMES
+    exclude_category_ids: frozenset[str] = _NAMES
+    exclude_brands: frozenset[str] = _NAMES
+    exclude_tags: frozenset[str] = _NAMES
+    unit_price_min_minor: int = 0
+    unit_price_max_minor: int = 0
+
+
+EVERYTHING = ItemFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Asks for all of these."""
+
+    conditions: tuple["Condition", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Asks for at least one of these."""
+
+    conditions: tuple["Condition", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Asks that this does not hold."""
+
+    condition: "Condition"
+
+
+@dataclass(frozen=True, slots=True)
+class BasketTotal:
+    """Asks for enough spent on goods."""
+
+    amount_min_minor: int
+    filter: ItemFilter = EVERYTHING
+    basis: Basis = Basis.RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class ItemGroup:
+    """Asks for enough of certain goods; both minimums must hold, amounts before discounts."""
+
+    filter: ItemFilter = EVERYTHING
+    quantity_min_thousandths: int = 0
+    amount_min_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DistinctItems:
+    """Asks for different articles."""
+
+    count_min: int
+    filter: ItemFilter = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class PurchaseNumber:
+    """Asks for a certain purchase of the member: the `number`-th, or every `every`-th one."""
+
+    number: int = 0
+    every: int = 0
+
+
+Condition: TypeAlias = (
+    AllOf | AnyOf | Not | BasketTotal | ItemGroup | DistinctItems | PurchaseNumber
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PercentOff:
+    """Gives percent off, rounded half up on each line's amount."""
+
+    basis_points: int
+
+
+@dataclass(frozen=True, slots=True)
+class AmountOff:
+    """Gives an amount off."""
+
+    amount_minor: int
+    spread: AmountSpread
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPrice:
+    """Gives a price for each unit, when it is lower than the unit's own."""
+
+    unit_price_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class EarnMultiplier:
+    """Changes the share that some goods earn; 200 hundredths double it."""
+
+    filter: ItemFilter
+    factor_hundredths: int
+
+
+@dataclass(frozen=True, slots=True)
+class EarnPercent:
+    """Gives points for money; of the multipliers, the first that fits a line counts."""
+
+    basis_points: int
+    multipliers: tuple[EarnMultiplier, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EarnPoints:
+    """Gives points by the piece; `expire_days` 0 keeps the policy of the asset."""
+
+    points: int
+    spread: PointsSpread
+    step_minor: int = 0
+    expire_days: int = 0
+
+
+Discount: TypeAlias = PercentOff | AmountOff | FixedPrice
+Earn: TypeAlias = EarnPercent | EarnPoints
+RewardKind: TypeAlias = Discount | Earn
+DISCOUNTS = (PercentOff, AmountOff, FixedPrice)
+EARNS = (EarnPercent, EarnPoints)
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """What a campaign gives; `amount_max` bounds it on one receipt, 0 means no bound."""
+
+    kind: RewardKind
+    target: ItemFilter = EVERYTHING
+    amount_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AutomaticTrigger:
+    """Starts with every cart."""
+
+
+@dataclass(frozen=True, slots=True)
+class CouponTrigger:
+    """Starts with a coupon code; letter case does not matter."""
+
+    codes: tuple[str, ...]
+    personal: bool = False
+
+
+Trigger: TypeAlias = AutomaticTrigger | CouponTrigger
+
+
+@dataclass(frozen=True, slots=True)
+class HourWindow:
+    """A part of every day in minutes; past midnight it belongs to the day that it starts on."""
+
+    start_minute: int
+    end_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """When a campaign works; weekdays are 1 (Monday) to 7 (Sunday), none means every day."""
+
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    weekdays: frozenset[int] = frozenset()
+    hours: tuple[HourWindow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom and where a campaign works for; an empty set asks for nothing."""
+
+    membership: Membership = Membership.EVERYBODY
+    store_ids: frozenset[str] = _NAMES
+    exclude_store_ids: frozenset[str] = _NAMES
+    region_ids: frozenset[str] = _NAMES
+    format_ids: frozenset[str] = _NAMES
+    channels: frozenset[Channel] = frozenset()
+    segment_ids: frozenset[str] = _NAMES
+    exclude_segment_ids: frozenset[str] = _NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """How a campaign goes together with others."""
+
+    lane: Lane
+    exclusive_group: str = ""
+    priority: int = 0
+    basis: Basis = Basis.RUNNING
+    stop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much there is of a campaign; 0 means no limit."""
+
+    uses_max: int = 0
+    uses_per_member_max: int = 0
+    budget_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a campaign promises."""
+
+    title: Text
+    rewards: tuple[Reward, ...]
+    combination: Combination
+    trigger: Trigger = AutomaticTrigger()
+    validity: Validity = Validity()
+    audience: Audience = Audience()
+    condition: Condition | None = None
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One version of a campaign's rules, under the campaign's id."""
+
+    campaign_id: str
+    version: int
+    rules: Rules
