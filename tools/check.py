@@ -71,7 +71,7 @@ def _steps(directory: Path) -> Iterator[Step]:
     yield Step("lint-imports", lambda: _execute("lint-imports", "--no-logo"))
     yield Step("compile contracts", lambda: _compile(image, contracts.PROTOS))
     yield Step("buf lint", lambda: _execute("buf", "lint", str(image)))
-    yield Step("buf breaking", lambda: _compare(image, directory))
+    yield Step("buf breaking", lambda: _compare_with_last_tag(image, directory))
 
 
 def _execute(*command: str) -> Outcome:
@@ -94,7 +94,7 @@ def _compile(image: Path, protos: Path) -> Outcome:
     return Outcome(passed=True, output="")
 
 
-def _compare(image: Path, directory: Path) -> Outcome:
+def _compare_with_last_tag(image: Path, directory: Path) -> Outcome:
     """Compare the contracts with those of the last tag: a released contract is never broken."""
     tag = _git("describe", "--tags", "--abbrev=0")
     if tag is None:
@@ -105,8 +105,13 @@ def _compare(image: Path, directory: Path) -> Outcome:
         return Outcome(passed=None, output=f"{tag.decode().strip()} holds no contracts")
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
         tar.extractall(released, filter="data")
-    released_image = directory / "released.binpb"
-    compiled = _compile(released_image, released / "protos")
+    return compare(image, released / "protos", scratch=directory)
+
+
+def compare(image: Path, released: Path, *, scratch: Path) -> Outcome:
+    """Tell whether clients of the released contracts can still talk to those in the image."""
+    released_image = scratch / "released.binpb"
+    compiled = _compile(released_image, released)
     if not compiled.passed:
         return compiled
     return _execute("buf", "breaking", str(image), "--against", str(released_image))
