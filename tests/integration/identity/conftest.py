@@ -3,19 +3,24 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import grpc
 import pytest
-from tessera.identity.v1 import client_service_pb2_grpc, member_service_pb2_grpc
+from tessera.identity.v1 import (
+    client_service_pb2,
+    client_service_pb2_grpc,
+    member_service_pb2_grpc,
+)
 
 from services.chassis import config as chassis_config
 from services.chassis import database as chassis_database
+from services.chassis import status
 from services.identity import main, vault
 from services.identity.config import ClientSettings, HttpSettings, Settings, TokenSettings
 from tools.stack import ports
@@ -35,7 +40,6 @@ class Identity:
     http: aiohttp.ClientSession
     db: chassis_database.Database
     token: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def members(self) -> Any:
@@ -70,6 +74,24 @@ class Identity:
     def metadata(self, token: str | None = None) -> list[tuple[str, str]]:
         return [("authorization", f"Bearer {self.token if token is None else token}")]
 
+    async def client(self, *scopes: str, store_ids: tuple[str, ...] = ()) -> tuple[str, str]:
+        """Make a client and return its id and secret."""
+        client_id = f"client-{secrets.token_hex(4)}"
+        request = client_service_pb2.CreateClientRequest(
+            client_id=client_id, display_name="Test", scopes=scopes, store_ids=store_ids
+        )
+        response = await self.call(self.clients.CreateClient, request)
+        return client_id, response.client_secret
+
+    async def refusal(
+        self, method: Any, request: Any, *, token: str | None = None
+    ) -> tuple[str, str]:
+        """Call a method that must refuse; return the status code's name and the reason."""
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await self.call(method, request, token=token)
+        answer = status.read(caught.value)
+        return answer.category.name, answer.reason
+
     async def call(self, method: Any, request: Any, *, token: str | None = None) -> Any:
         """Call a method as the administrator, or with another token."""
         return await method(request, metadata=self.metadata(token), timeout=10)
@@ -95,7 +117,9 @@ def make_settings(
 
     def make(made: Any, **overrides: Any) -> Settings:
         fields: dict[str, Any] = {
-            "server": chassis_config.ServerSettings(port=ports.free(), metrics_port=0),
+            "server": chassis_config.ServerSettings(
+                port=ports.free(), metrics_port=0, access_log="all"
+            ),
             "database": made.settings(),
             "hotstore": chassis_config.HotstoreSettings(url=valkey.url),
             "master_key_file": secret_directory / "master.key",
@@ -174,15 +198,3 @@ async def empty_database(
     made = await database("identity")
     async with chassis_database.Database.open(made.settings()) as db:
         yield made, db
-
-
-def fields_of(error: grpc.aio.AioRpcError) -> Mapping[str, str]:
-    from services.chassis import status
-
-    answer = status.read(error)
-    return {"reason": answer.reason, "domain": answer.domain, **answer.metadata}
-
-
-@pytest.fixture(scope="session")
-def refusal_of() -> Callable[[grpc.aio.AioRpcError], Mapping[str, str]]:
-    return fields_of
