@@ -219,6 +219,8 @@ def _sentence(cls: type[Settings], role: str, error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         hint = _hint(str(error["loc"][-1]), _siblings(cls, error["loc"][:-1]))
         return f"{place} is not a known setting{hint}."
+    if error["type"] == "value_error":  # a rule of ours over several settings, in its own words
+        return f"{place}: {error['ctx']['error']}."
     problem = error["msg"][:1].lower() + error["msg"][1:]
     return f"{place} is {error['input']!r}, but {problem}."
 

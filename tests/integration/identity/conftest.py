@@ -121,7 +121,7 @@ def make_settings(
                 port=ports.free(), metrics_port=0, access_log="all"
             ),
             "database": made.settings(),
-            "hotstore": chassis_config.HotstoreSettings(url=valkey.url),
+            "hotstore": chassis_config.HotstoreSettings(url=_own_store(valkey.url)),
             "master_key_file": secret_directory / "master.key",
             "http": HttpSettings(port=ports.free()),
             "tokens": TokenSettings(failures_burst=5),
@@ -136,6 +136,11 @@ def make_settings(
         return Settings(**{**fields, **overrides})
 
     return make
+
+
+def _own_store(url: str) -> str:
+    """Return the address of a logical database that no other tests publish into."""
+    return f"{url.rpartition('/')[0]}/5"
 
 
 @asynccontextmanager
