@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from services.gateway import config, contracts, envoy, render
+from services.gateway.typed import Node
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _execute(options: argparse.Namespace, configuration: render.Node) -> None:
+def _execute(options: argparse.Namespace, configuration: Node) -> None:
     if options.command == "validate":
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "envoy.yaml"

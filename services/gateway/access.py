@@ -19,7 +19,11 @@ _TOKEN_BYTES_MAX = 4096
 
 
 def verification(
-    source: contracts.Contracts, settings: config.Settings, *, cluster: str, open_paths: Mapping[str, str]
+    source: contracts.Contracts,
+    settings: config.Settings,
+    *,
+    cluster: str,
+    open_paths: Mapping[str, str],
 ) -> Node:
     """Return the filter that verifies tokens; public methods and `open_paths` need none.
 

@@ -76,7 +76,7 @@ def admin(settings: config.Settings) -> Node:
 
 
 def nowhere() -> Node:
-    """Return a cluster without servers: calls that no policy lets through end there, if anywhere."""
+    """Return a cluster without servers: where calls end that no policy lets through."""
     return {"name": NOWHERE, "type": "STATIC"}
 
 

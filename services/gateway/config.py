@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from services.chassis import config
-from services.chassis.config import ConfigError as ConfigError
+
+ConfigError = config.ConfigError
 
 _MEBIBYTE = 1024 * 1024
 

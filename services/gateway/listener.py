@@ -100,7 +100,9 @@ def _filters(source: contracts.Contracts, settings: config.Settings) -> list[Nod
 def _health() -> Node:
     path = {"name": ":path", "string_match": {"exact": HEALTH_PATH}}
     return typed.http_filter(
-        "health_check", "health_check.v3.HealthCheck", {"pass_through_mode": False, "headers": [path]}
+        "health_check",
+        "health_check.v3.HealthCheck",
+        {"pass_through_mode": False, "headers": [path]},
     )
 
 

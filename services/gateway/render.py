@@ -55,9 +55,7 @@ def _check(source: contracts.Contracts, settings: config.Settings) -> None:
 
 def _clusters(settings: config.Settings) -> list[Node]:
     auth, telemetry = settings.auth, settings.telemetry
-    made = [
-        clusters.grpc(role, address, settings) for role, address in settings.upstreams.items()
-    ]
+    made = [clusters.grpc(role, address, settings) for role, address in settings.upstreams.items()]
     made += [
         clusters.http(clusters.KEYS, clusters.endpoint(auth.jwks_url, "gateway.auth.jwks_url")),
         clusters.http(clusters.TOKENS, clusters.endpoint(auth.token_url, "gateway.auth.token_url")),

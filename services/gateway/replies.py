@@ -54,9 +54,7 @@ def mapping(source: contracts.Contracts, settings: config.Settings) -> Node:
 
 def _replies(source: contracts.Contracts, settings: config.Settings) -> Iterator[Reply]:
     yield from _verification()
-    yield Reply(
-        f"{_DENIED} && (xds.route_name == '{routes.UNKNOWN}' || !{_GRPC})", MethodUnknown()
-    )
+    yield Reply(f"{_DENIED} && (xds.route_name == '{routes.UNKNOWN}' || !{_GRPC})", MethodUnknown())
     for scope in access.paths_by_scope(source):
         needed = f"xds.route_metadata.filter_metadata['{routes.NAMESPACE}']['scope'] == '{scope}'"
         yield Reply(f"{_DENIED} && {needed}", errors.PermissionDenied(scope=scope))

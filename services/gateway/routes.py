@@ -32,11 +32,9 @@ _UNREACHED = ("connect-failure", "refused-stream", "reset-before-request")
 
 def table(source: contracts.Contracts, settings: config.Settings) -> Node:
     """Return the route table; a method whose role has no upstream has no route either."""
-    calls = [
-        _call(method, settings) for method in source.methods if method.role in settings.upstreams
-    ]
+    calls = [_call(method) for method in source.methods if method.role in settings.upstreams]
     passed = [_pass(path, verb, settings) for path, verb in PASSED_PATHS.items()]
-    # Not a direct response: CORS takes its policy from routes that lead to a cluster alone, and this
+    # Not a direct response: CORS takes its policy only from routes that lead to a cluster, and this
     # is where a JSON call stands before it is translated.
     unknown = {
         "name": UNKNOWN,
@@ -55,7 +53,7 @@ def table(source: contracts.Contracts, settings: config.Settings) -> Node:
     return {"name": "gateway", "virtual_hosts": [host]}
 
 
-def _call(method: contracts.Method, settings: config.Settings) -> Node:
+def _call(method: contracts.Method) -> Node:
     timeout = typed.seconds(method.timeout_s or chassis.DEFAULT_TIMEOUT_S)
     action: Node = {
         "cluster": method.role,

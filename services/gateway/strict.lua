@@ -21,14 +21,37 @@ local FIELDS = {}
 for name, fields in pairs(MESSAGES) do
   local index = {}
   for _, field in ipairs(fields) do
-    local entry = { shape = field[3], message = field[4], list = field[5] }
+    local entry = { shape = field[3], message = field[4], list = field[5], nullable = true }
     index[field[1]] = entry
     index[field[2]] = entry
   end
   FIELDS[name] = index
 end
 
-local ANYTHING = { shape = "any" }
+-- What stands in a list or under a key must be there: null means absence, and only a field has that.
+local function as_element(entry)
+  return { shape = entry.shape, message = entry.message, nullable = entry.shape == "any" }
+end
+
+local function complete(entry)
+  if entry.shape == "map" then
+    entry.element = as_element(FIELDS[entry.message].value)
+  elseif entry.list then
+    entry.element = as_element(entry)
+  end
+end
+
+for _, fields in pairs(FIELDS) do
+  for _, entry in pairs(fields) do
+    complete(entry)
+  end
+end
+for _, entry in pairs(BODIES) do
+  complete(entry)
+end
+
+local ANYTHING = { shape = "any", nullable = true }
+ANYTHING.element = ANYTHING
 
 local function refuse(path, problem)
   error({ field = path, problem = problem }, 0)
@@ -124,7 +147,7 @@ end
 local pass_value
 
 local function pass_list(reader, at, entry, path, depth)
-  local element = { shape = entry.shape, message = entry.message }
+  local element = entry.element or ANYTHING
   local code
   at, code = skip_space(reader, at + 1)
   if code == CLOSE_LIST then
@@ -149,7 +172,7 @@ local function find_member(entry, name, seen, path)
   if entry.shape == "any" then
     return ANYTHING
   elseif entry.shape == "map" then
-    return FIELDS[entry.message].value
+    return entry.element
   end
   local member = FIELDS[entry.message][name]
   if not member then
@@ -190,7 +213,7 @@ local function pass_object(reader, at, entry, path, depth)
 end
 
 local function pass_single(reader, at, entry, path)
-  local single = entry.shape == "any" or (entry.shape == "scalar" and not entry.list)
+  local single = not entry.list and (entry.shape == "any" or entry.shape == "scalar")
   if single and byte(reader.text, at) == QUOTE then
     return pass_text(reader, at, path)
   end
@@ -198,7 +221,9 @@ local function pass_single(reader, at, entry, path)
   if byte(reader.text, at) ~= QUOTE then
     after, word = read_word(reader, at, path)
   end
-  if single or word == "null" then
+  if word == "null" and not entry.nullable then
+    refuse(path, "null is not expected")
+  elseif single or word == "null" then
     return after
   elseif entry.list then
     refuse(path, "a list is expected")

@@ -1,6 +1,6 @@
 """A real Envoy between test clients and a gRPC backend that behaves as each test tells it."""
 
-import base64
+import asyncio
 import json
 import shutil
 import struct
@@ -16,9 +16,11 @@ import grpc
 import pytest
 from aiohttp import web
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from joserfc import jwk, jwt
+from yarl import URL
 
 from services.chassis.config import AuthSettings
 from services.gateway import config, contracts, envoy, render
@@ -34,7 +36,7 @@ ISSUER = "tessera-identity"
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Probe:
     """The contract of the tests: as the gateway reads it, and as messages."""
 
@@ -118,13 +120,15 @@ class Backend(grpc.GenericRpcHandler):
             for _ in range(3):
                 yield answered
 
-        serializers = {
-            "request_deserializer": request.FromString,
-            "response_serializer": response.SerializeToString,
-        }
-        if path.endswith("/Watch"):
-            return grpc.unary_stream_rpc_method_handler(stream, **serializers)
-        return grpc.unary_unary_rpc_method_handler(answer, **serializers)
+        streams = path.endswith("/Watch")
+        make: Any = (
+            grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
+        )
+        return make(
+            stream if streams else answer,
+            request_deserializer=request.FromString,
+            response_serializer=response.SerializeToString,
+        )
 
 
 @dataclass
@@ -158,10 +162,11 @@ async def start_upstream(probe: Probe) -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture
-def backend(upstream: Upstream) -> Backend:
-    """Give the backend as new: no calls, and it echoes."""
+def backend(upstream: Upstream) -> Iterator[Backend]:
+    """Give the backend as new: no calls, and it echoes; leave it so."""
     upstream.backend.reset()
-    return upstream.backend
+    yield upstream.backend
+    upstream.backend.reset()
 
 
 @dataclass
@@ -207,8 +212,8 @@ class Issuer:
         return web.json_response({"issuer": ISSUER})
 
 
-async def start_issuer(stack: AsyncExitStack) -> Issuer:
-    issuer = Issuer(ports.free())
+async def start_issuer(stack: AsyncExitStack, port: int | None = None) -> Issuer:
+    issuer = Issuer(port or ports.free())
     issuer.keys.append(issuer.rotate())
     application = web.Application()
     application.router.add_get("/.well-known/jwks.json", issuer.serve_keys)
@@ -219,6 +224,13 @@ async def start_issuer(stack: AsyncExitStack) -> Issuer:
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, "127.0.0.1", issuer.port).start()
     return issuer
+
+
+@pytest.fixture
+async def own_issuer() -> AsyncIterator[Issuer]:
+    """Publish keys as identity does, for a test that changes them."""
+    async with AsyncExitStack() as stack:
+        yield await start_issuer(stack)
 
 
 @pytest.fixture(scope="session", name="issuer")
@@ -243,11 +255,31 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        return self.detail("ErrorInfo")["reason"]
+        return str(self.detail("ErrorInfo")["reason"])
 
     def detail(self, name: str) -> Any:
         kind = f"type.googleapis.com/google.rpc.{name}"
         return next(each for each in self.json["details"] if each["@type"] == kind)
+
+
+class Refused(Exception):  # noqa: N818  the name says what happened
+    """A call in gRPC was refused: its code, its message, its ErrorInfo."""
+
+    def __init__(self, error: grpc.aio.AioRpcError) -> None:
+        super().__init__(f"{error.code()}: {error.details()}")
+        self.code = error.code()
+        self.message = error.details()
+        self.trailers = dict(error.trailing_metadata() or ())
+        self.info = error_info(self.trailers.get("grpc-status-details-bin"))
+
+
+def error_info(data: bytes | None) -> error_details_pb2.ErrorInfo:
+    """Return the ErrorInfo in a serialized google.rpc.Status; an empty one when there is none."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in status_pb2.Status.FromString(data or b"").details:
+        if detail.Unpack(info):
+            break
+    return info
 
 
 class Gateway:
@@ -272,8 +304,6 @@ class Gateway:
         if isinstance(options.get("data"), str):
             headers.setdefault("content-type", "application/json")
         url = options.pop("base", self.url) + path
-        from yarl import URL
-
         async with self.session.request(
             method, URL(url, encoded=True), headers=headers, **options
         ) as response:
@@ -287,22 +317,26 @@ class Gateway:
         *,
         token: str | None = None,
         metadata: tuple[tuple[str, str], ...] = (),
-        timeout: float | None = 5,
-        service: str = SERVICE,
+        timeout_s: float = 5,
         **fields: Any,
     ) -> Any:
-        """Call a method in gRPC."""
-        path = f"/{service}/{name}"
-        request, response = self._probe.types(f"/{SERVICE}/{name}" if service == SERVICE else "")
+        """Call a method in gRPC; raises Refused for whatever is not OK."""
+        path = f"/{SERVICE}/{name}"
+        request, response = self._probe.types(path)
         stub = self.channel.unary_unary(
             path,
             request_serializer=request.SerializeToString,
             response_deserializer=response.FromString,
         )
         bearer = (("authorization", f"Bearer {token}"),) if token is not None else ()
-        return await stub(request(**fields), metadata=bearer + metadata, timeout=timeout)
+        try:
+            return await stub(request(**fields), metadata=bearer + metadata, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise Refused(error) from None
 
-    async def call_web(self, name: str, *, token: str | None = None, **fields: Any) -> dict[str, Any]:
+    async def call_web(
+        self, name: str, *, token: str | None = None, **fields: Any
+    ) -> dict[str, Any]:
         """Call a method in gRPC-Web; return the trailers, and the response under `message`."""
         request, response = self._probe.types(f"/{SERVICE}/{name}")
         data = request(**fields).SerializeToString()
@@ -340,7 +374,7 @@ class Gateway:
         return {
             each["name"]: each["value"]
             for each in json.loads(answer.body)["stats"]
-            if "value" in each
+            if isinstance(each.get("value"), int)
         }
 
     async def is_ready(self) -> bool:
@@ -353,6 +387,20 @@ class Gateway:
 Start = Callable[..., Awaitable[Gateway]]
 
 
+async def eventually(happens: Callable[[], Awaitable[bool]], *, within_s: float = 10) -> None:
+    """Wait until something happens; fail when it does not within the time given."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while not await happens():
+        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture(name="eventually")
+def give_eventually() -> Callable[..., Awaitable[None]]:
+    """Return `await eventually(condition)`."""
+    return eventually
+
+
 async def start_gateway(
     stack: AsyncExitStack,
     directory: Path,
@@ -362,7 +410,6 @@ async def start_gateway(
     **overrides: Any,
 ) -> Gateway:
     """Render a configuration, start Envoy with it, and wait until it answers."""
-    directory.mkdir(parents=True, exist_ok=True)
     settings = config.Settings(
         listener=config.Address(port=ports.free()),
         admin_port=ports.free(),
@@ -385,22 +432,29 @@ async def start_gateway(
     stack.callback(gateway.process.stop)
     gateway.channel = await stack.enter_async_context(
         grpc.aio.insecure_channel(
-            gateway.target, options=[("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
+            gateway.target,
+            options=[("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)],
         )
     )
     return gateway
 
 
+def trust(port: int, **overrides: Any) -> AuthSettings:
+    """Return settings that trust the issuer at a port."""
+    base = f"http://127.0.0.1:{port}"
+    return AuthSettings(
+        issuer=ISSUER,
+        jwks_url=f"{base}/.well-known/jwks.json",
+        token_url=f"{base}/oauth2/token",
+        **overrides,
+    )
+
+
 def defaults(upstream: Upstream, issuer: Issuer) -> dict[str, Any]:
     """Return settings that lead to the backend and to the issuer."""
-    base = f"http://127.0.0.1:{issuer.port}"
     return {
         "upstreams": {"probe": config.Address(port=upstream.port)},
-        "auth": AuthSettings(
-            issuer=ISSUER,
-            jwks_url=f"{base}/.well-known/jwks.json",
-            token_url=f"{base}/oauth2/token",
-        ),
+        "auth": trust(issuer.port),
         "cors_origins": ("https://shop.example",),
         "health_interval_s": 1,
         "access_log": "all",
@@ -432,20 +486,25 @@ async def start(
         yield begin
 
 
+@pytest.fixture(name="trust")
+def give_trust() -> Callable[..., AuthSettings]:
+    """Return `trust(port, …)`: settings that trust the issuer at a port."""
+    return trust
+
+
+@pytest.fixture(name="issuer_at")
+def give_issuer_at() -> Callable[..., Awaitable[Issuer]]:
+    """Return `await issuer_at(stack, port)`: an issuer that lives as long as the stack."""
+    return start_issuer
+
+
+@pytest.fixture(name="refused")
+def give_refused() -> type[Refused]:
+    """Return the exception that `call` raises."""
+    return Refused
+
+
 @pytest.fixture
 def token(issuer: Issuer) -> str:
     """Give a token with every scope of the probe."""
     return issuer.token()
-
-
-def details(error: grpc.aio.AioRpcError) -> bytes:
-    """Return the google.rpc.Status that travelled with an error."""
-    for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin":
-            assert isinstance(value, bytes)
-            return value
-    return b""
-
-
-def _unused() -> Iterator[str]:
-    yield base64.b64encode(b"").decode()
