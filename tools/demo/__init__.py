@@ -1,0 +1,1 @@
+"""A grocery chain's real year, replayed through the gateway, and the proof of every total."""
