@@ -1,9 +1,11 @@
 """Instants on the wire: `google.protobuf.Timestamp` outside, aware `datetime` inside."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import overload
 
 from google.protobuf import timestamp_pb2
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @overload
@@ -14,11 +16,16 @@ def show(value: datetime | None) -> timestamp_pb2.Timestamp | None:
     """Return the wire form of an instant; None for None, which leaves a field absent."""
     if value is None:
         return None
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromDatetime(value)
-    return stamp
+    since = value - _EPOCH
+    return timestamp_pb2.Timestamp(
+        seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000
+    )
 
 
 def read(stamp: timestamp_pb2.Timestamp) -> datetime:
-    """Return the instant in UTC, to the microsecond."""
-    return stamp.ToDatetime(tzinfo=UTC)
+    """Return the instant in UTC, to the microsecond.
+
+    Nanoseconds that are no part of a second, which a broken client can send, carry over. Raises
+    OverflowError for years that contracts should not let through: before 1 and after 9999.
+    """
+    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
