@@ -166,15 +166,16 @@ class Supervisor:
                 raise StackError(message, log=self._layout.log(name)) from fault
 
     def stop_processes(self, programs: Iterable[tuple[str, int]]) -> Iterator[str]:
-        """Stop the named processes by falling priority, equal ones together; yield each name."""
+        """Stop the processes by falling priority, equal ones together; yield those that ran."""
         tiers: dict[int, list[str]] = {}
         for name, priority in programs:
             tiers.setdefault(priority, []).append(name)
         for _, names in sorted(tiers.items(), reverse=True):
-            for name in names:
+            running = [name for name in names if self.process(name).pid]
+            for name in names:  # also one that only waits to be started again
                 self._stop(name)
-            for name in names:
-                while self.process(name).pid != 0:
+            for name in running:
+                while self.process(name).pid:
                     time.sleep(_POLL_S)
                 yield name
 
