@@ -1,0 +1,1 @@
+"""What a basket gets and why: campaigns, the catalogue, checkout and receipts."""

@@ -1,0 +1,37 @@
+"""Receipts and returns, from what is kept of them to the wire."""
+
+from collections.abc import Iterable
+
+from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
+
+from services.chassis import timestamps
+from services.promotions import storage
+from services.promotions.storage.receipts import Receipt
+from services.promotions.storage.returns import Return
+
+_STATES = {
+    storage.receipts.COMMITTED: checkout_pb2.RECEIPT_STATE_COMMITTED,
+    # Not undone before the ledger says so.
+    storage.receipts.VOIDING: checkout_pb2.RECEIPT_STATE_COMMITTED,
+    storage.receipts.VOIDED: checkout_pb2.RECEIPT_STATE_VOIDED,
+    storage.receipts.RETURNED: checkout_pb2.RECEIPT_STATE_RETURNED,
+}
+
+
+def show_receipt(receipt: Receipt, returns: Iterable[Return] = ()) -> checkout_pb2.Receipt:
+    """Return a recorded purchase with what came back of it."""
+    request = checkout_service_pb2.CommitRequest.FromString(receipt.request)
+    return checkout_pb2.Receipt(
+        receipt_id=receipt.receipt_id,
+        receipt_key=request.receipt_key,
+        state=_STATES[receipt.state],
+        cart=request.cart,
+        evaluation=checkout_pb2.Evaluation.FromString(receipt.evaluation),
+        occurred_time=request.occurred_time,
+        record_time=timestamps.show(receipt.record_time),
+        returns=[
+            checkout_pb2.Return.FromString(returned.document)
+            for returned in returns
+            if returned.state == storage.returns.COMPLETED
+        ],
+    )

@@ -1,0 +1,195 @@
+"""What an evaluation needs to know besides the cart, gathered in as few calls as possible."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from tessera.identity.v1 import member_pb2
+from tessera.promotions.v1 import checkout_pb2
+
+from services.promotions import catalogue, engine, errors
+from services.promotions.peers.identity import Identity
+from services.promotions.peers.ledger import Ledger
+from services.promotions.wire import accounts
+from services.promotions.wire.accounts import Account
+from services.promotions.wire.batches import Terms, limits_of
+
+#: What accounts have available.
+Balances = dict[Account, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """The facts of one evaluation, the local time that it is for, and what could not be asked."""
+
+    facts: engine.Facts
+    now: datetime
+    degradations: tuple[checkout_pb2.Degradation.ValueType, ...] = ()
+
+    @property
+    def member_id(self) -> str:
+        """The member; empty for an unknown shopper."""
+        return self.facts.member.member_id if self.facts.member else ""
+
+    def dump(self) -> bytes:
+        """Return the facts as they are kept with a receipt."""
+        kept = {"zone": str(self.now.tzinfo), "facts": engine.dump_facts(self.facts)}
+        return json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def load(kept: bytes, *, occurred_time: datetime) -> Gathered:
+    """Return the facts that were kept with a receipt."""
+    plain = json.loads(kept)
+    now = occurred_time.astimezone(ZoneInfo(plain["zone"]))
+    return Gathered(facts=engine.load_facts(plain["facts"]), now=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A cart at a moment, and how much may be left open: nothing, when the answer is binding."""
+
+    cart: engine.Cart
+    #: None for an unknown shopper.
+    member_key: member_pb2.MemberKey | None
+    ruleset: engine.Ruleset
+    occurred_time: datetime
+    is_binding: bool
+
+
+class Collector:
+    """Asks the catalogue, identity and the ledger. Nothing that decides about value is cached."""
+
+    def __init__(
+        self, goods: catalogue.Catalogue, identity: Identity, ledger: Ledger, terms: Terms
+    ) -> None:
+        self._goods = goods
+        self._identity = identity
+        self._ledger = ledger
+        self._terms = terms
+
+    async def collect(self, question: Question) -> Gathered:
+        """Return the facts about a cart.
+
+        Raises StoreNotFound, CurrencyMismatch, MemberUnknown or MemberBlocked; when the answer is
+        binding, also DependencyUnavailable instead of an answer with degradations.
+        """
+        gathered = self._look_up(question)
+        key = question.member_key
+        if key is None:
+            return await self._count(gathered, question, {})
+        if key.WhichOneof("key") != "member_id":
+            gathered = await self._identify(gathered, question, key)
+            return await self._count(gathered, question, {})
+        # The id is known beforehand: points need not wait for identity.
+        points = accounts.points(key.member_id, self._terms.points_asset)
+        gathered, balances = await asyncio.gather(
+            self._identify(gathered, question, key), self._available({points})
+        )
+        return await self._count(gathered, question, balances)
+
+    def _look_up(self, question: Question) -> Gathered:
+        """Return what the catalogue knows; in one piece, so that no change falls in between."""
+        cart, articles = question.cart, self._goods.articles
+        store = self._goods.stores.get(cart.store_id)
+        if store is None:
+            raise errors.StoreNotFound(store_id=cart.store_id)
+        if store.currency_code != cart.currency_code:
+            raise errors.CurrencyMismatch(currency_code=cart.currency_code)
+        facts = engine.Facts(
+            store=store.facts,
+            articles={line.sku: articles[line.sku] for line in cart.lines if line.sku in articles},
+            terms=self._terms.points,
+        )
+        return Gathered(facts=facts, now=question.occurred_time.astimezone(store.zone))
+
+    async def _identify(
+        self, gathered: Gathered, question: Question, key: member_pb2.MemberKey
+    ) -> Gathered:
+        """Add what identity knows."""
+        try:
+            context = await self._identity.member(key)
+        except errors.DependencyUnavailable:
+            if question.is_binding:
+                raise
+            return Gathered(
+                facts=replace(gathered.facts, identity_answered=False),
+                now=gathered.now,
+                degradations=(checkout_pb2.DEGRADATION_IDENTITY,),
+            )
+        member = engine.Member(
+            member_id=context.member_id,
+            segment_ids=frozenset(context.segment_ids),
+            purchases_before=context.purchase_count,
+        )
+        return replace(gathered, facts=replace(gathered.facts, member=member))
+
+    async def _count(
+        self, gathered: Gathered, question: Question, known: Balances | None
+    ) -> Gathered:
+        """Add what the ledger knows; `known` is what it told already, None when it did not."""
+        facts, ruleset = gathered.facts, question.ruleset
+        needs = engine.find_needs(ruleset, question.cart, facts, now=gathered.now).limits
+        limited = [self._limited(need, ruleset, facts.member) for need in needs]
+        wanted = {account for one in limited for account in one.values()}
+        if facts.member is not None:
+            wanted.add(accounts.points(facts.member.member_id, self._terms.points_asset))
+        found = known if known is None else await self._available(wanted - known.keys())
+        if known is None or found is None:
+            if question.is_binding:
+                raise errors.DependencyUnavailable(service="ledger")
+            away = (*gathered.degradations, checkout_pb2.DEGRADATION_LEDGER)
+            return replace(gathered, degradations=away)
+        balances = known | found
+        remaining = {
+            need.campaign_id: _remaining(
+                accounts_of, balances, limits_of(ruleset, need.campaign_id)
+            )
+            for need, accounts_of in zip(needs, limited, strict=True)
+        }
+        member = facts.member and self._with_points(facts.member, balances)
+        return replace(gathered, facts=replace(facts, member=member, remaining=remaining))
+
+    async def _available(self, wanted: AbstractSet[Account]) -> Balances | None:
+        """Return what accounts have available; None when the ledger does not answer."""
+        if not wanted:
+            return {}
+        try:
+            return await self._ledger.available(wanted)
+        except errors.DependencyUnavailable:
+            return None
+
+    def _limited(
+        self, need: engine.Need, ruleset: engine.Ruleset, member: engine.Member | None
+    ) -> dict[str, Account]:
+        """Return the accounts behind a campaign's limits, by the name of what they tell."""
+        found, campaign_id = {}, need.campaign_id
+        if need.uses:
+            found["uses"] = accounts.uses(campaign_id)
+        if need.budget:
+            found["budget_minor"] = accounts.budget(campaign_id, self._terms.currency_code)
+        if need.member_uses and member is not None:
+            limit = limits_of(ruleset, campaign_id).uses_per_member_max
+            found["member_uses"] = accounts.member_uses(member.member_id, campaign_id, limit)
+        if need.coupons and member is not None:
+            found["coupons"] = accounts.coupons(member.member_id, campaign_id)
+        return found
+
+    def _with_points(self, member: engine.Member, balances: Balances) -> engine.Member:
+        account = accounts.points(member.member_id, self._terms.points_asset)
+        return replace(member, points_balance=balances[account])
+
+
+def _remaining(
+    limited: Mapping[str, Account], balances: Balances, limits: engine.Limits
+) -> engine.Remaining:
+    """Return what is left of a campaign: counters count up, the others hold what is left."""
+    left = {name: balances[account] for name, account in limited.items()}
+    if "uses" in left:
+        left["uses"] = max(limits.uses_max - left["uses"], 0)
+    if "member_uses" in left:
+        left["member_uses"] = max(limits.uses_per_member_max - left["member_uses"], 0)
+    return engine.Remaining(**left)

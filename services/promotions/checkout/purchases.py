@@ -1,0 +1,274 @@
+"""Evaluate, Commit and Void."""
+
+from dataclasses import dataclass, replace
+
+from tessera.identity.v1 import member_pb2
+from tessera.ledger.v1 import batch_pb2
+from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
+
+from services.chassis import clock, database, timestamps
+from services.chassis import errors as chassis_errors
+from services.promotions import engine, errors, storage
+from services.promotions.checkout import permissions
+from services.promotions.checkout.facts import Collector, Gathered, Question
+from services.promotions.checkout.settlement import Settlement, new_batch_id
+from services.promotions.peers.ledger import Ledger
+from services.promotions.rulesets import Rulesets
+from services.promotions.storage.receipts import Receipt
+from services.promotions.wire import batches, carts, differences, evaluations, times
+from services.promotions.wire.batches import Terms
+
+#: How often a call looks again when others work on the same key.
+_ROUNDS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A cart with what it gets and the facts behind it."""
+
+    decision: engine.Decision
+    gathered: Gathered
+    evaluation: checkout_pb2.Evaluation
+
+
+class Purchases:
+    """What happens to a cart until it is a receipt, and to a receipt that is undone."""
+
+    def __init__(
+        self,
+        db: database.Database,
+        *,
+        rulesets: Rulesets,
+        collector: Collector,
+        settlement: Settlement,
+        ledger: Ledger,
+        terms: Terms,
+        months: storage.keys.Months,
+        now: clock.Clock,
+    ) -> None:
+        self._db = db
+        self._rulesets = rulesets
+        self._collector = collector
+        self._settlement = settlement
+        self._ledger = ledger
+        self._terms = terms
+        self._months = months
+        self._now = now
+
+    async def evaluate(self, request: checkout_service_pb2.EvaluateRequest) -> Decided:
+        """Return what a cart gets now, or at the moment asked for."""
+        stamp = request.occurred_time if request.HasField("occurred_time") else None
+        cart = carts.parse_cart(request.cart)
+        question = Question(
+            cart=cart,
+            member_key=_member_key(request.cart),
+            ruleset=self._rulesets.current,
+            occurred_time=self._now()
+            if stamp is None
+            else times.read(stamp, field="occurred_time"),
+            is_binding=False,
+        )
+        return await self._decide(question)
+
+    async def _decide(self, question: Question) -> Decided:
+        gathered = await self._collector.collect(question)
+        decision = engine.evaluate(
+            question.ruleset, question.cart, gathered.facts, now=gathered.now
+        )
+        evaluation = evaluations.show_decision(
+            decision, member_id=gathered.member_id, degradations=gathered.degradations
+        )
+        return Decided(decision, gathered, evaluation)
+
+    async def commit(self, request: checkout_service_pb2.CommitRequest) -> tuple[Receipt, bool]:
+        """Record a purchase; return it, and whether that had happened before."""
+        key = request.receipt_key
+        receipt_id = storage.keys.derive(
+            key.store_id, key.till_id, key.shift_id, key.receipt_number
+        )
+        for _ in range(_ROUNDS_MAX):
+            fresh = await self._try_commit(receipt_id, request)
+            if fresh is not None:
+                return fresh, False
+            stored = await self.find(receipt_id)
+            if stored is not None and (done := await self._repeat(stored, request)) is not None:
+                return done, True
+        raise chassis_errors.Contention
+
+    async def _try_commit(
+        self, receipt_id: str, request: checkout_service_pb2.CommitRequest
+    ) -> Receipt | None:
+        """Decide and record a purchase; None when its key is in use.
+
+        A purchase of the past may be refused by the facts of today: then, too, None.
+        """
+        try:
+            receipt = await self._prepare(receipt_id, request)
+        except errors.PromotionsRefusal:
+            if await storage.keys.find(self._db, receipt_id) is None:
+                raise
+            return None
+        await self._months.ensure(receipt.occurred_time, now=self._now())
+        if not await self._settlement.add(receipt):
+            return None
+        if receipt.state == storage.receipts.PENDING:
+            return await self._settlement.complete(receipt)
+        return receipt
+
+    async def _prepare(
+        self, receipt_id: str, request: checkout_service_pb2.CommitRequest
+    ) -> Receipt:
+        """Return a purchase as it is to be recorded, decided by the facts of this moment."""
+        now, occurred_time = self._now(), timestamps.read(request.occurred_time)
+        question = Question(
+            cart=carts.parse_cart(request.cart),
+            member_key=_member_key(request.cart),
+            ruleset=await self._rulesets.find(request.ruleset_version),
+            occurred_time=occurred_time,
+            is_binding=True,
+        )
+        decided = await self._decide(question)
+        _compare(decided.decision, request)
+        operations = batches.build_purchase(
+            decided.decision,
+            ruleset=question.ruleset,
+            member_id=decided.gathered.member_id,
+            occurred_time=occurred_time,
+            terms=self._terms,
+        )
+        batch_id = new_batch_id() if operations else ""
+        batch = batch_pb2.Batch(
+            batch_id=batch_id,
+            operations=operations,
+            receipt_id=receipt_id,
+            occurred_time=timestamps.show(min(occurred_time, now)),
+        )
+        return Receipt(
+            receipt_id=receipt_id,
+            occurred_time=occurred_time,
+            record_time=now,
+            state=storage.receipts.PENDING if operations else storage.receipts.COMMITTED,
+            store_id=request.cart.store_id,
+            member_id=decided.gathered.member_id,
+            ruleset_version=decided.decision.ruleset_version,
+            request=request.SerializeToString(),
+            facts=decided.gathered.dump(),
+            evaluation=decided.evaluation.SerializeToString(),
+            batch_id=batch_id,
+            batch=batch.SerializeToString() if operations else b"",
+        )
+
+    async def _repeat(
+        self, stored: Receipt, request: checkout_service_pb2.CommitRequest
+    ) -> Receipt | None:
+        """Return a stored purchase to a repeated call, having helped it to its end.
+
+        Raises ReceiptConflict for another body. None when it came to nothing and the body is
+        another one, which may try its own luck.
+        """
+        before = checkout_service_pb2.CommitRequest.FromString(stored.request)
+        difference = differences.find_difference(before, request)
+        if stored.state == storage.receipts.PENDING:
+            try:
+                stored = await self._settlement.complete(stored)
+            except (errors.BenefitGone, errors.PointsPaymentTooHigh):
+                if not difference:
+                    raise
+                return None
+        if difference:
+            raise errors.ReceiptConflict(field=difference)
+        return stored
+
+    async def find(self, receipt_id: str) -> Receipt | None:
+        """Return a purchase in any state; raises ReceiptConflict when the key is a return's."""
+        key = await storage.keys.find(self._db, receipt_id)
+        if key is None:
+            return None
+        if key.kind != storage.keys.PURCHASE:
+            raise errors.ReceiptConflict(field="receipt_key")
+        return await storage.receipts.find(self._db, key)
+
+    async def void(self, receipt_id: str) -> Receipt:
+        """Undo a purchase; return it as voided, also when it was before."""
+        for _ in range(_ROUNDS_MAX):
+            receipt = await self.get(receipt_id)
+            if receipt.state == storage.receipts.COMMITTED:
+                await self._probe(receipt)
+                receipt = await self._begin_void(receipt)
+            if receipt.state == storage.receipts.VOIDING:
+                receipt = await self._settlement.complete_void(receipt)
+            if receipt.state == storage.receipts.VOIDED:
+                return receipt
+            if receipt.state == storage.receipts.RETURNED:
+                raise errors.ReceiptState(state=receipt.state)
+        raise chassis_errors.Contention
+
+    async def get(self, receipt_id: str) -> Receipt:
+        """Return a recorded purchase; one that waits for the ledger is taken to its end first.
+
+        Raises ReceiptNotFound, or StoreNotAllowed when the caller may not act for its store.
+        """
+        key = await storage.keys.find(self._db, receipt_id)
+        if key is None or key.kind != storage.keys.PURCHASE:
+            raise errors.ReceiptNotFound
+        receipt = await storage.receipts.find(self._db, key)
+        if receipt is None:
+            raise errors.ReceiptNotFound
+        permissions.require_store(receipt.store_id)
+        if receipt.state == storage.receipts.PENDING:
+            try:
+                return await self._settlement.complete(receipt)
+            except (errors.BenefitGone, errors.PointsPaymentTooHigh):
+                raise errors.ReceiptNotFound from None
+        return receipt
+
+    async def _probe(self, receipt: Receipt) -> None:
+        """Make sure that the ledger answers before anything is changed."""
+        if receipt.batch_id:
+            await self._ledger.find_batch(receipt.batch_id)
+
+    async def _begin_void(self, receipt: Receipt) -> Receipt:
+        """Note how a purchase is to be undone, or undo it at once when nothing of value moved.
+
+        Returns the purchase as it is then, whoever changed it.
+        """
+        key = storage.keys.locate(receipt.receipt_id, receipt.occurred_time)
+        async with self._db.transaction() as tx:
+            locked = await storage.receipts.lock(tx, key)
+            if locked is None or locked.state != storage.receipts.COMMITTED:
+                return locked or receipt
+            returns = await storage.returns.of_receipt(tx, key)
+            if returns:
+                raise errors.ReceiptState(state=locked.state, return_count=len(returns))
+            if not locked.batch:
+                await self._settlement.record_void(tx, locked)
+                return replace(locked, state=storage.receipts.VOIDED)
+            undo = self._undo(locked).SerializeToString()
+            await storage.receipts.begin_void(tx, locked, undo_batch=undo, now=self._now())
+            return replace(locked, state=storage.receipts.VOIDING, undo_batch=undo)
+
+    def _undo(self, receipt: Receipt) -> batch_pb2.Batch:
+        batch = batch_pb2.Batch.FromString(receipt.batch)
+        return batch_pb2.Batch(
+            batch_id=new_batch_id(),
+            operations=batches.build_undo(batch, receipt.moved),
+            receipt_id=receipt.receipt_id,
+            occurred_time=timestamps.show(self._now()),
+        )
+
+
+def _member_key(cart: checkout_pb2.Cart) -> member_pb2.MemberKey | None:
+    return cart.member_key if cart.HasField("member_key") else None
+
+
+def _compare(decision: engine.Decision, request: checkout_service_pb2.CommitRequest) -> None:
+    """Raise PointsPaymentTooHigh or TotalChanged unless the till was shown what is decided."""
+    wanted, possible = request.cart.points_payment_minor, decision.points_payment_max_minor
+    if wanted > possible:
+        raise errors.PointsPaymentTooHigh(max_minor=possible)
+    if wanted != decision.points_payment_minor:
+        raise errors.PointsPaymentTooHigh(max_minor=decision.points_payment_minor)
+    if decision.total_minor != request.expected_total_minor:
+        raise errors.TotalChanged(
+            total_minor=decision.total_minor, expected_total_minor=request.expected_total_minor
+        )

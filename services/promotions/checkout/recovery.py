@@ -1,0 +1,92 @@
+"""What a stopped process left half way is taken to its end by another."""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import timedelta
+
+import structlog
+from prometheus_client import Counter
+
+from services.chassis import clock, database
+from services.chassis import errors as chassis_errors
+from services.promotions import storage
+from services.promotions.checkout.settlement import Settlement
+from services.promotions.storage.receipts import Receipt
+from services.promotions.storage.returns import Return
+
+_ROWS_MAX = 100
+_RETRY_S = 1.0
+
+RECOVERED = Counter(
+    "promotions_recovered", "Receipts and returns that were found half way", ["outcome"]
+)
+
+log = structlog.get_logger()
+
+
+class Recovery:
+    """Looks for receipts that wait for the ledger too long; of all processes one at a time."""
+
+    def __init__(
+        self,
+        db: database.Database,
+        settlement: Settlement,
+        *,
+        months: storage.keys.Months,
+        interval_s: float,
+        patience_s: float,
+        now: clock.Clock,
+    ) -> None:
+        self._db = db
+        self._settlement = settlement
+        self._months = months
+        self._interval_s = interval_s
+        self._patience_s = patience_s
+        self._now = now
+
+    async def run(self) -> None:
+        """Recover until cancelled."""
+        while True:
+            try:
+                async with self._db.sole("promotions.recovery") as session:
+                    while True:
+                        await session.fetchval("SELECT 1")  # still the only one?
+                        await self._months.prepare(self._now())
+                        await self.sweep()
+                        await asyncio.sleep(self._interval_s)
+            except chassis_errors.Refusal as error:
+                log.warning("recovery waits", error=str(error))
+            await asyncio.sleep(_RETRY_S)
+
+    async def sweep(self) -> int:
+        """Take everything that waits too long to its end; return how many that were."""
+        before = self._now() - timedelta(seconds=self._patience_s)
+        receipts = await storage.receipts.unfinished(self._db, before=before, count_max=_ROWS_MAX)
+        returns = await storage.returns.unfinished(self._db, before=before, count_max=_ROWS_MAX)
+        for receipt in receipts:
+            await self._recover(receipt.receipt_id, self._finish_receipt(receipt))
+        for returned in returns:
+            await self._recover(returned.return_id, self._finish_return(returned))
+        return len(receipts) + len(returns)
+
+    async def _finish_receipt(self, receipt: Receipt) -> None:
+        if receipt.state == storage.receipts.VOIDING:
+            await self._settlement.complete_void(receipt)
+        else:
+            await self._settlement.complete(receipt)
+
+    async def _finish_return(self, returned: Return) -> None:
+        key = storage.keys.locate(returned.receipt_id, returned.purchase_time)
+        receipt = await storage.receipts.find(self._db, key)
+        assert receipt is not None
+        await self._settlement.complete_return(returned, member_id=receipt.member_id)
+
+    async def _recover(self, receipt_id: str, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except chassis_errors.Refusal as refusal:
+            log.warning("not recovered", receipt_id=receipt_id, reason=refusal.reason)
+            RECOVERED.labels(refusal.reason).inc()
+        else:
+            log.info("recovered", receipt_id=receipt_id)
+            RECOVERED.labels("done").inc()

@@ -1,0 +1,287 @@
+"""Return: goods come back, and what stays is priced again by the rules of the day of the purchase.
+
+Returns of one purchase are priced one after the other: each holds the row of the purchase while it
+is decided, and none is decided while another still waits for the ledger.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tessera.ledger.v1 import batch_pb2
+from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
+
+from services.chassis import clock, database, timestamps
+from services.chassis import errors as chassis_errors
+from services.promotions import engine, errors, storage
+from services.promotions.checkout import facts
+from services.promotions.checkout.settlement import Settlement, new_batch_id
+from services.promotions.peers.ledger import Ledger
+from services.promotions.rulesets import Rulesets
+from services.promotions.storage.keys import Key
+from services.promotions.storage.receipts import Receipt
+from services.promotions.storage.returns import Return
+from services.promotions.wire import batches, carts, differences, evaluations
+
+#: How often a call looks again when others work on the same purchase.
+_ROUNDS_MAX = 20
+
+#: Purchases that wait for the ledger.
+_ON_THE_WAY = frozenset({storage.receipts.PENDING, storage.receipts.VOIDING})
+
+Request = checkout_service_pb2.ReturnRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """A purchase, what came back of it so far, and the campaigns that it took."""
+
+    receipt: Receipt
+    returns: Sequence[Return]
+    ruleset: engine.Ruleset
+
+
+class Returns:
+    """Takes goods back."""
+
+    def __init__(
+        self,
+        db: database.Database,
+        *,
+        rulesets: Rulesets,
+        settlement: Settlement,
+        ledger: Ledger,
+        now: clock.Clock,
+    ) -> None:
+        self._db = db
+        self._rulesets = rulesets
+        self._settlement = settlement
+        self._ledger = ledger
+        self._now = now
+
+    async def give_back(self, request: Request) -> tuple[checkout_pb2.Return, bool]:
+        """Record a return; return it, and whether that had happened before."""
+        sent = request.receipt_key
+        return_id = storage.keys.derive(
+            sent.store_id, sent.till_id, sent.shift_id, sent.receipt_number
+        )
+        carts.parse_returned(request)
+        for _ in range(_ROUNDS_MAX):
+            stored = await self._find(return_id)
+            if stored is not None:
+                return await self._repeat(stored, request), True
+            receipt, key = await self._purchase(request.receipt_id)
+            if await self._help(receipt, key):
+                continue
+            if receipt.batch_id:  # from here on the ledger must answer
+                await self._ledger.find_batch(receipt.batch_id)
+            ruleset = await self._load_rules(receipt)
+            returned = await self._try(return_id, request, key=key, ruleset=ruleset)
+            if returned is not None:
+                return await self._complete(returned, receipt), False
+        raise chassis_errors.Contention
+
+    async def _find(self, return_id: str) -> Return | None:
+        key = await storage.keys.find(self._db, return_id)
+        if key is None:
+            return None
+        if key.kind != storage.keys.RETURN:
+            raise errors.ReceiptConflict(field="receipt_key")
+        return await storage.returns.find(self._db, key)
+
+    async def _repeat(self, stored: Return, request: Request) -> checkout_pb2.Return:
+        """Return a stored return to a repeated call, having helped it to its end."""
+        before = Request.FromString(stored.request)
+        difference = differences.find_difference(before, request)
+        if difference:
+            raise errors.ReceiptConflict(field=difference)
+        receipt, _ = await self._purchase(stored.receipt_id)
+        return await self._complete(stored, receipt)
+
+    async def _purchase(self, receipt_id: str) -> tuple[Receipt, Key]:
+        key = await storage.keys.find(self._db, receipt_id)
+        if key is None or key.kind != storage.keys.PURCHASE:
+            raise errors.ReceiptNotFound
+        receipt = await storage.receipts.find(self._db, key)
+        if receipt is None:
+            raise errors.ReceiptNotFound
+        return receipt, key
+
+    async def _help(self, receipt: Receipt, key: Key) -> bool:
+        """Take to its end whatever of a purchase waits for the ledger; False when nothing does."""
+        if receipt.state == storage.receipts.PENDING:
+            try:
+                await self._settlement.complete(receipt)
+            except (errors.BenefitGone, errors.PointsPaymentTooHigh):
+                raise errors.ReceiptNotFound from None
+            return True
+        if receipt.state == storage.receipts.VOIDING:
+            await self._settlement.complete_void(receipt)
+            return True
+        for returned in await storage.returns.of_receipt(self._db, key):
+            if returned.state == storage.returns.PENDING:
+                await self._complete(returned, receipt)
+                return True
+        return False
+
+    async def _complete(self, returned: Return, receipt: Receipt) -> checkout_pb2.Return:
+        if returned.state == storage.returns.COMPLETED:
+            return checkout_pb2.Return.FromString(returned.document)
+        return await self._settlement.complete_return(returned, member_id=receipt.member_id)
+
+    async def _load_rules(self, receipt: Receipt) -> engine.Ruleset:
+        """Return the campaigns that a purchase took, with their rules of that day."""
+        evaluation = checkout_pb2.Evaluation.FromString(receipt.evaluation)
+        wanted = evaluations.applied_campaigns(evaluation)
+        revisions = await storage.campaigns.revisions(self._db, wanted) if wanted else []
+        return await self._rulesets.compile(revisions, version=receipt.ruleset_version)
+
+    async def _try(
+        self, return_id: str, request: Request, *, key: Key, ruleset: engine.Ruleset
+    ) -> Return | None:
+        """Decide and write a return; None when something came in between.
+
+        Raises ReceiptState, LineNotFound or ReturnExceedsBought.
+        """
+        async with self._db.transaction() as tx:
+            receipt = await storage.receipts.lock(tx, key)
+            if receipt is None or receipt.state in _ON_THE_WAY:
+                return None
+            if receipt.state != storage.receipts.COMMITTED:
+                raise errors.ReceiptState(state=receipt.state)
+            returns = await storage.returns.of_receipt(tx, key)
+            if any(returned.state == storage.returns.PENDING for returned in returns):
+                return None
+            returned = self._decide(return_id, request, Purchase(receipt, returns, ruleset))
+            if not await storage.returns.add(tx, returned):
+                return None
+            if returned.batch:
+                return returned
+            document = checkout_pb2.Return.FromString(returned.document)
+            await self._settlement.record_return(
+                tx, returned, document=document, moved=None, member_id=receipt.member_id
+            )
+            return replace(returned, state=storage.returns.COMPLETED)
+
+    def _decide(self, return_id: str, request: Request, purchase: Purchase) -> Return:
+        """Return a return as it is to be recorded."""
+        priced, now = _price(request, purchase), self._now()
+        occurred_time = timestamps.read(request.occurred_time)
+        operations = _operations(purchase, priced)
+        batch = batch_pb2.Batch(
+            batch_id=new_batch_id() if operations else "",
+            operations=operations,
+            receipt_id=return_id,
+            occurred_time=timestamps.show(min(occurred_time, now)),
+        )
+        document = checkout_pb2.Return(
+            return_id=return_id,
+            receipt_key=request.receipt_key,
+            receipt_id=request.receipt_id,
+            lines=request.lines,
+            refund_minor=priced.refund_minor,
+            points_restored=priced.points_restored,
+            points_clawed_back=priced.points_clawed_back,
+            remaining=_show_remaining(priced, purchase.receipt),
+            occurred_time=request.occurred_time,
+            record_time=timestamps.show(now),
+        )
+        return Return(
+            return_id=return_id,
+            purchase_time=purchase.receipt.occurred_time,
+            receipt_id=request.receipt_id,
+            number=len(purchase.returns) + 1,
+            occurred_time=occurred_time,
+            record_time=now,
+            state=storage.returns.PENDING,
+            request=request.SerializeToString(),
+            document=document.SerializeToString(),
+            empties=priced.complete,
+            batch_id=batch.batch_id,
+            batch=batch.SerializeToString() if operations else b"",
+        )
+
+
+def _price(request: Request, purchase: Purchase) -> engine.ReturnDecision:
+    """Return what a return gives and takes; raises LineNotFound or ReturnExceedsBought."""
+    receipt = purchase.receipt
+    bought = checkout_service_pb2.CommitRequest.FromString(receipt.request)
+    gathered = facts.load(receipt.facts, occurred_time=receipt.occurred_time)
+    evaluation = checkout_pb2.Evaluation.FromString(receipt.evaluation)
+    try:
+        return engine.price_return(
+            purchase.ruleset,
+            carts.parse_cart(bought.cart),
+            gathered.facts,
+            evaluations.parse_evaluation(evaluation),
+            now=gathered.now,
+            returned=carts.parse_returned(request),
+            before=_before(purchase.returns),
+        )
+    except engine.LineUnknown as error:
+        raise errors.LineNotFound(line_id=error.line_id) from None
+    except engine.ReturnExceeds as error:
+        raise errors.ReturnExceedsBought(
+            line_id=error.line_id, remaining_thousandths=error.remaining_thousandths
+        ) from None
+
+
+def _before(returns: Sequence[Return]) -> engine.ReturnedSoFar:
+    """Return what came back so far. What was due counts, whether or not it could be recovered."""
+    quantities: dict[str, int] = {}
+    refund_minor = restored = clawed_back = 0
+    for returned in returns:
+        told = checkout_pb2.Return.FromString(returned.document)
+        for line in told.lines:
+            before = quantities.get(line.line_id, 0)
+            quantities[line.line_id] = before + line.quantity_thousandths
+        refund_minor += told.refund_minor
+        restored += told.points_restored
+        clawed_back += told.points_clawed_back + told.points_not_recovered
+    return engine.ReturnedSoFar(
+        quantities=tuple(quantities.items()),
+        refund_minor=refund_minor,
+        points_restored=restored,
+        points_clawed_back=clawed_back,
+    )
+
+
+def _operations(purchase: Purchase, priced: engine.ReturnDecision) -> list[batch_pb2.Operation]:
+    if not purchase.receipt.batch:
+        return []
+    earlier = [
+        batch_pb2.Batch.FromString(returned.batch)
+        for returned in purchase.returns
+        if returned.batch
+    ]
+    return batches.build_return(
+        batch_pb2.Batch.FromString(purchase.receipt.batch),
+        purchase.receipt.moved,
+        undone=batches.sum_undone(earlier),
+        value=batches.ReturnedValue(
+            points_restored=priced.points_restored,
+            points_clawed_back=priced.points_clawed_back,
+            losses=_losses(purchase, priced),
+            complete=priced.complete,
+        ),
+    )
+
+
+def _losses(purchase: Purchase, priced: engine.ReturnDecision) -> dict[str, int]:
+    """Return by how much less each campaign gives than before this return, in points."""
+    if purchase.returns:
+        latest = checkout_pb2.Return.FromString(purchase.returns[-1].document).remaining
+    else:
+        latest = checkout_pb2.Evaluation.FromString(purchase.receipt.evaluation)
+    losses = evaluations.points_by_campaign(latest.lines)
+    for line in priced.remaining.lines if priced.remaining else ():
+        for part in line.parts:
+            losses[part.campaign_id] = losses.get(part.campaign_id, 0) - part.points
+    return losses
+
+
+def _show_remaining(
+    priced: engine.ReturnDecision, receipt: Receipt
+) -> checkout_pb2.Evaluation | None:
+    if priced.remaining is None:
+        return None
+    return evaluations.show_decision(priced.remaining, member_id=receipt.member_id)

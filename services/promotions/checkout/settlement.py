@@ -1,0 +1,199 @@
+"""From decided to done: batches are posted and their outcome is recorded, by whoever comes first.
+
+What is to be posted is on disk before it is posted. So whoever finds a receipt half way, the call
+that made it, a repeated call or the recovery, can take it to its end: the ledger answers a batch
+the same way for ever, and each step of ours counts once.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+from tessera.event.v1 import event_pb2
+from tessera.ledger.v1 import batch_pb2
+from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
+
+from services.chassis import clock, database, ids, outbox
+from services.chassis import errors as chassis_errors
+from services.promotions import errors, storage
+from services.promotions.gathering import Gatherer
+from services.promotions.peers.ledger import Ledger
+from services.promotions.storage.receipts import Event, Posting, Receipt
+from services.promotions.storage.returns import Return
+from services.promotions.wire import batches, events
+from services.promotions.wire.batches import Terms
+
+_ROWS_MAX = 200
+
+log = structlog.get_logger()
+
+
+class Settlement:
+    """Takes receipts to their end. `run` belongs into the background of the server."""
+
+    def __init__(
+        self,
+        db: database.Database,
+        ledger: Ledger,
+        terms: Terms,
+        *,
+        relay: outbox.Relay,
+        now: clock.Clock,
+    ) -> None:
+        self._db = db
+        self._ledger = ledger
+        self._terms = terms
+        self._relay = relay
+        self._now = now
+        self._additions: Gatherer[tuple[Receipt, Event | None], bool] = Gatherer(
+            self._add, weight_max=_ROWS_MAX
+        )
+        self._finishes: Gatherer[Posting, None] = Gatherer(self._finish, weight_max=_ROWS_MAX)
+
+    async def run(self) -> None:
+        """Write new receipts and record posted ones until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._additions.run())
+            group.create_task(self._finishes.run())
+
+    async def add(self, receipt: Receipt) -> bool:
+        """Write a decided purchase; False when its key is in use."""
+        event = None if receipt.state == storage.receipts.PENDING else _committed(receipt)
+        return await self._additions.ask((receipt, event))
+
+    async def _add(self, group: list[tuple[Receipt, Event | None]]) -> Sequence[bool]:
+        # Of equal ids in one statement the first wins, as it would in two.
+        first = {receipt.receipt_id: (receipt, event) for receipt, event in reversed(group)}
+        written = await storage.receipts.add(self._db, list(first.values()))
+        self._relay.nudge()
+        return [
+            receipt.receipt_id in written and first[receipt.receipt_id][0] is receipt
+            for receipt, _ in group
+        ]
+
+    async def complete(self, receipt: Receipt) -> Receipt:
+        """Post a pending purchase and record it; return it as committed.
+
+        Raises BenefitGone or PointsPaymentTooHigh when the ledger refused, and then the key is
+        free again; DependencyUnavailable when the outcome is open.
+        """
+        batch = batch_pb2.Batch.FromString(receipt.batch)
+        result = await self._post(batch)
+        if result.state == batch_pb2.BATCH_STATE_REFUSED:
+            await storage.receipts.drop(self._db, receipt)
+            raise self._explained(batch, result)
+        moved = _moved(result)
+        await self._finishes.ask(Posting(receipt, moved, _committed(receipt)))
+        return replace(receipt, state=storage.receipts.COMMITTED, moved=moved)
+
+    async def _finish(self, postings: list[Posting]) -> Sequence[None]:
+        different = {posting.receipt.receipt_id: posting for posting in postings}
+        await storage.receipts.finish(self._db, list(different.values()), now=self._now())
+        self._relay.nudge()
+        return [None] * len(postings)
+
+    async def complete_void(self, receipt: Receipt) -> Receipt:
+        """Post what undoes a purchase and record it; return it as voided.
+
+        Raises DependencyUnavailable when the outcome is open.
+        """
+        batch = batch_pb2.Batch.FromString(receipt.undo_batch)
+        result = await self._post(batch)
+        if result.state == batch_pb2.BATCH_STATE_REFUSED:
+            await storage.receipts.cancel_void(self._db, receipt, now=self._now())
+            raise _defect(batch, result)
+        await self.record_void(self._db, receipt)
+        return replace(receipt, state=storage.receipts.VOIDED)
+
+    async def record_void(self, db: database.Queryable, receipt: Receipt) -> None:
+        """Record a purchase as voided, when it is still in the state that it was read in."""
+        now = self._now()
+        told = events.tell_voided(receipt.receipt_id, member_id=receipt.member_id, now=now)
+        await storage.receipts.finish_void(db, receipt, event=_row(told), now=now)
+        self._relay.nudge()
+
+    async def complete_return(self, returned: Return, *, member_id: str) -> checkout_pb2.Return:
+        """Post a pending return and record it; return it as it is told."""
+        document = checkout_pb2.Return.FromString(returned.document)
+        moved = None
+        if returned.batch:
+            batch = batch_pb2.Batch.FromString(returned.batch)
+            result = await self._post(batch)
+            if result.state == batch_pb2.BATCH_STATE_REFUSED:
+                await storage.returns.drop(self._db, returned)
+                raise _defect(batch, result)
+            moved = _moved(result)
+            document.points_not_recovered = batches.find_shortfall(batch, moved)
+            document.points_clawed_back -= document.points_not_recovered
+        await self.record_return(
+            self._db, returned, document=document, moved=moved, member_id=member_id
+        )
+        return document
+
+    async def record_return(
+        self,
+        db: database.Queryable,
+        returned: Return,
+        *,
+        document: checkout_pb2.Return,
+        moved: Sequence[int] | None,
+        member_id: str,
+    ) -> None:
+        """Record a pending return as completed, as `document` tells it."""
+        told = events.tell_returned(document, member_id=member_id, empties=returned.empties)
+        await storage.returns.finish(
+            db,
+            returned,
+            document=document.SerializeToString(),
+            moved=moved,
+            event=_row(told),
+            now=self._now(),
+        )
+        self._relay.nudge()
+
+    async def _post(self, batch: batch_pb2.Batch) -> batch_pb2.BatchResult:
+        try:
+            return await self._ledger.post(batch)
+        except errors.DependencyUnavailable:
+            # It is on disk and will be posted, at the latest by the recovery.
+            raise errors.DependencyUnavailable(service="ledger", outcome="unknown") from None
+
+    def _explained(
+        self, batch: batch_pb2.Batch, result: batch_pb2.BatchResult
+    ) -> chassis_errors.Refusal:
+        refusal = batches.explain_refusal(batch, result.refusal, terms=self._terms)
+        return refusal or _defect(batch, result)
+
+
+def _defect(batch: batch_pb2.Batch, result: batch_pb2.BatchResult) -> chassis_errors.Refusal:
+    """Return the refusal for what must not be refused, and leave a trace of it."""
+    log.error("the ledger refused a batch of ours", batch=str(batch), why=str(result.refusal))
+    return chassis_errors.Internal()
+
+
+def _moved(result: batch_pb2.BatchResult) -> tuple[int, ...]:
+    return tuple(operation.amount for operation in result.operations)
+
+
+def _committed(receipt: Receipt) -> Event:
+    cart = checkout_service_pb2.CommitRequest.FromString(receipt.request).cart
+    evaluation = checkout_pb2.Evaluation.FromString(receipt.evaluation)
+    return _row(
+        events.tell_committed(
+            receipt.receipt_id,
+            cart=cart,
+            evaluation=evaluation,
+            occurred_time=receipt.occurred_time,
+        )
+    )
+
+
+def _row(event: event_pb2.Event) -> Event:
+    event_ids, payloads = outbox.rows(event)
+    return event_ids[0], payloads[0]
+
+
+def new_batch_id() -> str:
+    """Return a fresh batch id: a refused one is spent for ever, so every attempt has its own."""
+    return ids.new(storage.receipts.BATCH_PREFIX)

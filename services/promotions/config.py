@@ -1,0 +1,59 @@
+"""Settings of promotions: whom it asks, and what a point is worth."""
+
+from typing import Annotated
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, Field
+
+from services.chassis import config
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name} is not in the IANA time zone database")
+    return name
+
+
+class PointsSettings(config.Settings):
+    """The program's points: the ledger's asset, its ageing, and what one smallest unit pays."""
+
+    asset_code: str = Field(default="points", pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
+    scale: int = Field(default=0, ge=0, le=9)
+    #: What `units` of the smallest unit pay for, in minor units of money; payment moves in such
+    #: steps.
+    value_minor: int = Field(default=1, gt=0, le=1_000_000)
+    units: int = Field(default=1, gt=0, le=1_000_000)
+    #: The most of a receipt that points may pay, in hundredths of a percent.
+    payment_share_max_basis_points: int = Field(default=5_000, ge=0, le=10_000)
+    #: Points expire at the end of the month so many months after the purchase; 0 means never.
+    expire_months: int = Field(default=12, ge=0, le=120)
+    #: Where days and months of points begin and end.
+    time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+
+
+class RecoverySettings(config.Settings):
+    """When work that a stopped process left behind is taken up by another."""
+
+    interval_s: float = Field(default=5.0, gt=0)
+    #: How long a receipt may be on its way before somebody else finishes it.
+    patience_s: float = Field(default=10.0, ge=0)
+
+
+class Settings(config.RoleSettings):
+    """Settings of the role."""
+
+    identity_address: str = "127.0.0.1:50051"
+    ledger_address: str = "127.0.0.1:50052"
+    #: The one currency of the program: every store sells in it, every amount is in its minor units.
+    currency_code: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    points: PointsSettings = PointsSettings()
+    recovery: RecoverySettings = RecoverySettings()
+    #: How far ahead of ours a till's clock may be.
+    occurred_ahead_s_max: int = Field(default=600, ge=0, le=86_400)
+    #: How long identity or the ledger may take to tell something before a till hears that it is
+    #: left out.
+    read_timeout_ms: int = Field(default=700, gt=0, le=10_000)
+    #: How often a process looks for news that it was not told of.
+    refresh_interval_s: float = Field(default=1.0, gt=0)
+    #: Compiled rule sets of the past that a process keeps at hand.
+    rulesets_kept: int = Field(default=8, gt=0)

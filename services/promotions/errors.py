@@ -1,0 +1,219 @@
+"""What promotions refuses calls with; each `reason` is a name of the contract's ErrorReason."""
+
+from services.chassis.errors import Category, Refusal
+
+
+class PromotionsRefusal(Refusal):
+    """Promotions refused."""
+
+    domain = "promotions.tessera"
+
+
+class CampaignNotFound(PromotionsRefusal):
+    """No campaign has the id {campaign_id}."""
+
+    category = Category.NOT_FOUND
+    reason = "CAMPAIGN_NOT_FOUND"
+
+
+class CampaignState(PromotionsRefusal):
+    """The campaign {campaign_id} is {state}, which does not allow this."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "CAMPAIGN_STATE"
+
+
+class CampaignInvalid(PromotionsRefusal):
+    """The campaign's rules cannot work: {field}: {problem}."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "CAMPAIGN_INVALID"
+
+
+class VersionConflict(PromotionsRefusal):
+    """The draft was changed meanwhile and is at version {version}."""
+
+    category = Category.ABORTED
+    reason = "VERSION_CONFLICT"
+
+
+class CodeTaken(PromotionsRefusal):
+    """The coupon code {code} belongs to the live campaign {campaign_id}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "CODE_TAKEN"
+
+
+class CouponNotPersonal(PromotionsRefusal):
+    """The campaign {campaign_id} has no personal coupon to grant."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "COUPON_NOT_PERSONAL"
+
+
+class RequestConflict(PromotionsRefusal):
+    """The request id was used before with another {field}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "REQUEST_CONFLICT"
+
+
+class CategoryNotFound(PromotionsRefusal):
+    """No category has the id {category_id}."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "CATEGORY_NOT_FOUND"
+
+
+class CategoryCycle(PromotionsRefusal):
+    """The category {category_id} would lie below itself."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "CATEGORY_CYCLE"
+
+
+class ProductNotFound(PromotionsRefusal):
+    """No product has the sku {sku}."""
+
+    category = Category.NOT_FOUND
+    reason = "PRODUCT_NOT_FOUND"
+
+
+class StoreNotFound(PromotionsRefusal):
+    """No store has the id {store_id}."""
+
+    category = Category.NOT_FOUND
+    reason = "STORE_NOT_FOUND"
+
+
+class StoreNotAllowed(PromotionsRefusal):
+    """The token is not for the store {store_id}."""
+
+    category = Category.PERMISSION_DENIED
+    reason = "STORE_NOT_ALLOWED"
+
+
+class CurrencyMismatch(PromotionsRefusal):
+    """The store sells in another currency than {currency_code}."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "CURRENCY_MISMATCH"
+
+
+class LineDuplicate(PromotionsRefusal):
+    """Two lines have the id {line_id}."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "LINE_DUPLICATE"
+
+
+class MemberUnknown(PromotionsRefusal):
+    """What the shopper shows leads to no member: {cause}."""
+
+    category = Category.NOT_FOUND
+    reason = "MEMBER_UNKNOWN"
+
+
+class MemberBlocked(PromotionsRefusal):
+    """The member may not use the program."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "MEMBER_BLOCKED"
+
+
+class PointsPaymentTooHigh(PromotionsRefusal):
+    """Points may pay {max_minor} of this cart at the most."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "POINTS_PAYMENT_TOO_HIGH"
+
+
+class TotalChanged(PromotionsRefusal):
+    """The cart comes to {total_minor} and not to {expected_total_minor}; evaluate it again."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "TOTAL_CHANGED"
+
+
+class BenefitGone(PromotionsRefusal):
+    """What {campaign_id} would give was used up meanwhile ({cause}); evaluate the cart again."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "BENEFIT_GONE"
+
+
+class ReceiptConflict(PromotionsRefusal):
+    """The receipt key was used before with another {field}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "RECEIPT_CONFLICT"
+
+
+class ReceiptNotFound(PromotionsRefusal):
+    """No such receipt."""
+
+    category = Category.NOT_FOUND
+    reason = "RECEIPT_NOT_FOUND"
+
+
+class ReceiptState(PromotionsRefusal):
+    """The receipt is {state}, which does not allow this."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "RECEIPT_STATE"
+
+
+class LineNotFound(PromotionsRefusal):
+    """The receipt has no line {line_id}."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "LINE_NOT_FOUND"
+
+
+class ReturnExceedsBought(PromotionsRefusal):
+    """Of line {line_id} only {remaining_thousandths} thousandths are still out."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "RETURN_EXCEEDS_BOUGHT"
+
+
+class RulesetNotFound(PromotionsRefusal):
+    """No rule set has the version {ruleset_version}."""
+
+    category = Category.NOT_FOUND
+    reason = "RULESET_NOT_FOUND"
+
+
+class OccurredInFuture(PromotionsRefusal):
+    """The time of the purchase lies {ahead_s} seconds in the future."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "OCCURRED_IN_FUTURE"
+
+
+class DependencyUnavailable(PromotionsRefusal):
+    """A service that is needed for this does not answer: {service}."""
+
+    category = Category.UNAVAILABLE
+    reason = "DEPENDENCY_UNAVAILABLE"
+
+
+class TimeZoneUnknown(PromotionsRefusal):
+    """There is no time zone {time_zone}."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "TIME_ZONE_UNKNOWN"
+
+
+class PageTokenInvalid(PromotionsRefusal):
+    """The page token was not made by this list."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "PAGE_TOKEN_INVALID"
+
+
+class AmountOutOfRange(PromotionsRefusal):
+    """An amount of the cart cannot be counted (line {line_id})."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "AMOUNT_OUT_OF_RANGE"

@@ -1,0 +1,151 @@
+"""The promotions role, put together."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from tessera.promotions.v1 import (
+    campaign_service_pb2,
+    catalogue_service_pb2,
+    checkout_service_pb2,
+)
+
+from services.chassis import auth, clients, clock, database, hotstore, outbox, server
+from services.promotions import (
+    catalogue,
+    config,
+    engine,
+    news,
+    preparation,
+    rulesets,
+    storage,
+)
+from services.promotions.checkout import facts, purchases, recovery, returning, settlement
+from services.promotions.peers import identity, ledger
+from services.promotions.servicer.campaigns import CampaignServicer
+from services.promotions.servicer.catalogue import CatalogueServicer
+from services.promotions.servicer.checkout import CheckoutServicer
+from services.promotions.wire import batches
+
+_ROLE = "promotions"
+#: Plans for whatever parameters: planning costs more than our statements.
+_SESSION = {"plan_cache_mode": "force_generic_plan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """The parts of a process that others look at; `server` is not started yet."""
+
+    server: server.Server
+    news: news.News
+    sets: rulesets.Rulesets
+    recovery: recovery.Recovery
+
+
+async def main(settings: config.Settings) -> None:
+    """Serve until the process is told to stop."""
+    async with AsyncExitStack() as stack:
+        role = await assemble(settings, stack, verifier=auth.Verifier(settings.auth))
+        await role.news.begin()
+        await role.server.serve()
+
+
+async def assemble(
+    settings: config.Settings,
+    stack: AsyncExitStack,
+    *,
+    verifier: auth.Verifier | None,
+    now: clock.Clock = clock.system,
+) -> Role:
+    """Put the role together; `stack` closes what it opens. Only tests do without a verifier."""
+    enter = stack.enter_async_context
+    db = await enter(database.Database.open(settings.database, session=_SESSION))
+    hot = await enter(hotstore.Hotstore.open(settings.hotstore))
+    tokens = clients.Tokens(settings.auth)
+    to_identity = await enter(
+        clients.channel(settings.identity_address, service=identity.SERVICE, tokens=tokens)
+    )
+    to_ledger = await enter(
+        clients.channel(settings.ledger_address, service=ledger.SERVICE, tokens=tokens)
+    )
+    timeout_s, terms = settings.read_timeout_ms / 1000, terms_of(settings)
+    members = identity.Identity(to_identity, timeout_s=timeout_s)
+    books = ledger.Ledger(to_ledger, read_timeout_s=timeout_s)
+    relay = outbox.Relay(db, hot, role=_ROLE)
+    goods, months = catalogue.Catalogue(), storage.keys.Months(db)
+    sets = rulesets.Rulesets(db, kept=settings.rulesets_kept)
+    tidings = news.News(db, goods, sets, interval_s=settings.refresh_interval_s)
+    rooms = preparation.Preparation(books, settings)
+    settled = settlement.Settlement(db, books, terms, relay=relay, now=now)
+    bought = purchases.Purchases(
+        db,
+        rulesets=sets,
+        collector=facts.Collector(goods, members, books, terms),
+        settlement=settled,
+        ledger=books,
+        terms=terms,
+        months=months,
+        now=now,
+    )
+    returned = returning.Returns(db, rulesets=sets, settlement=settled, ledger=books, now=now)
+    recovered = recovery.Recovery(
+        db,
+        settled,
+        months=months,
+        interval_s=settings.recovery.interval_s,
+        patience_s=settings.recovery.patience_s,
+        now=now,
+    )
+    serving = server.Server(
+        _ROLE,
+        settings.server,
+        verifier=verifier,
+        checks={"postgresql": db.ping},
+    )
+    serving.add(
+        CatalogueServicer(db, tidings, currency_code=settings.currency_code),
+        catalogue_service_pb2.DESCRIPTOR.services_by_name["CatalogueService"],
+        low_priority={"ListStores"},
+    )
+    serving.add(
+        CampaignServicer(db, sets=sets, rooms=rooms, relay=relay, now=now),
+        campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"],
+        low_priority={"ListCampaigns"},
+    )
+    serving.add(
+        CheckoutServicer(
+            db,
+            purchases=bought,
+            returns=returned,
+            ahead_s_max=settings.occurred_ahead_s_max,
+            now=now,
+        ),
+        checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"],
+    )
+    for name, work in {
+        "ledger": books.run,
+        "settlement": settled.run,
+        "listen": tidings.listen,
+        "poll": tidings.poll,
+        "preparation": rooms.run,
+        "recovery": recovered.run,
+        "relay": relay.run,
+    }.items():
+        serving.background(name, work)
+    return Role(serving, tidings, sets, recovered)
+
+
+def terms_of(settings: config.Settings) -> batches.Terms:
+    """Return what the settings say about value."""
+    points = settings.points
+    return batches.Terms(
+        points_asset=points.asset_code,
+        currency_code=settings.currency_code,
+        zone=ZoneInfo(points.time_zone),
+        points=engine.PointsTerms(
+            point_value_minor=points.value_minor,
+            point_units=points.units,
+            points_scale=points.scale,
+            payment_share_max_basis_points=points.payment_share_max_basis_points,
+        ),
+    )

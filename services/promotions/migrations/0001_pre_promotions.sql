@@ -1,0 +1,293 @@
+-- The first shape of the database: the catalogue, campaigns and rule sets, receipts and returns.
+
+-- The catalogue ---------------------------------------------------------------------------------
+
+-- One row that every upsert moves on: its lock puts the versions of changes into commit order, so
+-- a process that has seen version n has seen every change up to n.
+CREATE TABLE catalogue_clock (
+    sole BOOLEAN NOT NULL DEFAULT TRUE,
+    version BIGINT NOT NULL,
+    CONSTRAINT catalogue_clock_pkey PRIMARY KEY (sole),
+    -- There is one clock.
+    CONSTRAINT catalogue_clock_sole CHECK (sole),
+    -- The clock never runs backwards past its start.
+    CONSTRAINT catalogue_clock_version CHECK (version >= 0)
+);
+
+INSERT INTO catalogue_clock (version) VALUES (0);
+
+CREATE TABLE categories (
+    category_id TEXT NOT NULL,
+    -- NULL for a root.
+    parent_id TEXT,
+    display_name TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    CONSTRAINT categories_pkey PRIMARY KEY (category_id),
+    CONSTRAINT categories_parent_fkey FOREIGN KEY (parent_id) REFERENCES categories (category_id),
+    -- Longer cycles are refused by the service, which holds the clock's lock while it looks.
+    CONSTRAINT categories_parent_differs CHECK (parent_id <> category_id)
+);
+
+CREATE INDEX categories_version_idx ON categories (version);
+
+CREATE TABLE products (
+    sku TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    -- NULL for an article without category.
+    category_id TEXT,
+    brand TEXT NOT NULL,
+    tags TEXT[] NOT NULL,
+    weighed BOOLEAN NOT NULL,
+    floor_price_minor BIGINT NOT NULL,
+    earning_excluded BOOLEAN NOT NULL,
+    points_payment_excluded BOOLEAN NOT NULL,
+    version BIGINT NOT NULL,
+    CONSTRAINT products_pkey PRIMARY KEY (sku),
+    CONSTRAINT products_category_fkey
+        FOREIGN KEY (category_id) REFERENCES categories (category_id),
+    -- A floor below nothing would pay the shopper.
+    CONSTRAINT products_floor_price_minor CHECK (floor_price_minor >= 0)
+);
+
+CREATE INDEX products_version_idx ON products (version);
+
+CREATE TABLE stores (
+    store_id TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    region_id TEXT NOT NULL,
+    format_id TEXT NOT NULL,
+    time_zone TEXT NOT NULL,
+    currency_code TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    CONSTRAINT stores_pkey PRIMARY KEY (store_id),
+    -- ISO 4217.
+    CONSTRAINT stores_currency_code CHECK (currency_code ~ '^[A-Z]{3}$')
+);
+
+CREATE INDEX stores_version_idx ON stores (version);
+
+-- Campaigns and rule sets -----------------------------------------------------------------------
+
+CREATE TABLE campaigns (
+    campaign_id UUID NOT NULL,
+    version BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    -- tessera.promotions.v1.CampaignRules.
+    rules BYTEA NOT NULL,
+    create_time TIMESTAMPTZ NOT NULL,
+    publish_time TIMESTAMPTZ,
+    publish_ruleset_version BIGINT,
+    -- The first rule set without it, when it was ended.
+    end_ruleset_version BIGINT,
+    request_id TEXT NOT NULL,
+    -- tessera.promotions.v1.CreateCampaignRequest, to tell a repeated call from another one.
+    request BYTEA NOT NULL,
+    CONSTRAINT campaigns_pkey PRIMARY KEY (campaign_id),
+    CONSTRAINT campaigns_request_id_key UNIQUE (request_id),
+    -- Versions count from one.
+    CONSTRAINT campaigns_version CHECK (version > 0),
+    -- The states of the contract.
+    CONSTRAINT campaigns_state CHECK (state IN ('DRAFT', 'LIVE', 'ENDED')),
+    -- Whatever was live once knows since when and by which rule set.
+    CONSTRAINT campaigns_publication CHECK (
+        (state = 'DRAFT') = (publish_time IS NULL)
+        AND (publish_time IS NULL) = (publish_ruleset_version IS NULL)
+    ),
+    -- Whatever ended knows by which rule set.
+    CONSTRAINT campaigns_end CHECK ((state = 'ENDED') = (end_ruleset_version IS NOT NULL))
+);
+
+CREATE INDEX campaigns_state_idx ON campaigns (state, campaign_id);
+
+-- The coupon codes of live campaigns, in capitals: no two campaigns share one.
+CREATE TABLE campaign_codes (
+    code TEXT NOT NULL,
+    campaign_id UUID NOT NULL,
+    CONSTRAINT campaign_codes_pkey PRIMARY KEY (code),
+    CONSTRAINT campaign_codes_campaign_fkey
+        FOREIGN KEY (campaign_id) REFERENCES campaigns (campaign_id),
+    -- Codes are compared in capitals.
+    CONSTRAINT campaign_codes_capitals CHECK (code = upper(code))
+);
+
+CREATE INDEX campaign_codes_campaign_idx ON campaign_codes (campaign_id);
+
+-- The rules that a campaign went live with. Never changed: receipts are explained by them.
+CREATE TABLE campaign_revisions (
+    campaign_id UUID NOT NULL,
+    version BIGINT NOT NULL,
+    rules BYTEA NOT NULL,
+    CONSTRAINT campaign_revisions_pkey PRIMARY KEY (campaign_id, version),
+    CONSTRAINT campaign_revisions_campaign_fkey
+        FOREIGN KEY (campaign_id) REFERENCES campaigns (campaign_id)
+);
+
+-- What was live together. Never changed.
+CREATE TABLE rulesets (
+    version BIGINT NOT NULL,
+    campaign_ids UUID[] NOT NULL,
+    campaign_versions BIGINT[] NOT NULL,
+    create_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT rulesets_pkey PRIMARY KEY (version),
+    -- Version 0 is the empty set, which needs no row.
+    CONSTRAINT rulesets_version CHECK (version > 0),
+    -- Each campaign has its version.
+    CONSTRAINT rulesets_campaigns CHECK (cardinality(campaign_ids) = cardinality(campaign_versions))
+);
+
+CREATE TABLE coupon_grants (
+    request_id TEXT NOT NULL,
+    campaign_id UUID NOT NULL,
+    -- tessera.promotions.v1.GrantCouponsRequest.
+    request BYTEA NOT NULL,
+    create_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT coupon_grants_pkey PRIMARY KEY (request_id),
+    CONSTRAINT coupon_grants_campaign_fkey
+        FOREIGN KEY (campaign_id) REFERENCES campaigns (campaign_id)
+);
+
+-- Receipts --------------------------------------------------------------------------------------
+
+-- Every receipt key that is in use, of purchases and of returns: unique over all partitions, which
+-- no index of a partitioned table can promise. The id follows from the key.
+CREATE TABLE receipt_keys (
+    receipt_id UUID NOT NULL,
+    kind TEXT NOT NULL,
+    -- Tells the partition: when the purchase happened, also for its returns.
+    purchase_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT receipt_keys_pkey PRIMARY KEY (receipt_id),
+    -- A key stands for one of two things.
+    CONSTRAINT receipt_keys_kind CHECK (kind IN ('PURCHASE', 'RETURN'))
+);
+
+CREATE TABLE receipts (
+    receipt_id UUID NOT NULL,
+    -- By the till's clock.
+    occurred_time TIMESTAMPTZ NOT NULL,
+    -- By ours.
+    record_time TIMESTAMPTZ NOT NULL,
+    state TEXT NOT NULL,
+    store_id TEXT NOT NULL,
+    -- NULL for an unknown shopper.
+    member_id UUID,
+    ruleset_version BIGINT NOT NULL,
+    -- tessera.promotions.v1.CommitRequest.
+    request BYTEA NOT NULL,
+    -- What the evaluation knew besides the cart.
+    facts BYTEA NOT NULL,
+    -- tessera.promotions.v1.Evaluation.
+    evaluation BYTEA NOT NULL,
+    -- The ledger's batch, decided before it was posted; NULL when nothing of value moved.
+    batch_id UUID,
+    batch BYTEA,
+    -- What each operation of the batch moved; NULL until it is known.
+    moved BIGINT[],
+    -- The ledger's batch that undoes the receipt, decided before it was posted.
+    undo_batch BYTEA,
+    update_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT receipts_pkey PRIMARY KEY (receipt_id, occurred_time),
+    -- PENDING and VOIDING wait for the ledger, and end as COMMITTED (or not at all) and VOIDED.
+    CONSTRAINT receipts_state CHECK (
+        state IN ('PENDING', 'COMMITTED', 'VOIDING', 'VOIDED', 'RETURNED')
+    ),
+    -- A batch has an id.
+    CONSTRAINT receipts_batch CHECK ((batch_id IS NULL) = (batch IS NULL)),
+    -- Only what the ledger posted is more than pending.
+    CONSTRAINT receipts_moved CHECK ((state = 'PENDING' OR batch IS NULL) = (moved IS NULL)),
+    -- What is being voided knows how.
+    CONSTRAINT receipts_undo_batch CHECK (state <> 'VOIDING' OR undo_batch IS NOT NULL)
+) PARTITION BY RANGE (occurred_time);
+
+CREATE INDEX receipts_member_idx ON receipts (member_id, occurred_time)
+    WHERE member_id IS NOT NULL;
+
+CREATE INDEX receipts_unfinished_idx ON receipts (update_time)
+    WHERE state IN ('PENDING', 'VOIDING');
+
+-- Takes what is older than any month that has a partition of its own.
+CREATE TABLE receipts_default PARTITION OF receipts DEFAULT;
+
+-- Returns lie in the month of their purchase, so that a month is kept or dropped as a whole.
+CREATE TABLE returns (
+    return_id UUID NOT NULL,
+    purchase_time TIMESTAMPTZ NOT NULL,
+    receipt_id UUID NOT NULL,
+    -- Counts the returns of a receipt from 1.
+    number INTEGER NOT NULL,
+    occurred_time TIMESTAMPTZ NOT NULL,
+    record_time TIMESTAMPTZ NOT NULL,
+    state TEXT NOT NULL,
+    -- tessera.promotions.v1.ReturnRequest.
+    request BYTEA NOT NULL,
+    -- tessera.promotions.v1.Return; what the ledger could not recover is filled in at the end.
+    document BYTEA NOT NULL,
+    -- True when nothing of the purchase stays with the shopper.
+    empties BOOLEAN NOT NULL,
+    batch_id UUID,
+    batch BYTEA,
+    moved BIGINT[],
+    update_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT returns_pkey PRIMARY KEY (return_id, purchase_time),
+    -- One after the other: each is priced by what those before it left.
+    CONSTRAINT returns_number_key UNIQUE (receipt_id, number, purchase_time),
+    CONSTRAINT returns_state CHECK (state IN ('PENDING', 'COMPLETED')),
+    CONSTRAINT returns_batch CHECK ((batch_id IS NULL) = (batch IS NULL)),
+    -- Only what the ledger posted is more than pending.
+    CONSTRAINT returns_moved CHECK ((state = 'PENDING' OR batch IS NULL) = (moved IS NULL))
+) PARTITION BY RANGE (purchase_time);
+
+CREATE INDEX returns_unfinished_idx ON returns (update_time) WHERE state = 'PENDING';
+
+CREATE TABLE returns_default PARTITION OF returns DEFAULT;
+
+-- Makes the partitions of some months, the month of `first` being the first of them. The service
+-- may call it though it may not create tables.
+CREATE FUNCTION ensure_receipt_partitions(first DATE, months INTEGER) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    month DATE;
+    parent TEXT;
+    part TEXT;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_receipt_partitions'));
+    FOR step IN 0..months - 1 LOOP
+        month := (date_trunc('month', first) + make_interval(months => step))::date;
+        FOREACH parent IN ARRAY ARRAY['receipts', 'returns'] LOOP
+            part := parent || to_char(month, '_YYYY_MM');
+            CONTINUE WHEN to_regclass(part) IS NOT NULL;
+            EXECUTE format(
+                'CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
+                part,
+                parent,
+                to_char(month, 'YYYY-MM-DD') || ' 00:00:00+00',
+                to_char(month + INTERVAL '1 month', 'YYYY-MM-DD') || ' 00:00:00+00'
+            );
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+REVOKE ALL ON FUNCTION ensure_receipt_partitions(DATE, INTEGER) FROM PUBLIC;
+
+-- Events on their way to the stream --------------------------------------------------------------
+
+CREATE TABLE outbox_events (
+    sequence BIGINT GENERATED ALWAYS AS IDENTITY,
+    event_id UUID NOT NULL,
+    payload BYTEA NOT NULL,
+    create_time TIMESTAMPTZ NOT NULL DEFAULT now(),
+    CONSTRAINT outbox_events_pkey PRIMARY KEY (sequence)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- What the service may do ------------------------------------------------------------------------
+
+GRANT SELECT, INSERT, UPDATE ON catalogue_clock, categories, products, stores TO promotions;
+GRANT SELECT, INSERT, UPDATE ON campaigns TO promotions;
+GRANT SELECT, INSERT, DELETE ON campaign_codes TO promotions;
+-- What receipts are explained by is never changed.
+GRANT SELECT, INSERT ON campaign_revisions, rulesets, coupon_grants TO promotions;
+-- A purchase that the ledger refused gives its key back.
+GRANT SELECT, INSERT, DELETE ON receipt_keys TO promotions;
+GRANT SELECT, INSERT, UPDATE, DELETE ON receipts, returns TO promotions;
+GRANT SELECT, INSERT, DELETE ON outbox_events TO promotions;
+GRANT EXECUTE ON FUNCTION ensure_receipt_partitions(DATE, INTEGER) TO promotions;

@@ -1,0 +1,1 @@
+"""The services that promotions asks: their contracts, their refusals, their absence."""

@@ -1,0 +1,168 @@
+"""What the ledger must hold before a campaign can work: assets, bounds of counters, budgets.
+
+Everything here may be done again: after an outage, or by a second process at the same time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from datetime import datetime
+
+import structlog
+from tessera.ledger.v1 import account_pb2, asset_pb2, batch_pb2
+
+from services.chassis import errors as chassis_errors
+from services.chassis import ids, timestamps
+from services.promotions import config, engine, errors
+from services.promotions.peers.ledger import Ledger
+from services.promotions.wire import accounts, batches
+
+_RETRY_S = 1.0
+_CALLS_MAX = 16
+_MONEY_SCALE = 2
+
+log = structlog.get_logger()
+
+
+class Preparation:
+    """Makes room in the ledger."""
+
+    def __init__(self, ledger: Ledger, settings: config.Settings) -> None:
+        self._ledger = ledger
+        self._settings = settings
+
+    async def run(self) -> None:
+        """Make the program's own assets, as soon as the ledger answers."""
+        while True:
+            try:
+                for asset in program_assets(self._settings):
+                    await self._ledger.create_asset(asset)
+            except errors.DependencyUnavailable:
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def prepare(self, campaigns: Iterable[engine.Campaign], *, now: datetime) -> None:
+        """Make what campaigns need. Whoever calls is the only one who publishes.
+
+        Raises DependencyUnavailable, and then calls again later.
+        """
+        free = asyncio.Semaphore(_CALLS_MAX)
+
+        async def bounded(work: Awaitable[None]) -> None:
+            async with free:
+                await work
+
+        works = [work for campaign in campaigns for work in self._works(campaign, now)]
+        # All of them end before we do: nothing may happen behind the back of the next publisher.
+        outcomes = await asyncio.gather(*map(bounded, works), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    def _works(self, campaign: engine.Campaign, now: datetime) -> Iterator[Awaitable[None]]:
+        campaign_id, limits = campaign.campaign_id, campaign.rules.limits
+        if limits.uses_max:
+            yield self._ledger.set_ceiling(accounts.uses(campaign_id), limits.uses_max)
+        if limits.uses_per_member_max:
+            bound = limits.uses_per_member_max
+            code = accounts.member_uses_asset(campaign_id, bound)
+            yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code, ceiling=bound))
+        if limits.budget_minor:
+            yield self._fund(campaign_id, limits.budget_minor, now)
+        trigger = campaign.rules.trigger
+        if isinstance(trigger, engine.CouponTrigger) and trigger.personal:
+            code = accounts.coupon_asset(campaign_id)
+            yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code))
+
+    async def grant(
+        self,
+        request_id: str,
+        *,
+        campaign_id: str,
+        member_ids: Sequence[str],
+        uses: int,
+        now: datetime,
+    ) -> None:
+        """Give members uses of a personal coupon, once for each `request_id` and its `now`."""
+        operations = [
+            _granted(campaign_id, member_id=member_id, uses=uses) for member_id in member_ids
+        ]
+        posts = [
+            self._ledger.post(
+                batch_pb2.Batch(
+                    batch_id=ids.derive("bat", "grant", request_id, str(start)),
+                    operations=operations[start : start + batches.OPERATIONS_MAX],
+                    occurred_time=timestamps.show(now),
+                )
+            )
+            for start in range(0, len(operations), batches.OPERATIONS_MAX)
+        ]
+        for result in await asyncio.gather(*posts):
+            if result.state != batch_pb2.BATCH_STATE_POSTED:
+                log.error("coupons not granted", request_id=request_id, why=str(result.refusal))
+                raise chassis_errors.Internal
+
+    async def _fund(self, campaign_id: str, target: int, now: datetime) -> None:
+        """Bring the budget of a campaign that is not live to `target`, whatever was tried before.
+
+        The batch id follows from the account's version: a call that seemed lost and comes again
+        funds nothing twice.
+        """
+        account = accounts.budget(campaign_id, self._settings.currency_code)
+        balance = await self._ledger.balance(account)
+        missing = target - balance.available
+        if not missing:
+            return
+        funding, budget = accounts.world(accounts.FUNDING), accounts.owner(account)
+        transfer = batch_pb2.Transfer(
+            asset_code=account.asset_code,
+            debit=funding if missing > 0 else budget,
+            credit=budget if missing > 0 else funding,
+            amount=abs(missing),
+            reason=account_pb2.TRANSFER_REASON_FUND,
+            campaign_id=campaign_id,
+        )
+        batch = batch_pb2.Batch(
+            batch_id=ids.derive("bat", campaign_id, "fund", str(balance.version), str(target)),
+            operations=[batch_pb2.Operation(transfer=transfer)],
+            occurred_time=timestamps.show(now),
+        )
+        result = await self._ledger.post(batch)
+        if result.state != batch_pb2.BATCH_STATE_POSTED:
+            # The budget moved under our hands: the next try sees where it is.
+            log.warning("budget not funded", campaign_id=campaign_id, why=str(result.refusal))
+            raise errors.DependencyUnavailable(service="ledger")
+
+
+def _granted(campaign_id: str, *, member_id: str, uses: int) -> batch_pb2.Operation:
+    held = accounts.coupons(member_id, campaign_id)
+    return batch_pb2.Operation(
+        transfer=batch_pb2.Transfer(
+            asset_code=held.asset_code,
+            debit=accounts.world(accounts.ISSUANCE),
+            credit=accounts.owner(held),
+            amount=uses,
+            reason=account_pb2.TRANSFER_REASON_FUND,
+            campaign_id=campaign_id,
+        )
+    )
+
+
+def program_assets(settings: config.Settings) -> list[asset_pb2.Asset]:
+    """Return the assets that the program needs whatever its campaigns are."""
+    return [
+        _points_asset(settings.points),
+        asset_pb2.Asset(asset_code=accounts.USES_ASSET),
+        asset_pb2.Asset(
+            asset_code=accounts.budget_asset(settings.currency_code), scale=_MONEY_SCALE
+        ),
+    ]
+
+
+def _points_asset(points: config.PointsSettings) -> asset_pb2.Asset:
+    # Even points that never expire are kept in lots: campaigns may give some that do.
+    policy = asset_pb2.LotPolicy(time_zone=points.time_zone)
+    if points.expire_months:
+        policy.rolling.months = points.expire_months
+        policy.rolling.rounding = asset_pb2.EXPIRY_ROUNDING_END_OF_MONTH
+    return asset_pb2.Asset(asset_code=points.asset_code, scale=points.scale, lot_policy=policy)

@@ -1,0 +1,1 @@
+"""The three services of promotions: the catalogue, campaigns, checkout."""

@@ -1,0 +1,107 @@
+"""CheckoutService: what tills, sites and apps call."""
+
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from google.protobuf import timestamp_pb2
+from tessera.promotions.v1 import (
+    checkout_pb2,
+    checkout_service_pb2,
+    checkout_service_pb2_grpc,
+)
+
+from services.chassis import clock, database
+from services.promotions import errors, storage
+from services.promotions.checkout import documents, permissions
+from services.promotions.checkout.purchases import Purchases
+from services.promotions.checkout.returning import Returns
+from services.promotions.storage.receipts import Receipt
+from services.promotions.wire import times
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
+    """From cart to receipt and back."""
+
+    def __init__(
+        self,
+        db: database.Database,
+        *,
+        purchases: Purchases,
+        returns: Returns,
+        ahead_s_max: int,
+        now: clock.Clock,
+    ) -> None:
+        self._db = db
+        self._purchases = purchases
+        self._returns = returns
+        self._ahead_max = timedelta(seconds=ahead_s_max)
+        self._now = now
+
+    async def Evaluate(
+        self, request: checkout_service_pb2.EvaluateRequest, context: Context
+    ) -> checkout_service_pb2.EvaluateResponse:
+        """Tell what a cart gets, and why."""
+        permissions.require_store(request.cart.store_id)
+        decided = await self._purchases.evaluate(request)
+        return checkout_service_pb2.EvaluateResponse(evaluation=decided.evaluation)
+
+    async def Commit(
+        self, request: checkout_service_pb2.CommitRequest, context: Context
+    ) -> checkout_service_pb2.CommitResponse:
+        """Record a purchase."""
+        permissions.require_store(request.receipt_key.store_id)
+        self._require_past(request.occurred_time)
+        receipt, replayed = await self._purchases.commit(request)
+        return checkout_service_pb2.CommitResponse(
+            receipt=await self._show(receipt) if replayed else documents.show_receipt(receipt),
+            replayed=replayed,
+        )
+
+    async def Void(
+        self, request: checkout_service_pb2.VoidRequest, context: Context
+    ) -> checkout_service_pb2.VoidResponse:
+        """Undo a purchase before it is fiscalised."""
+        receipt = await self._purchases.void(request.receipt_id)
+        return checkout_service_pb2.VoidResponse(receipt=documents.show_receipt(receipt))
+
+    async def Return(
+        self, request: checkout_service_pb2.ReturnRequest, context: Context
+    ) -> checkout_service_pb2.ReturnResponse:
+        """Take goods back."""
+        permissions.require_store(request.receipt_key.store_id)
+        self._require_past(request.occurred_time)
+        returned, replayed = await self._returns.give_back(request)
+        return checkout_service_pb2.ReturnResponse(returned=returned, replayed=replayed)
+
+    async def GetReceipt(
+        self, request: checkout_service_pb2.GetReceiptRequest, context: Context
+    ) -> checkout_service_pb2.GetReceiptResponse:
+        """Read a receipt with its trace."""
+        receipt = await self._purchases.get(request.receipt_id)
+        return checkout_service_pb2.GetReceiptResponse(receipt=await self._show(receipt))
+
+    async def FindReceipt(
+        self, request: checkout_service_pb2.FindReceiptRequest, context: Context
+    ) -> checkout_service_pb2.FindReceiptResponse:
+        """Find a receipt by its key."""
+        key = request.receipt_key
+        permissions.require_store(key.store_id)
+        receipt_id = storage.keys.derive(
+            key.store_id, key.till_id, key.shift_id, key.receipt_number
+        )
+        receipt = await self._purchases.get(receipt_id)
+        return checkout_service_pb2.FindReceiptResponse(receipt=await self._show(receipt))
+
+    async def _show(self, receipt: Receipt) -> checkout_pb2.Receipt:
+        key = storage.keys.locate(receipt.receipt_id, receipt.occurred_time)
+        returns = await storage.returns.of_receipt(self._db, key)
+        return documents.show_receipt(receipt, returns)
+
+    def _require_past(self, stamp: timestamp_pb2.Timestamp) -> None:
+        """Raise OccurredInFuture for what lies further ahead than tills' clocks may go wrong."""
+        ahead = times.read(stamp, field="occurred_time") - self._now()
+        if ahead > self._ahead_max:
+            raise errors.OccurredInFuture(ahead_s=int(ahead.total_seconds()))

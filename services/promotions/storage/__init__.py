@@ -1,0 +1,5 @@
+"""Everything that promotions keeps in PostgreSQL, one module for each part of the schema."""
+
+from services.promotions.storage import campaigns, catalogue, keys, news, receipts, returns
+
+__all__ = ["campaigns", "catalogue", "keys", "news", "receipts", "returns"]

@@ -1,0 +1,285 @@
+"""Purchases: decided, posted, recorded; voided or taken back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from services.chassis import database, ids
+from services.promotions.storage import keys
+
+MEMBER_PREFIX = "mem"
+BATCH_PREFIX = "bat"
+
+PENDING = "PENDING"
+COMMITTED = "COMMITTED"
+VOIDING = "VOIDING"
+VOIDED = "VOIDED"
+RETURNED = "RETURNED"
+
+#: An event's id and payload, as the outbox has them.
+Event = tuple[UUID, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A row of `receipts`; bytes are messages on the wire, see the schema."""
+
+    receipt_id: str
+    occurred_time: datetime
+    record_time: datetime
+    state: str
+    store_id: str
+    #: Empty for an unknown shopper.
+    member_id: str
+    ruleset_version: int
+    request: bytes
+    facts: bytes
+    evaluation: bytes
+    #: Empty, like `batch`, when nothing of value moved.
+    batch_id: str = ""
+    batch: bytes = b""
+    #: What each operation of the batch moved; empty until it is known.
+    moved: tuple[int, ...] = ()
+    undo_batch: bytes = b""
+
+    @classmethod
+    def of(cls, row: database.Record) -> Self:
+        """Return a row as a value."""
+        member_id, batch_id = row["member_id"], row["batch_id"]
+        return cls(
+            receipt_id=ids.show(keys.PREFIX, row["receipt_id"]),
+            occurred_time=row["occurred_time"],
+            record_time=row["record_time"],
+            state=row["state"],
+            store_id=row["store_id"],
+            member_id=ids.show(MEMBER_PREFIX, member_id) if member_id else "",
+            ruleset_version=row["ruleset_version"],
+            request=row["request"],
+            facts=row["facts"],
+            evaluation=row["evaluation"],
+            batch_id=ids.show(BATCH_PREFIX, batch_id) if batch_id else "",
+            batch=row["batch"] or b"",
+            moved=tuple(row["moved"] or ()),
+            undo_batch=row["undo_batch"] or b"",
+        )
+
+
+# A purchase is written in one statement whatever its number: keys first, in the order of ids, and
+# receipts only for keys that were free. Callers send each id once.
+_ADD = """
+WITH sent AS (
+    SELECT *
+    FROM unnest(
+        $1::UUID[], $2::TIMESTAMPTZ[], $3::TIMESTAMPTZ[], $4::TEXT[], $5::TEXT[], $6::UUID[],
+        $7::BIGINT[], $8::BYTEA[], $9::BYTEA[], $10::BYTEA[], $11::UUID[], $12::BYTEA[],
+        $13::UUID[], $14::BYTEA[]
+    ) AS sent (
+        receipt_id, occurred_time, record_time, state, store_id, member_id, ruleset_version,
+        request, facts, evaluation, batch_id, batch, event_id, event
+    )
+),
+free AS (
+    INSERT INTO receipt_keys (receipt_id, kind, purchase_time)
+    SELECT receipt_id, 'PURCHASE', occurred_time FROM sent ORDER BY receipt_id
+    ON CONFLICT (receipt_id) DO NOTHING
+    RETURNING receipt_id
+),
+written AS (
+    INSERT INTO receipts (
+        receipt_id, occurred_time, record_time, state, store_id, member_id, ruleset_version,
+        request, facts, evaluation, batch_id, batch, update_time
+    )
+    SELECT
+        receipt_id, occurred_time, record_time, state, store_id, member_id, ruleset_version,
+        request, facts, evaluation, batch_id, batch, record_time
+    FROM sent JOIN free USING (receipt_id)
+),
+told AS (
+    INSERT INTO outbox_events (event_id, payload)
+    SELECT event_id, event FROM sent JOIN free USING (receipt_id) WHERE event_id IS NOT NULL
+)
+SELECT receipt_id FROM free
+"""
+
+
+async def add(db: database.Queryable, news: Sequence[tuple[Receipt, Event | None]]) -> set[str]:
+    """Write purchases whose keys are free, with their events; return the ids written."""
+    columns = list(zip(*(_columns(receipt, event) for receipt, event in news), strict=True))
+    rows = await db.fetch(_ADD, *columns)
+    return {ids.show(keys.PREFIX, row["receipt_id"]) for row in rows}
+
+
+def _columns(receipt: Receipt, event: Event | None) -> tuple[object, ...]:
+    return (
+        ids.parse(keys.PREFIX, receipt.receipt_id),
+        receipt.occurred_time,
+        receipt.record_time,
+        receipt.state,
+        receipt.store_id,
+        ids.parse(MEMBER_PREFIX, receipt.member_id) if receipt.member_id else None,
+        receipt.ruleset_version,
+        receipt.request,
+        receipt.facts,
+        receipt.evaluation,
+        ids.parse(BATCH_PREFIX, receipt.batch_id) if receipt.batch_id else None,
+        receipt.batch or None,
+        *(event or (None, None)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A purchase whose batch was posted: what moved, and the event that tells of it."""
+
+    receipt: Receipt
+    moved: Sequence[int]
+    event: Event
+
+
+_FINISH = """
+WITH sent AS (
+    SELECT receipt_id, occurred_time, batch_id, moved::BIGINT[] AS moved, event_id, event
+    FROM unnest(
+        $1::UUID[], $2::TIMESTAMPTZ[], $3::UUID[], $4::TEXT[], $5::UUID[], $6::BYTEA[]
+    ) AS sent (receipt_id, occurred_time, batch_id, moved, event_id, event)
+),
+locked AS (
+    SELECT receipts.receipt_id
+    FROM receipts JOIN sent USING (receipt_id, occurred_time, batch_id)
+    WHERE receipts.state = 'PENDING'
+    ORDER BY receipts.receipt_id
+    FOR UPDATE OF receipts
+),
+finished AS (
+    UPDATE receipts
+    SET state = 'COMMITTED', moved = sent.moved, update_time = $7
+    FROM sent JOIN locked USING (receipt_id)
+    WHERE receipts.receipt_id = sent.receipt_id AND receipts.occurred_time = sent.occurred_time
+    RETURNING receipts.receipt_id
+)
+INSERT INTO outbox_events (event_id, payload)
+SELECT event_id, event FROM sent JOIN finished USING (receipt_id)
+"""
+
+
+async def finish(db: database.Queryable, postings: Sequence[Posting], *, now: datetime) -> None:
+    """Record pending purchases as committed, each with its event; those finished stay so."""
+    await db.execute(
+        _FINISH,
+        [ids.parse(keys.PREFIX, posting.receipt.receipt_id) for posting in postings],
+        [posting.receipt.occurred_time for posting in postings],
+        [ids.parse(BATCH_PREFIX, posting.receipt.batch_id) for posting in postings],
+        ["{" + ",".join(map(str, posting.moved)) + "}" for posting in postings],
+        [posting.event[0] for posting in postings],
+        [posting.event[1] for posting in postings],
+        now,
+    )
+
+
+_DROP = """
+WITH dropped AS (
+    DELETE FROM receipts
+    WHERE receipt_id = $1 AND occurred_time = $2 AND batch_id = $3 AND state = 'PENDING'
+    RETURNING receipt_id
+)
+DELETE FROM receipt_keys WHERE receipt_id IN (SELECT receipt_id FROM dropped)
+"""
+
+
+async def drop(db: database.Queryable, receipt: Receipt) -> None:
+    """Forget a purchase whose batch was refused; its key is free again."""
+    await db.execute(
+        _DROP,
+        ids.parse(keys.PREFIX, receipt.receipt_id),
+        receipt.occurred_time,
+        ids.parse(BATCH_PREFIX, receipt.batch_id),
+    )
+
+
+_FIND = """
+SELECT
+    receipt_id, occurred_time, record_time, state, store_id, member_id, ruleset_version, request,
+    facts, evaluation, batch_id, batch, moved, undo_batch
+FROM receipts
+WHERE receipt_id = $1 AND occurred_time = $2
+"""
+
+
+async def find(db: database.Queryable, key: keys.Key) -> Receipt | None:
+    """Return a purchase, or None when it was dropped meanwhile."""
+    row = await db.fetchrow(_FIND, key.receipt_id, key.purchase_time)
+    return None if row is None else Receipt.of(row)
+
+
+_LOCK = _FIND + "FOR UPDATE"
+
+
+async def lock(tx: database.Queryable, key: keys.Key) -> Receipt | None:
+    """Return a purchase and keep everybody else from changing it until the transaction ends."""
+    row = await tx.fetchrow(_LOCK, key.receipt_id, key.purchase_time)
+    return None if row is None else Receipt.of(row)
+
+
+_BEGIN_VOID = """
+UPDATE receipts
+SET state = 'VOIDING', undo_batch = $3, update_time = $4
+WHERE receipt_id = $1 AND occurred_time = $2
+"""
+
+
+async def begin_void(
+    tx: database.Queryable, receipt: Receipt, *, undo_batch: bytes, now: datetime
+) -> None:
+    """Note how a committed purchase is being undone."""
+    receipt_id = ids.parse(keys.PREFIX, receipt.receipt_id)
+    await tx.execute(_BEGIN_VOID, receipt_id, receipt.occurred_time, undo_batch, now)
+
+
+_FINISH_VOID = """
+WITH voided AS (
+    UPDATE receipts
+    SET state = 'VOIDED', update_time = $3
+    WHERE receipt_id = $1 AND occurred_time = $2 AND state = $4
+    RETURNING receipt_id
+)
+INSERT INTO outbox_events (event_id, payload) SELECT $5, $6 FROM voided
+"""
+
+
+async def finish_void(
+    db: database.Queryable, receipt: Receipt, *, event: Event, now: datetime
+) -> None:
+    """Record a purchase as voided, with its event, unless somebody else just did."""
+    receipt_id = ids.parse(keys.PREFIX, receipt.receipt_id)
+    await db.execute(_FINISH_VOID, receipt_id, receipt.occurred_time, now, receipt.state, *event)
+
+
+_CANCEL_VOID = """
+UPDATE receipts
+SET state = 'COMMITTED', undo_batch = NULL, update_time = $4
+WHERE receipt_id = $1 AND occurred_time = $2 AND state = 'VOIDING' AND undo_batch = $3
+"""
+
+
+async def cancel_void(db: database.Queryable, receipt: Receipt, *, now: datetime) -> None:
+    """Put a purchase back to committed, because its undoing was refused."""
+    receipt_id = ids.parse(keys.PREFIX, receipt.receipt_id)
+    await db.execute(_CANCEL_VOID, receipt_id, receipt.occurred_time, receipt.undo_batch, now)
+
+
+_UNFINISHED = """
+SELECT
+    receipt_id, occurred_time, record_time, state, store_id, member_id, ruleset_version, request,
+    facts, evaluation, batch_id, batch, moved, undo_batch
+FROM receipts
+WHERE state IN ('PENDING', 'VOIDING') AND update_time < $1
+ORDER BY update_time
+LIMIT $2
+"""
+
+
+async def unfinished(db: database.Queryable, *, before: datetime, count_max: int) -> list[Receipt]:
+    """Return purchases that have waited for the ledger since before an instant, oldest first."""
+    return [Receipt.of(row) for row in await db.fetch(_UNFINISHED, before, count_max)]

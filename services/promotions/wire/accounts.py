@@ -1,0 +1,80 @@
+"""Where the ledger keeps what campaigns and shoppers have: accounts by their meaning."""
+
+from typing import NamedTuple
+
+from tessera.ledger.v1 import account_pb2
+
+#: Receipts that took a campaign, counted up to a ceiling.
+USES_ASSET = "uses"
+#: Where points and coupons come from.
+ISSUANCE = "issuance"
+#: Where points and coupons go when they are used.
+REDEMPTION = "redemption"
+#: Where budgets come from.
+FUNDING = "funding"
+#: Where budgets go.
+DISCOUNTS = "discounts"
+#: The other side of every count.
+COUNTING = "counting"
+
+
+class Account(NamedTuple):
+    """One owner's account of one asset."""
+
+    owner_type: account_pb2.OwnerType.ValueType
+    owner_id: str
+    asset_code: str
+
+
+def member_uses_asset(campaign_id: str, limit: int) -> str:
+    """Return the asset that counts a member's receipts with a campaign.
+
+    The limit is the asset's ceiling, so it belongs to the name: a draft may change its mind.
+    """
+    return f"use.{campaign_id}.{limit}"
+
+
+def coupon_asset(campaign_id: str) -> str:
+    """Return the asset of a campaign's personal coupons."""
+    return f"coupon.{campaign_id}"
+
+
+def budget_asset(currency_code: str) -> str:
+    """Return the asset of budgets, in minor units of the currency."""
+    return f"budget.{currency_code}"
+
+
+def points(member_id: str, asset_code: str) -> Account:
+    """Return the account of a member's points."""
+    return Account(account_pb2.OWNER_TYPE_MEMBER, member_id, asset_code)
+
+
+def coupons(member_id: str, campaign_id: str) -> Account:
+    """Return the account of the coupons that a member holds; each use burns one."""
+    return Account(account_pb2.OWNER_TYPE_MEMBER, member_id, coupon_asset(campaign_id))
+
+
+def member_uses(member_id: str, campaign_id: str, limit: int) -> Account:
+    """Return the account that counts a member's receipts with a campaign."""
+    asset_code = member_uses_asset(campaign_id, limit)
+    return Account(account_pb2.OWNER_TYPE_MEMBER, member_id, asset_code)
+
+
+def uses(campaign_id: str) -> Account:
+    """Return the account that counts all receipts with a campaign."""
+    return Account(account_pb2.OWNER_TYPE_CAMPAIGN, campaign_id, USES_ASSET)
+
+
+def budget(campaign_id: str, currency_code: str) -> Account:
+    """Return the account of what is left of a campaign's budget."""
+    return Account(account_pb2.OWNER_TYPE_CAMPAIGN, campaign_id, budget_asset(currency_code))
+
+
+def owner(account: Account) -> account_pb2.Owner:
+    """Return an account's owner as a message."""
+    return account_pb2.Owner(owner_type=account.owner_type, owner_id=account.owner_id)
+
+
+def world(purpose: str) -> account_pb2.Owner:
+    """Return the outside of the ledger, by purpose."""
+    return account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_WORLD, owner_id=purpose)

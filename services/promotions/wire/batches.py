@@ -1,0 +1,294 @@
+"""What a receipt moves in the ledger: one batch for a purchase, one to undo it, one per return.
+
+The operations of a purchase stand in a fixed order: coupons are burnt, uses counted, budgets drawn,
+points redeemed, points earned. What is most likely gone comes first, and points that a purchase
+earns cannot pay for it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from tessera.ledger.v1 import account_pb2, batch_pb2, error_reason_pb2
+
+from services.chassis import timestamps
+from services.promotions import engine, errors
+from services.promotions.wire import accounts
+
+#: The most that the ledger takes in one batch.
+OPERATIONS_MAX = 200
+
+#: Operations of a purchase that a partial return leaves alone and a whole return gives back.
+_KEPT = frozenset({account_pb2.TRANSFER_REASON_BURN, account_pb2.TRANSFER_REASON_COUNT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an installation says about value."""
+
+    points_asset: str
+    currency_code: str
+    #: Where days of points end.
+    zone: ZoneInfo
+    points: engine.PointsTerms
+
+
+def build_purchase(
+    decision: engine.Decision,
+    *,
+    ruleset: engine.Ruleset,
+    member_id: str,
+    occurred_time: datetime,
+    terms: Terms,
+) -> list[batch_pb2.Operation]:
+    """Return what a purchase takes and gives, in order; empty when it moves nothing of value.
+
+    Raises AmountOutOfRange when it is more than the ledger takes in one batch.
+    """
+    operations = [
+        batch_pb2.Operation(transfer=transfer)
+        for transfer in (
+            *_coupons(decision, member_id),
+            *_uses(decision, member_id, ruleset),
+            *_budgets(decision, terms),
+            *_redeemed(decision, member_id, terms),
+            *_earned(decision, member_id, occurred_time, terms),
+        )
+    ]
+    if len(operations) > OPERATIONS_MAX:
+        raise errors.AmountOutOfRange(line_id="", problem="too many campaigns apply at once")
+    return operations
+
+
+def _coupons(decision: engine.Decision, member_id: str) -> Iterator[batch_pb2.Transfer]:
+    for charge in decision.charges:
+        if charge.personal:
+            held = accounts.coupons(member_id, charge.campaign_id)
+            yield batch_pb2.Transfer(
+                asset_code=held.asset_code,
+                debit=accounts.owner(held),
+                credit=accounts.world(accounts.REDEMPTION),
+                amount=1,
+                reason=account_pb2.TRANSFER_REASON_BURN,
+                campaign_id=charge.campaign_id,
+            )
+
+
+def _uses(
+    decision: engine.Decision, member_id: str, ruleset: engine.Ruleset
+) -> Iterator[batch_pb2.Transfer]:
+    for charge in decision.charges:
+        counters = []
+        if charge.uses:
+            counters.append(accounts.uses(charge.campaign_id))
+        if charge.member_uses:
+            limit = limits_of(ruleset, charge.campaign_id).uses_per_member_max
+            counters.append(accounts.member_uses(member_id, charge.campaign_id, limit))
+        for counter in counters:
+            yield batch_pb2.Transfer(
+                asset_code=counter.asset_code,
+                debit=accounts.world(accounts.COUNTING),
+                credit=accounts.owner(counter),
+                amount=1,
+                reason=account_pb2.TRANSFER_REASON_COUNT,
+                campaign_id=charge.campaign_id,
+            )
+
+
+def limits_of(ruleset: engine.Ruleset, campaign_id: str) -> engine.Limits:
+    """Return the limits of a campaign that the rule set holds."""
+    campaign = ruleset.find(campaign_id)
+    assert campaign is not None
+    return campaign.rules.limits
+
+
+def _budgets(decision: engine.Decision, terms: Terms) -> Iterator[batch_pb2.Transfer]:
+    for charge in decision.charges:
+        if charge.budget_minor:
+            budget = accounts.budget(charge.campaign_id, terms.currency_code)
+            yield batch_pb2.Transfer(
+                asset_code=budget.asset_code,
+                debit=accounts.owner(budget),
+                credit=accounts.world(accounts.DISCOUNTS),
+                amount=charge.budget_minor,
+                reason=account_pb2.TRANSFER_REASON_BURN,
+                campaign_id=charge.campaign_id,
+            )
+
+
+def _redeemed(
+    decision: engine.Decision, member_id: str, terms: Terms
+) -> Iterator[batch_pb2.Transfer]:
+    if decision.points_spent:
+        held = accounts.points(member_id, terms.points_asset)
+        yield batch_pb2.Transfer(
+            asset_code=held.asset_code,
+            debit=accounts.owner(held),
+            credit=accounts.world(accounts.REDEMPTION),
+            amount=decision.points_spent,
+            reason=account_pb2.TRANSFER_REASON_REDEEM,
+        )
+
+
+def _earned(
+    decision: engine.Decision, member_id: str, occurred_time: datetime, terms: Terms
+) -> Iterator[batch_pb2.Transfer]:
+    for earning in decision.earnings:
+        held = accounts.points(member_id, terms.points_asset)
+        transfer = batch_pb2.Transfer(
+            asset_code=held.asset_code,
+            debit=accounts.world(accounts.ISSUANCE),
+            credit=accounts.owner(held),
+            amount=earning.points,
+            reason=account_pb2.TRANSFER_REASON_EARN,
+            campaign_id=earning.campaign_id,
+        )
+        if earning.expire_days:
+            expire_time = _day_end(occurred_time, earning.expire_days, terms.zone)
+            transfer.lot_expire_time.CopyFrom(timestamps.show(expire_time))
+        yield transfer
+
+
+def _day_end(moment: datetime, days: int, zone: ZoneInfo) -> datetime:
+    """Return the end of the day so many days later."""
+    day = moment.astimezone(zone).date() + timedelta(days=days + 1)
+    return datetime.combine(day, time(), tzinfo=zone)
+
+
+def build_undo(batch: batch_pb2.Batch, moved: Sequence[int]) -> list[batch_pb2.Operation]:
+    """Return what undoes a purchase: points spent come back first, so earned ones can be taken."""
+    return [
+        _reversal(batch.batch_id, index, amount, batch.operations[index].transfer.reason)
+        for index, amount in sorted(
+            enumerate(moved), key=lambda pair: _is_earn(batch.operations[pair[0]])
+        )
+        if amount
+    ]
+
+
+def _is_earn(operation: batch_pb2.Operation) -> bool:
+    return operation.transfer.reason == account_pb2.TRANSFER_REASON_EARN
+
+
+def _reversal(
+    batch_id: str, index: int, amount: int, reason: account_pb2.TransferReason.ValueType
+) -> batch_pb2.Operation:
+    # Only a shopper can have spent meanwhile what is to be taken back.
+    earned = reason == account_pb2.TRANSFER_REASON_EARN
+    shortfall = batch_pb2.SHORTFALL_TAKE_AVAILABLE if earned else batch_pb2.SHORTFALL_REFUSE
+    return batch_pb2.Operation(
+        reversal=batch_pb2.Reversal(
+            batch_id=batch_id, operation_index=index, amount=amount, shortfall=shortfall
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnedValue:
+    """What a return gives back and takes back, in the smallest unit of points."""
+
+    points_restored: int
+    points_clawed_back: int
+    #: By how much less each campaign gives on what stays, in points.
+    losses: Mapping[str, int]
+    #: True when nothing of the purchase stays.
+    complete: bool
+
+
+def build_return(
+    batch: batch_pb2.Batch,
+    moved: Sequence[int],
+    *,
+    undone: Mapping[int, int],
+    value: ReturnedValue,
+) -> list[batch_pb2.Operation]:
+    """Return what a return moves; `undone` is what earlier returns undid, by operation."""
+    left = {index: amount - undone.get(index, 0) for index, amount in enumerate(moved)}
+    by_reason: dict[int, list[int]] = {}
+    for index, operation in enumerate(batch.operations):
+        by_reason.setdefault(operation.transfer.reason, []).append(index)
+    parts = _spread(by_reason.get(account_pb2.TRANSFER_REASON_REDEEM, []), left, value)
+    parts |= _taken_back(batch, by_reason.get(account_pb2.TRANSFER_REASON_EARN, []), left, value)
+    if value.complete:
+        parts |= {index: left[index] for reason in _KEPT for index in by_reason.get(reason, [])}
+    return [
+        _reversal(batch.batch_id, index, parts[index], batch.operations[index].transfer.reason)
+        for index in sorted(parts, key=lambda index: (_is_earn(batch.operations[index]), index))
+        if parts[index] > 0
+    ]
+
+
+def _spread(
+    indexes: Sequence[int], left: Mapping[int, int], value: ReturnedValue
+) -> dict[int, int]:
+    """Return how much of each redemption comes back."""
+    parts, missing = {}, value.points_restored
+    for index in indexes:
+        parts[index] = min(missing, left[index])
+        missing -= parts[index]
+    return parts
+
+
+def _taken_back(
+    batch: batch_pb2.Batch, indexes: Sequence[int], left: Mapping[int, int], value: ReturnedValue
+) -> dict[int, int]:
+    """Return how much of each earning is taken back: first where a campaign gives less now."""
+    parts = dict.fromkeys(indexes, 0)
+    losses, missing = dict(value.losses), value.points_clawed_back
+    for index in indexes:
+        campaign_id = batch.operations[index].transfer.campaign_id
+        part = max(min(missing, left[index], losses.get(campaign_id, 0)), 0)
+        losses[campaign_id] = losses.get(campaign_id, 0) - part
+        parts[index] = part
+        missing -= part
+    for index in indexes:
+        part = min(missing, left[index] - parts[index])
+        parts[index] += part
+        missing -= part
+    return parts
+
+
+def find_shortfall(batch: batch_pb2.Batch, moved: Sequence[int]) -> int:
+    """Return what a batch should have taken back and could not."""
+    return sum(
+        operation.reversal.amount - amount
+        for operation, amount in zip(batch.operations, moved, strict=True)
+    )
+
+
+def sum_undone(batches: Sequence[batch_pb2.Batch]) -> dict[int, int]:
+    """Return what returns have undone of a purchase, by operation of its batch."""
+    undone: dict[int, int] = {}
+    for batch in batches:
+        for operation in batch.operations:
+            index = operation.reversal.operation_index
+            undone[index] = undone.get(index, 0) + operation.reversal.amount
+    return undone
+
+
+_GONE = {
+    accounts.USES_ASSET: "USAGE_LIMIT_REACHED",
+    "use": "MEMBER_LIMIT_REACHED",
+    "budget": "BUDGET_EXHAUSTED",
+    "coupon": "COUPON_NOT_HELD",
+}
+
+
+def explain_refusal(
+    batch: batch_pb2.Batch, refusal: batch_pb2.BatchRefusal, *, terms: Terms
+) -> errors.PromotionsRefusal | None:
+    """Return what a refused purchase tells the till; None when the refusal is a defect of ours."""
+    if refusal.reason == error_reason_pb2.ERROR_REASON_OCCURRED_IN_FUTURE:
+        return errors.OccurredInFuture(ahead_s=60)
+    if refusal.reason not in {
+        error_reason_pb2.ERROR_REASON_INSUFFICIENT_FUNDS,
+        error_reason_pb2.ERROR_REASON_CEILING_EXCEEDED,
+    }:
+        return None
+    transfer = batch.operations[refusal.operation_index].transfer
+    if transfer.reason == account_pb2.TRANSFER_REASON_REDEEM:
+        steps = int(refusal.metadata.get("available", "0")) // terms.points.point_units
+        return errors.PointsPaymentTooHigh(max_minor=steps * terms.points.point_value_minor)
+    cause = _GONE.get(transfer.asset_code.split(".")[0], "BALANCE_LIMIT_REACHED")
+    return errors.BenefitGone(campaign_id=transfer.campaign_id, cause=cause)

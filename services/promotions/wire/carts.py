@@ -1,0 +1,50 @@
+"""Carts, from the wire to the engine."""
+
+from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
+
+from services.promotions import engine, errors
+
+
+def parse_cart(cart: checkout_pb2.Cart) -> engine.Cart:
+    """Return what a shopper wants to buy.
+
+    Raises LineDuplicate when two lines share an id, and AmountOutOfRange when a line or the cart
+    comes to an amount that cannot be counted.
+    """
+    parsed = engine.Cart(
+        store_id=cart.store_id,
+        channel=engine.Channel(cart.channel),
+        currency_code=cart.currency_code,
+        lines=tuple(
+            engine.CartLine(
+                line_id=line.line_id,
+                sku=line.sku,
+                quantity_thousandths=line.quantity_thousandths,
+                unit_price_minor=line.unit_price_minor,
+            )
+            for line in cart.lines
+        ),
+        coupon_codes=tuple(cart.coupon_codes),
+        points_payment_minor=cart.points_payment_minor,
+    )
+    _refuse_duplicates([line.line_id for line in parsed.lines])
+    problem = engine.find_amount_problem(parsed)
+    if problem is not None:
+        raise errors.AmountOutOfRange(line_id=problem.line_id, problem=problem.problem)
+    return parsed
+
+
+def parse_returned(request: checkout_service_pb2.ReturnRequest) -> dict[str, int]:
+    """Return how much comes back of each line, in thousandths; raises LineDuplicate."""
+    _refuse_duplicates([line.line_id for line in request.lines])
+    return {line.line_id: line.quantity_thousandths for line in request.lines}
+
+
+def _refuse_duplicates(line_ids: list[str]) -> None:
+    if len(set(line_ids)) == len(line_ids):
+        return
+    seen: set[str] = set()
+    for line_id in line_ids:
+        if line_id in seen:
+            raise errors.LineDuplicate(line_id=line_id)
+        seen.add(line_id)

@@ -1,0 +1,150 @@
+"""Decisions of the engine, to the wire and, for receipts of the past, back again."""
+
+from collections.abc import Iterable
+
+from tessera.promotions.v1 import checkout_pb2
+from tessera.type.v1 import text_pb2
+
+from services.promotions import engine
+from services.promotions.wire import rules
+
+
+def show_decision(
+    decision: engine.Decision,
+    *,
+    member_id: str = "",
+    degradations: Iterable[checkout_pb2.Degradation.ValueType] = (),
+) -> checkout_pb2.Evaluation:
+    """Return a decision as the contract shows it."""
+    return checkout_pb2.Evaluation(
+        ruleset_version=decision.ruleset_version,
+        member_id=member_id,
+        subtotal_minor=decision.subtotal_minor,
+        discount_minor=decision.discount_minor,
+        total_minor=decision.total_minor,
+        points_payment_minor=decision.points_payment_minor,
+        points_payment_max_minor=decision.points_payment_max_minor,
+        points_spent=decision.points_spent,
+        points_earned=decision.points_earned,
+        lines=[_show_line(line) for line in decision.lines],
+        outcomes=[_show_outcome(outcome) for outcome in decision.outcomes],
+        messages=[_show_message(message) for message in decision.messages],
+        degradations=degradations,
+    )
+
+
+def _show_line(line: engine.LineDecision) -> checkout_pb2.LineEvaluation:
+    return checkout_pb2.LineEvaluation(
+        line_id=line.line_id,
+        amount_minor=line.amount_minor,
+        discount_minor=line.discount_minor,
+        total_minor=line.total_minor,
+        points_payment_minor=line.points_payment_minor,
+        points_earned=line.points_earned,
+        parts=[
+            checkout_pb2.LinePart(
+                campaign_id=part.campaign_id,
+                discount_minor=part.discount_minor,
+                points=part.points,
+            )
+            for part in line.parts
+        ],
+    )
+
+
+def _show_outcome(outcome: engine.Outcome) -> checkout_pb2.CampaignOutcome:
+    shown = checkout_pb2.CampaignOutcome(
+        campaign_id=outcome.campaign_id,
+        campaign_version=outcome.campaign_version,
+        title=_show_text(outcome.title),
+        reason=checkout_pb2.OutcomeReason.ValueType(outcome.reason),
+        discount_minor=outcome.discount_minor,
+        points=outcome.points,
+        details=dict(outcome.details),
+    )
+    if outcome.near_miss is not None:
+        shown.near_miss.amount_minor = outcome.near_miss.amount_minor
+        shown.near_miss.quantity_thousandths = outcome.near_miss.quantity_thousandths
+    return shown
+
+
+def _show_message(message: engine.Message) -> checkout_pb2.Message:
+    return checkout_pb2.Message(
+        audience=checkout_pb2.MessageAudience.ValueType(message.audience),
+        text=_show_text(message.text),
+        campaign_id=message.campaign_id,
+    )
+
+
+def _show_text(text: engine.Text) -> text_pb2.LocalizedText:
+    return text_pb2.LocalizedText(en=text.en, ru=text.ru)
+
+
+def parse_evaluation(evaluation: checkout_pb2.Evaluation) -> engine.Decision:
+    """Return the decision behind a stored evaluation, as far as returns are priced by it.
+
+    Messages, charges and earnings are left out: nothing of the past is charged or said again.
+    """
+    return engine.Decision(
+        ruleset_version=evaluation.ruleset_version,
+        subtotal_minor=evaluation.subtotal_minor,
+        discount_minor=evaluation.discount_minor,
+        total_minor=evaluation.total_minor,
+        points_payment_minor=evaluation.points_payment_minor,
+        points_payment_max_minor=evaluation.points_payment_max_minor,
+        points_spent=evaluation.points_spent,
+        points_earned=evaluation.points_earned,
+        lines=tuple(_parse_line(line) for line in evaluation.lines),
+        outcomes=tuple(_parse_outcome(outcome) for outcome in evaluation.outcomes),
+        messages=(),
+        charges=(),
+        earnings=(),
+    )
+
+
+def _parse_line(line: checkout_pb2.LineEvaluation) -> engine.LineDecision:
+    return engine.LineDecision(
+        line_id=line.line_id,
+        amount_minor=line.amount_minor,
+        discount_minor=line.discount_minor,
+        total_minor=line.total_minor,
+        points_payment_minor=line.points_payment_minor,
+        points_earned=line.points_earned,
+        parts=tuple(
+            engine.LinePart(
+                campaign_id=part.campaign_id,
+                discount_minor=part.discount_minor,
+                points=part.points,
+            )
+            for part in line.parts
+        ),
+    )
+
+
+def _parse_outcome(outcome: checkout_pb2.CampaignOutcome) -> engine.Outcome:
+    return engine.Outcome(
+        campaign_id=outcome.campaign_id,
+        campaign_version=outcome.campaign_version,
+        title=rules.parse_text(outcome.title),
+        reason=engine.OutcomeReason(outcome.reason),
+        discount_minor=outcome.discount_minor,
+        points=outcome.points,
+    )
+
+
+def points_by_campaign(lines: Iterable[checkout_pb2.LineEvaluation]) -> dict[str, int]:
+    """Return the points that each campaign gives on these lines."""
+    points: dict[str, int] = {}
+    for line in lines:
+        for part in line.parts:
+            points[part.campaign_id] = points.get(part.campaign_id, 0) + part.points
+    return points
+
+
+def applied_campaigns(evaluation: checkout_pb2.Evaluation) -> list[tuple[str, int]]:
+    """Return the id and the version of every campaign that gave something."""
+    return [
+        (outcome.campaign_id, outcome.campaign_version)
+        for outcome in evaluation.outcomes
+        if outcome.reason == checkout_pb2.OUTCOME_REASON_APPLIED
+    ]
