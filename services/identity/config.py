@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,7 @@ from services.chassis import config
 from services.identity import engine
 
 _CLIENT_ID = r"^[a-z0-9][a-z0-9.-]{2,63}$"
+_STORE_ID = r"^[^\x00-\x1f]{1,64}$"
 _SCOPES = r"^(\*|[a-z]+(\.([a-z]+|\*))?)$"
 
 
@@ -69,8 +70,8 @@ class ClientSettings(config.Settings):
     client_id: str = Field(pattern=_CLIENT_ID)
     display_name: str = Field(default="", max_length=100)
     secret_file: Path
-    scopes: tuple[str, ...] = Field(min_length=1)
-    store_ids: tuple[str, ...] = ()
+    scopes: tuple[Annotated[str, Field(pattern=_SCOPES)], ...] = Field(min_length=1)
+    store_ids: tuple[Annotated[str, Field(pattern=_STORE_ID)], ...] = ()
 
 
 class Settings(config.RoleSettings):

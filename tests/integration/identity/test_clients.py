@@ -49,6 +49,8 @@ async def test_client_is_made_once(identity: Any) -> None:
         ({"client_id": "Wrong_Id"}, "INVALID_REQUEST"),
         ({"display_name": ""}, "INVALID_REQUEST"),
         ({"store_ids": [""]}, "INVALID_REQUEST"),
+        ({"store_ids": ["a\x00b"]}, "INVALID_REQUEST"),
+        ({"display_name": "\x00"}, "INVALID_REQUEST"),
     ],
 )
 async def test_bad_client_is_refused(identity: Any, fields: dict[str, Any], reason: str) -> None:

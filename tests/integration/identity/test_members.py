@@ -178,6 +178,14 @@ async def test_nobody_behind_a_key_is_a_typed_refusal(identity: Any) -> None:
         ({"request_id": "short"}, "INVALID_REQUEST"),
         ({"phone": ""}, "INVALID_REQUEST"),
         ({"display_name": "x" * 101}, "INVALID_REQUEST"),
+        ({"display_name": "An\x00na"}, "INVALID_REQUEST"),
+        ({"store_id": "st\x00re"}, "INVALID_REQUEST"),
+        ({"request_id": "a request"}, "INVALID_REQUEST"),
+        ({"request_id": "request\x00\x00"}, "INVALID_REQUEST"),
+        ({"time_zone": "Europe/Moscow\x00"}, "TIME_ZONE_UNKNOWN"),
+        ({"phone": "+7916\x00123456"}, "PHONE_INVALID"),
+        ({"email": "a\x00b@example.com"}, "EMAIL_INVALID"),
+        ({"card_number": "12\x0034"}, "INVALID_REQUEST"),
     ],
 )
 async def test_bad_registration_is_refused_and_leaves_nothing(
