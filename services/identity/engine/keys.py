@@ -74,8 +74,12 @@ def plan(keys: Sequence[Dates], *, policy: Policy, now: datetime) -> Plan:
 
 
 def phases_of(keys: Sequence[Dates], *, policy: Policy, now: datetime) -> dict[str, Phase]:
-    """Return the phase of each key; at most one signs."""
+    """Return the phase of each key: exactly one signs, unless there is none.
+
+    The oldest key signs even before its date: it was made by a process whose clock is ahead.
+    """
     order = sorted(keys, key=_by_sign_time)
+    now = max([now, *(key.sign_time for key in order[:1])])
     phases = {}
     for key, successor in pairwise([*order, None]):
         assert key is not None  # only the last place is empty

@@ -63,6 +63,15 @@ def test_phases_follow_each_other() -> None:
     assert keys.plan([first, second], policy=POLICY, now=end).retired == ("a",)
 
 
+def test_clock_behind_the_makers_still_finds_a_signer() -> None:
+    """A process that is late by seconds signs with the very first key too."""
+    first = dates("a", timedelta(), timedelta())
+    before = NOON - timedelta(seconds=3)
+    assert keys.phases_of([first], policy=POLICY, now=before) == {"a": keys.Phase.SIGNING}
+    assert keys.plan([first], policy=POLICY, now=before).is_empty
+    assert keys.phases_of([], policy=POLICY, now=before) == {}
+
+
 @given(
     steps=st.lists(st.integers(1, 3 * 24 * 60), min_size=1, max_size=60),
     rotation=st.integers(30, 7 * 24 * 60),
