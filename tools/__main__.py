@@ -19,6 +19,9 @@ class _Command:
 _COMMANDS = {
     "stack": _Command("tools.stack.commands", "app", "Run the whole platform on this machine."),
     "generate": _Command("tools.commands", "generate", "Generate the stubs from protos/."),
+    "permissions": _Command(
+        "tools.permissions", "permissions", "Write down who may call what, from the contracts."
+    ),
     "check": _Command("tools.check", "check", "Check style, types, layers and contracts."),
 }
 

@@ -1,6 +1,7 @@
 """Where calls go: a gRPC cluster for each role, and identity's HTTP endpoints."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from services.gateway import config, typed
@@ -59,14 +60,14 @@ def grpc(role: str, address: config.Address, settings: config.Settings) -> Node:
     }
 
 
-def http(name: str, target: Endpoint) -> Node:
+def http(name: str, target: Endpoint, settings: config.Settings) -> Node:
     """Return the cluster of an HTTP server."""
     made = {
         **_cluster(name, target.host, target.port),
         "circuit_breakers": {"thresholds": [{"max_requests": 128, "max_connections": 128}]},
     }
     if target.tls:
-        made["transport_socket"] = _tls(target.host)
+        made["transport_socket"] = _tls(target.host, settings.trusted_ca_file)
     return made
 
 
@@ -80,14 +81,14 @@ def nowhere() -> Node:
     return {"name": NOWHERE, "type": "STATIC"}
 
 
-def traces(target: Endpoint) -> Node:
+def traces(target: Endpoint, settings: config.Settings) -> Node:
     """Return the cluster of the trace collector, which speaks OTLP over gRPC."""
     made = {
         **_cluster(TRACES, target.host, target.port),
         "typed_extension_protocol_options": _http2(),
     }
     if target.tls:
-        made["transport_socket"] = _tls(target.host)
+        made["transport_socket"] = _tls(target.host, settings.trusted_ca_file)
     return made
 
 
@@ -147,15 +148,21 @@ def _health_check(settings: config.Settings) -> Node:
     }
 
 
-def _tls(host: str) -> Node:
+def _tls(host: str, authorities: Path) -> Node:
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": typed.extension(
             "transport_sockets.tls.v3.UpstreamTlsContext",
             {
                 "sni": host,
-                "auto_sni_san_validation": True,
-                "common_tls_context": {"validation_context": {"system_root_certs": {}}},
+                "common_tls_context": {
+                    "validation_context": {
+                        "trusted_ca": {"filename": str(authorities)},
+                        "match_typed_subject_alt_names": [
+                            {"san_type": "DNS", "matcher": {"exact": host}}
+                        ],
+                    }
+                },
             },
         ),
     }

@@ -45,7 +45,8 @@ class Settings(config.Settings):
     """The section `gateway`, with the shared sections `auth` and `telemetry`.
 
     `upstreams` maps a role to the address of its gRPC server. `trusted_hops` counts the proxies in
-    front of the gateway whose `x-forwarded-for` is believed.
+    front of the gateway whose `x-forwarded-for` is believed. `trusted_ca_file` holds the
+    authorities behind the certificates of https addresses.
     """
 
     listener: Address = Address(port=8080)
@@ -60,6 +61,7 @@ class Settings(config.Settings):
     health_interval_s: int = Field(default=5, gt=0)
     access_log: Literal["errors", "all", "none"] = "errors"
     tls: TlsSettings | None = None
+    trusted_ca_file: Path = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def load(path: Path | None) -> Settings:

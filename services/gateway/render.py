@@ -55,16 +55,18 @@ def _check(source: contracts.Contracts, settings: config.Settings) -> None:
 
 def _clusters(settings: config.Settings) -> list[Node]:
     auth, telemetry = settings.auth, settings.telemetry
+    keys = clusters.endpoint(auth.jwks_url, "gateway.auth.jwks_url")
+    tokens = clusters.endpoint(auth.token_url, "gateway.auth.token_url")
     made = [clusters.grpc(role, address, settings) for role, address in settings.upstreams.items()]
     made += [
-        clusters.http(clusters.KEYS, clusters.endpoint(auth.jwks_url, "gateway.auth.jwks_url")),
-        clusters.http(clusters.TOKENS, clusters.endpoint(auth.token_url, "gateway.auth.token_url")),
+        clusters.http(clusters.KEYS, keys, settings),
+        clusters.http(clusters.TOKENS, tokens, settings),
         clusters.admin(settings),
         clusters.nowhere(),
     ]
     if telemetry.otlp_endpoint:
         collector = clusters.endpoint(telemetry.otlp_endpoint, "gateway.telemetry.otlp_endpoint")
-        made.append(clusters.traces(collector))
+        made.append(clusters.traces(collector, settings))
     return made
 
 

@@ -1,6 +1,7 @@
 """A real Envoy between test clients and a gRPC backend that behaves as each test tells it."""
 
 import asyncio
+import functools
 import json
 import shutil
 import struct
@@ -8,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ import aiohttp
 import grpc
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -463,27 +468,54 @@ def defaults(upstream: Upstream, issuer: Issuer) -> dict[str, Any]:
 
 @pytest.fixture(scope="session", name="gateway")
 async def start_shared_gateway(
-    probe: Probe, upstream: Upstream, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
+    gateway_at: Start, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Gateway]:
     """Start the gateway that most tests share."""
     async with AsyncExitStack() as stack:
-        yield await start_gateway(
-            stack, tmp_path_factory.mktemp("gateway"), probe, **defaults(upstream, issuer)
+        yield await gateway_at(stack, tmp_path_factory.mktemp("gateway"))
+
+
+@pytest.fixture(scope="session")
+def gateway_at(probe: Probe, upstream: Upstream, issuer: Issuer) -> Start:
+    """Return `await gateway_at(stack, directory, …)`: a gateway that lives as long as the stack."""
+
+    async def begin(stack: AsyncExitStack, directory: Path, **overrides: Any) -> Gateway:
+        base = {**defaults(upstream, issuer), **overrides}
+        return await start_gateway(stack, directory, probe, **base)
+
+    return begin
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Make a certificate that nobody has to trust, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "gateway")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    directory = tmp_path_factory.mktemp("certificate")
+    files = directory / "tls.crt", directory / "tls.key"
+    files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
         )
+    )
+    return files
 
 
 @pytest.fixture
-async def start(
-    probe: Probe, upstream: Upstream, issuer: Issuer, tmp_path: Path
-) -> AsyncIterator[Start]:
+async def start(gateway_at: Start, tmp_path: Path) -> AsyncIterator[Start]:
     """Return `await start(**overrides)`: a gateway of the test's own."""
     async with AsyncExitStack() as stack:
-
-        async def begin(**overrides: Any) -> Gateway:
-            base = {**defaults(upstream, issuer), **overrides}
-            return await start_gateway(stack, tmp_path, probe, **base)
-
-        yield begin
+        yield functools.partial(gateway_at, stack, tmp_path)
 
 
 @pytest.fixture(name="trust")
