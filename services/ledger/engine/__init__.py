@@ -10,6 +10,7 @@ from services.ledger.engine.accounts import (
     balance_at,
     expiry,
     key,
+    limited,
     lot_id,
     needs_lots,
     opened,
@@ -37,6 +38,7 @@ from services.ledger.engine.batches import (
     Facts,
     LotPart,
     Moved,
+    Movement,
     Operation,
     OperationResult,
     Other,
@@ -55,8 +57,8 @@ from services.ledger.engine.batches import (
     Written,
 )
 from services.ledger.engine.book import BREAKAGE
-from services.ledger.engine.planning import Plan, asset_codes, plan, targets
-from services.ledger.engine.posting import FUTURE_MAX, PRECEDENCE, post, sweep
+from services.ledger.engine.planning import Plan, asset_codes, plan, target_codes, targets
+from services.ledger.engine.posting import FUTURE_MAX, PRECEDENCE, post
 
 __all__ = [
     "BREAKAGE",
@@ -81,6 +83,7 @@ __all__ = [
     "LotPart",
     "LotPolicy",
     "Moved",
+    "Movement",
     "Operation",
     "OperationResult",
     "Other",
@@ -107,6 +110,7 @@ __all__ = [
     "expiry",
     "first_difference",
     "key",
+    "limited",
     "lot_id",
     "needs_lots",
     "opened",
@@ -114,6 +118,6 @@ __all__ = [
     "post",
     "spending_order",
     "summarise",
-    "sweep",
+    "target_codes",
     "targets",
 ]

@@ -2,10 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
+
+from services.ledger import errors
+from services.ledger.engine.assets import Asset
 
 #: The owner type of accounts without floor, ceiling and lots, where value comes from and goes to.
 WORLD = 1
@@ -102,12 +105,12 @@ NO_LOTS = Summary(0, None, None, 0, None)
 class Account:
     """An account as it was last written.
 
-    `floor` and `ceiling` None are the asset's. `slides_until` keeps policy-bound lots alive under a
-    sliding policy. `lots` None: not read, which is enough while only credits come.
+    `ceiling` None is no ceiling. `slides_until` keeps lots that follow a sliding policy alive.
+    `lots` None: not read, which is enough while only credits come.
     """
 
     key: Key
-    floor: int | None
+    floor: int
     ceiling: int | None
     balance: int
     version: int
@@ -116,9 +119,23 @@ class Account:
     lots: tuple[Lot, ...] | None
 
 
-def opened(key: Key) -> Account:
-    """Return an account that nothing was posted to."""
-    return Account(key, None, None, 0, 0, NO_LOTS, None, ())
+def opened(key: Key, asset: Asset) -> Account:
+    """Return an account that nothing was posted to, with the limits of its asset."""
+    return Account(key, asset.floor, asset.ceiling, 0, 0, NO_LOTS, None, ())
+
+
+def limited(account: Account, asset: Asset, *, floor: int, ceiling: int | None) -> Account:
+    """Return an account with limits of its own; the same limits again change nothing.
+
+    Raises LimitConflict when it holds more or less than they allow, or keeps lots and was given a
+    floor below 0.
+    """
+    too_much = ceiling is not None and account.balance > ceiling
+    if too_much or account.balance < floor or (floor and asset.lots is not None):
+        raise errors.LimitConflict(balance=account.balance)
+    if account.version and (account.floor, account.ceiling) == (floor, ceiling):
+        return account
+    return replace(account, floor=floor, ceiling=ceiling, version=account.version + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,12 +136,23 @@ class OperationResult:
     taken: tuple[LotPart, ...] = ()
 
 
+class Movement(NamedTuple):
+    """An amount that went from one account to another."""
+
+    debit: Key
+    credit: Key
+    amount: int
+    reason: int
+    campaign_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Posted:
     """Every operation took effect; one balance for each account touched, the world excepted."""
 
     batch: Batch
     operations: tuple[OperationResult, ...]
+    movements: tuple[Movement, ...]
     balances: tuple[Balance, ...]
 
 
@@ -187,6 +198,7 @@ class TakeRow(NamedTuple):
 
     batch_id: UUID
     operation_index: int
+    position: int
     account_id: UUID
     lot_id: UUID
     amount: int

@@ -38,6 +38,12 @@ class Rows:
         self.expiries: list[ExpiryRow] = []
         self.tallies: defaultdict[Key, int] = defaultdict(int)
 
+    def take(self, place: Place, lot: Lot, amount: int) -> None:
+        """Note what a movement takes from a lot; the rows of one movement come together."""
+        last = self.takes[-1] if self.takes else None
+        position = last.position + 1 if last is not None and last[:2] == place else 0
+        self.takes.append(TakeRow(*place, position, lot.account_id, lot.id, amount))
+
     def absorb(self, other: "Rows") -> None:
         """Append the rows of another."""
         self.transfers += other.transfers
@@ -102,8 +108,7 @@ class Page:
     @property
     def room(self) -> int:
         """How much may still come."""
-        own = self.account.ceiling
-        ceiling = self.asset.ceiling if own is None else own
+        ceiling = self.account.ceiling
         if ceiling is None or ceiling > accounts.BALANCE_MAX:
             ceiling = accounts.BALANCE_MAX
         return max(ceiling - self.balance, 0)
@@ -112,8 +117,7 @@ class Page:
         """Return how much may be taken."""
         if self.asset.lots is not None:
             return sum(lot.remaining for lot in self.lots.values() if not lot.is_pending(now))
-        own = self.account.floor
-        return max(self.balance - (self.asset.floor if own is None else own), 0)
+        return max(self.balance - self.account.floor, 0)
 
     def spendable_lots(self, now: datetime) -> list[Lot]:
         """Return the active lots in the order in which they are spent."""
@@ -140,7 +144,7 @@ class Page:
             amount -= part
             self.put(lot, lot.holding(lot.remaining - part))
             parts.append(LotPart(lot.id, lot.account_id, part))
-            rows.takes.append(TakeRow(*place, lot.account_id, lot.id, part))
+            rows.take(place, lot, part)
         return parts
 
     def give_back(
@@ -151,7 +155,7 @@ class Page:
             changed = self.changed.get(part.lot_id)
             lot = changed[1] if changed else self.lots.get(part.lot_id) or known[part.lot_id]
             self.put(lot, lot.holding(lot.remaining + part.amount))
-            rows.takes.append(TakeRow(*place, lot.account_id, lot.id, -part.amount))
+            rows.take(place, lot, -part.amount)
 
     def put(self, before: Lot | None, after: Lot) -> None:
         """Replace a lot, or add a new one."""

@@ -7,7 +7,7 @@ from uuid import UUID
 from services.ledger.engine import accounts
 from services.ledger.engine.accounts import Key
 from services.ledger.engine.assets import Asset
-from services.ledger.engine.batches import Batch, Moved, Place, Release, Reversal, Target, Transfer
+from services.ledger.engine.batches import Batch, Moved, Operation, Place, Target, Transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ def asset_codes(batches: Iterable[Batch]) -> set[str]:
     }
 
 
+def target_codes(targets: Iterable[Target]) -> set[str]:
+    """Return the assets of operations that are referred back to."""
+    return {target.debit.asset_code for target in targets if isinstance(target, Moved)}
+
+
 def targets(batches: Iterable[Batch]) -> list[Place]:
     """Return the operations that batches undo or release."""
     return [
@@ -44,10 +49,19 @@ def targets(batches: Iterable[Batch]) -> list[Place]:
 
 
 def plan(
-    batches: Sequence[Batch], *, assets: Mapping[str, Asset], targets: Mapping[Place, Target]
+    batches: Sequence[Batch],
+    *,
+    assets: Mapping[str, Asset],
+    targets: Mapping[Place, Target],
+    due: Iterable[Key] = (),
 ) -> Plan:
-    """Return what deciding these batches needs, given the operations they refer back to."""
+    """Return what deciding these batches needs, given the operations they refer back to.
+
+    The accounts in `due` are to be swept.
+    """
     planner = _Planner(batches, assets, targets)
+    for key in due:
+        planner.touch(key, deep=True)
     for batch in batches:
         for operation in batch.operations:
             planner.add(operation)
@@ -69,20 +83,22 @@ class _Planner:
         self._batches = batches
         self._by_id: dict[UUID, Batch] | None = None
 
-    def add(self, operation: Transfer | Reversal | Release) -> None:
+    def add(self, operation: Operation) -> None:
+        """Plan to read what an operation is about."""
         if isinstance(operation, Transfer):
-            self._touch(operation.debit, deep=True)
-            self._touch(operation.credit, deep=False)
+            self.touch(operation.debit, deep=True)
+            self.touch(operation.credit, deep=False)
             return
         moved = self._targets.get(operation.target)
         if isinstance(moved, Moved):
-            self._touch(moved.credit, deep=True)
-            self._touch(moved.debit, deep=True)
+            self.touch(moved.credit, deep=True)
+            self.touch(moved.debit, deep=True)
             self._name_lots(operation.target, moved)
         elif moved is None:
             self._touch_neighbour(operation.target)
 
-    def _touch(self, key: Key, *, deep: bool) -> None:
+    def touch(self, key: Key, *, deep: bool) -> None:
+        """Plan to read an account, and its lots if `deep`."""
         if key.is_world:
             return
         self.keys[key.id] = key
@@ -110,5 +126,5 @@ class _Planner:
             return
         operation = batch.operations[target.operation_index]
         if isinstance(operation, Transfer):
-            self._touch(operation.debit, deep=True)
-            self._touch(operation.credit, deep=True)
+            self.touch(operation.debit, deep=True)
+            self.touch(operation.credit, deep=True)

@@ -1,6 +1,6 @@
 """Decide batches: facts in, postings or typed refusals out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from services.ledger.engine.batches import (
     Facts,
     LotPart,
     Moved,
+    Movement,
     Operation,
     OperationResult,
     Other,
@@ -52,24 +53,19 @@ PRECEDENCE: tuple[type[errors.LedgerRefusal], ...] = (
 _RANKS = {kind: rank for rank, kind in enumerate(PRECEDENCE)}
 
 
-def post(facts: Facts, batches: Sequence[Batch], *, now: datetime) -> Outcome:
+def post(
+    facts: Facts, batches: Sequence[Batch], *, now: datetime, due: Iterable[Key] = ()
+) -> Outcome:
     """Decide batches one after the other, each seeing what those before it did.
 
-    The facts hold what `planning.plan` asked for. Refusals are decisions, not exceptions.
+    On the accounts in `due`, expiries are booked whether or not a batch touches them. The facts
+    hold what `planning.plan` asked for. Refusals are decisions, not exceptions.
     """
     desk = _Desk(facts, now)
+    for key in due:
+        desk.sweep(key)
     decisions = [desk.decide(batch) for batch in batches]
     return Outcome(decisions, desk.changes())
-
-
-def sweep(facts: Facts, *, now: datetime) -> Changes:
-    """Book what is past its expiry on the accounts given, whose lots were read."""
-    desk = _Desk(facts, now)
-    for account in facts.accounts.values():
-        page = desk.open(account.key)
-        if page.waiting is not None:
-            desk.keep({account.key.id: page}, Rows())
-    return desk.changes()
 
 
 class _Desk:
@@ -88,10 +84,17 @@ class _Desk:
         """Return the page of an account with a running balance, with due expiries booked."""
         page = self._pages.get(key.id)
         if page is None:
-            account = self.facts.accounts.get(key.id) or accounts.opened(key)
-            page = Page(account, self.facts.assets[key.asset_code], self.now)
+            asset = self.facts.assets[key.asset_code]
+            account = self.facts.accounts.get(key.id) or accounts.opened(key, asset)
+            page = Page(account, asset, self.now)
             self._pages[key.id] = page
         return page
+
+    def sweep(self, key: Key) -> None:
+        """Book the due expiries of an account."""
+        page = self.open(key)
+        if page.waiting is not None:
+            self.keep({key.id: page}, Rows())
 
     def decide(self, batch: Batch) -> Decision:
         """Decide one batch; only a posted one leaves anything behind."""
@@ -105,7 +108,7 @@ class _Desk:
         self.keep(draft.pages, draft.rows)
         self.targets.update(draft.targets)
         balances = tuple(page.view(self.now) for page in draft.pages.values())
-        return Posted(batch, tuple(draft.results), balances)
+        return Posted(batch, tuple(draft.results), tuple(draft.movements), balances)
 
     def keep(self, pages: dict[UUID, Page], rows: Rows) -> None:
         """Make the pages and rows of a posted batch part of the outcome."""
@@ -146,6 +149,7 @@ class _Draft:
         self.pages: dict[UUID, Page] = {}
         self.rows = Rows()
         self.results: list[OperationResult] = []
+        self.movements: list[Movement] = []
         self.targets: dict[Place, Target] = {}
         self.refusals: list[tuple[int, int, errors.LedgerRefusal]] = []
         self._desk = desk
@@ -354,6 +358,8 @@ class _Draft:
                 self._batch.occurred_at,
             )
         )
+        if amount:
+            self.movements.append(Movement(debit, credit, amount, reason, campaign_id))
         if debit.is_world:
             self.rows.tallies[debit] -= amount
         if credit.is_world:

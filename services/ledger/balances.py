@@ -1,0 +1,229 @@
+"""Reading balances: from Valkey as long as it has them and is there, else from PostgreSQL.
+
+The reads in flight share one command to Valkey; what it does not have is read from PostgreSQL in
+one go, by readers who say so beforehand.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter
+
+from services.chassis import clock, hotstore
+from services.ledger import engine
+from services.ledger.storage import Assets, Copies, Statements, copies
+
+READS = Counter("ledger_balance_reads", "Balances read, by where they came from", ["source"])
+_FROM_COPY, _FROM_TRUTH = READS.labels("valkey"), READS.labels("postgresql")
+LOST = Counter(
+    "ledger_balance_copies_lost", "Uses of Valkey that failed, by what they were", ["use"]
+)
+
+#: After a failure Valkey is left alone for this long, in seconds.
+_PAUSE_S = 1.0
+#: An answer to a posting does not wait longer for its balances to be shown, in seconds.
+_PUBLISH_S_MAX = 0.05
+#: How many accounts one command reads.
+_KEYS_MAX = 1000
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False, slots=True)
+class _Reader:
+    """One caller who waits for the balances of some accounts."""
+
+    keys: Sequence[engine.Key]
+    version_min: int
+    found: dict[UUID, engine.Balance]
+    done: "asyncio.Future[dict[UUID, engine.Balance]]"
+
+
+class Balances:
+    """Answers what accounts hold right now. `run` must be running."""
+
+    def __init__(
+        self,
+        statements: Statements,
+        assets: Assets,
+        held: Copies,
+        *,
+        now: clock.Clock = clock.system,
+    ) -> None:
+        self._statements = statements
+        self._assets = assets
+        self._copies = held
+        self._now = now
+        self._waiting: list[_Reader] = []
+        self._arrived = asyncio.Event()
+        self._paused_until = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def read(
+        self, keys: Sequence[engine.Key], *, version_min: int = 0
+    ) -> Mapping[UUID, engine.Balance]:
+        """Return the balances of accounts whose assets exist, by account id.
+
+        Copies of versions below `version_min` are passed over. Without Valkey, or while it fails,
+        everything comes from PostgreSQL.
+        """
+        kept = [key for key in keys if not key.is_world]
+        found: dict[UUID, engine.Balance] = {}
+        if len(kept) < len(keys):
+            found.update(await self._read_worlds(key for key in keys if key.is_world))
+        if kept:
+            done: asyncio.Future[dict[UUID, engine.Balance]] = (
+                asyncio.get_running_loop().create_future()
+            )
+            self._waiting.append(_Reader(kept, version_min, found, done))
+            self._arrived.set()
+            await done
+        return found
+
+    async def publish(self, balances: Sequence[engine.Balance]) -> None:
+        """Show new balances; without Valkey nobody is shown old ones for more than a minute."""
+        if self._is_paused():
+            LOST.labels("publish").inc()
+            return
+        publishing = self._start(self._publish(balances))
+        await asyncio.wait([publishing], timeout=_PUBLISH_S_MAX)
+
+    async def run(self) -> None:
+        """Serve readers until cancelled."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            readers, self._waiting = self._waiting, []
+            try:
+                missing = await self._serve(readers)
+            except Exception as error:  # nobody may wait for ever, whatever it was
+                _fail(readers, error)
+                raise
+            if missing:
+                self._start(self._fetch(missing))
+
+    async def _serve(self, readers: Sequence[_Reader]) -> dict[_Reader, list[bytes | None]]:
+        """Answer what the copies can answer; return the others, with the useless copies seen."""
+        keys = [key for reader in readers for key in reader.keys]
+        held = await self._held(keys)
+        now = self._now()
+        missing: dict[_Reader, list[bytes | None]] = {}
+        position = 0
+        for reader in readers:
+            seen = held[position : position + len(reader.keys)]
+            position += len(reader.keys)
+            for key, copy in zip(reader.keys, seen, strict=True):
+                balance = copies.decode(key, copy, now=now, version_min=reader.version_min)
+                if balance is not None:
+                    reader.found[key.id] = balance
+            if all(key.id in reader.found for key in reader.keys):
+                _FROM_COPY.inc(len(reader.keys))
+                _finish(reader)
+            else:
+                missing[reader] = seen
+        return missing
+
+    async def _held(self, keys: Sequence[engine.Key]) -> list[bytes | None]:
+        held: list[bytes | None] = []
+        if not self._is_paused():
+            try:
+                for start in range(0, len(keys), _KEYS_MAX):
+                    held += await self._copies.get(keys[start : start + _KEYS_MAX])
+            except hotstore.FAILURES as error:
+                self._pause("read", error)
+                held = []
+        return held or [None] * len(keys)
+
+    async def _fetch(self, missing: Mapping[_Reader, Sequence[bytes | None]]) -> None:
+        """Read from PostgreSQL what copies could not answer, and make copies of it."""
+        wanted: dict[UUID, tuple[engine.Key, bytes | None]] = {}
+        for reader, seen in missing.items():
+            for key, copy in zip(reader.keys, seen, strict=True):
+                if key.id not in reader.found:
+                    wanted[key.id] = key, copy
+        try:
+            lease, leased = await self._lease(wanted.values())
+            balances = await self._read({key.id: key for key, _ in wanted.values()})
+        except Exception as error:  # noqa: BLE001  those who wait decide what to make of it
+            _fail(missing, error)
+            return
+        for reader in missing:
+            for key in reader.keys:
+                if key.id not in reader.found:
+                    reader.found[key.id] = balances[key.id]
+            _finish(reader)
+        _FROM_TRUTH.inc(len(balances))
+        await self._fill(lease, [balances[account_id] for account_id in leased])
+
+    async def _read(self, keys: Mapping[UUID, engine.Key]) -> dict[UUID, engine.Balance]:
+        now = self._now()
+        accounts = await self._statements.accounts(keys, now=now)
+        missing = [key for account_id, key in keys.items() if account_id not in accounts]
+        if missing:
+            assets = await self._assets.get({key.asset_code for key in missing})
+            accounts.update({key.id: engine.opened(key, assets[key.asset_code]) for key in missing})
+        return {
+            account_id: engine.balance_at(account, now) for account_id, account in accounts.items()
+        }
+
+    async def _read_worlds(self, keys: Iterable[engine.Key]) -> dict[UUID, engine.Balance]:
+        worlds = {key.id: key for key in keys}
+        now = self._now()
+        tallies = await self._statements.tallies(list(worlds))
+        return {
+            account_id: engine.Balance(key, tallies.get(account_id, 0), 0, 0, None, 0, now, None)
+            for account_id, key in worlds.items()
+        }
+
+    async def _lease(
+        self, wanted: Iterable[tuple[engine.Key, bytes | None]]
+    ) -> tuple[bytes, frozenset[UUID]]:
+        if not self._is_paused():
+            keys, seen = zip(*wanted, strict=True)
+            try:
+                return await self._copies.lease(keys, seen=seen)
+            except hotstore.FAILURES as error:
+                self._pause("lease", error)
+        return b"", frozenset()
+
+    async def _fill(self, lease: bytes, balances: Sequence[engine.Balance]) -> None:
+        if balances:
+            try:
+                await self._copies.fill(lease, balances)
+            except hotstore.FAILURES as error:
+                self._pause("fill", error)
+
+    async def _publish(self, balances: Sequence[engine.Balance]) -> None:
+        try:
+            await self._copies.publish(balances)
+        except hotstore.FAILURES as error:
+            self._pause("publish", error)
+
+    def _is_paused(self) -> bool:
+        return asyncio.get_running_loop().time() < self._paused_until
+
+    def _pause(self, use: str, error: Exception) -> None:
+        if not self._is_paused():
+            log.warning("valkey is left alone for a moment", use=use, error=str(error))
+        LOST.labels(use).inc()
+        self._paused_until = asyncio.get_running_loop().time() + _PAUSE_S
+
+    def _start(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _finish(reader: _Reader) -> None:
+    if not reader.done.done():
+        reader.done.set_result(reader.found)
+
+
+def _fail(readers: Iterable[_Reader], error: Exception) -> None:
+    for reader in readers:
+        if not reader.done.done():
+            reader.done.set_exception(error)

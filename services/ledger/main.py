@@ -1,0 +1,62 @@
+"""Runs the ledger."""
+
+from contextlib import AsyncExitStack
+
+from tessera.ledger.v1 import ledger_service_pb2
+
+from services.chassis import auth, clock, database, hotstore, outbox
+from services.chassis.server import Server
+from services.ledger.balances import Balances
+from services.ledger.committer import Committer
+from services.ledger.config import Settings
+from services.ledger.servicer import LedgerServicer
+from services.ledger.storage import Assets, Copies, Postings, Statements, Upkeep
+from services.ledger.sweeper import Sweeper
+
+#: Statements are prepared once and run with ever other sizes: planning them anew costs more.
+SESSION = {"plan_cache_mode": "force_generic_plan"}
+
+
+async def main(settings: Settings) -> None:
+    """Serve until the process is told to stop."""
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(
+            database.Database.open(settings.database, session=SESSION)
+        )
+        hot = await stack.enter_async_context(hotstore.Hotstore.open(settings.hotstore))
+        verifier = auth.Verifier(settings.auth)
+        await build(settings, db, hot, verifier).serve()
+
+
+def build(
+    settings: Settings,
+    db: database.Database,
+    hot: hotstore.Hotstore,
+    verifier: auth.Verifier | None,
+    now: clock.Clock = clock.system,
+) -> Server:
+    """Put the parts together. Valkey is not among the checks: without it the ledger is slower."""
+    server = Server("ledger", settings.server, verifier=verifier, checks={"postgresql": db.ping})
+    assets, statements = Assets(db), Statements(db)
+    balances = Balances(statements, assets, Copies(hot), now=now)
+    relay = outbox.Relay(db, hot, role="ledger")
+    committer = Committer(
+        Postings(db),
+        assets,
+        publish=balances.publish,
+        nudge=relay.nudge,
+        now=now,
+        pace_s=settings.pace_ms / 1000,
+        group_operations_max=settings.group_operations_max,
+    )
+    sweeper = Sweeper(db, Upkeep(), committer, interval_s=settings.sweep_interval_s, now=now)
+    servicer = LedgerServicer(
+        committer=committer, balances=balances, assets=assets, statements=statements, now=now
+    )
+    service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
+    server.add(servicer, service, low_priority={"ListAssets", "ListEntries", "ListLots"})
+    server.background("committer", committer.run)
+    server.background("balances", balances.run)
+    server.background("sweeper", sweeper.run)
+    server.background("relay", relay.run)
+    return server

@@ -1,0 +1,188 @@
+"""The contract, method by method."""
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+from zoneinfo import available_timezones
+
+import grpc
+from tessera.ledger.v1 import ledger_service_pb2 as pb
+from tessera.ledger.v1 import ledger_service_pb2_grpc
+
+from services.chassis import clock, ids, telemetry, timestamps
+from services.ledger import engine, errors, pages, wire
+from services.ledger.balances import Balances
+from services.ledger.committer import Committer
+from services.ledger.storage import Assets, LotCursor, Statements
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_ASSETS_PAGE = 100
+_PAGE = 50
+_VERSION_MAX = 2**63 - 1
+_EVER_FROM = datetime(1970, 1, 1, tzinfo=UTC)
+_EVER_UNTIL = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
+    """Answers the calls of the ledger."""
+
+    def __init__(
+        self,
+        *,
+        committer: Committer,
+        balances: Balances,
+        assets: Assets,
+        statements: Statements,
+        now: clock.Clock = clock.system,
+    ) -> None:
+        self._committer = committer
+        self._balances = balances
+        self._assets = assets
+        self._statements = statements
+        self._now = now
+
+    async def PostBatches(
+        self, request: pb.PostBatchesRequest, context: Context
+    ) -> pb.PostBatchesResponse:
+        """Post batches."""
+        trace_parent = telemetry.trace_parent()
+        orders = [wire.order(sent, trace_parent=trace_parent) for sent in request.batches]
+        return pb.PostBatchesResponse(results=await self._committer.post(orders))
+
+    async def GetBatch(self, request: pb.GetBatchRequest, context: Context) -> pb.GetBatchResponse:
+        """Look up what became of a batch."""
+        answer = await self._statements.answer(ids.parse(wire.BATCH, request.batch_id))
+        if answer is None:
+            raise errors.BatchNotFound
+        return pb.GetBatchResponse(result=wire.replay(answer))
+
+    async def GetBalances(
+        self, request: pb.GetBalancesRequest, context: Context
+    ) -> pb.GetBalancesResponse:
+        """Read balances."""
+        keys = [wire.key(sent) for sent in request.accounts]
+        await self._require_assets({key.asset_code for key in keys})
+        found = await self._balances.read(keys, version_min=request.min_version)
+        return pb.GetBalancesResponse(balances=[wire.balance(found[key.id]) for key in keys])
+
+    async def CreateAsset(
+        self, request: pb.CreateAssetRequest, context: Context
+    ) -> pb.CreateAssetResponse:
+        """Make an asset, or find that it is there."""
+        wanted = wire.asset(request.asset, now=self._now())
+        made = (await self._assets.get([wanted.code])).get(wanted.code)
+        if made is None:
+            if wanted.lots is not None and wanted.lots.time_zone not in _time_zones():
+                raise errors.TimeZoneUnknown(time_zone=wanted.lots.time_zone)
+            made = await self._assets.create(wanted)
+        if field := engine.first_difference(made, wanted):
+            raise errors.AssetConflict(field=field)
+        return pb.CreateAssetResponse(asset=wire.show_asset(made))
+
+    async def GetAsset(self, request: pb.GetAssetRequest, context: Context) -> pb.GetAssetResponse:
+        """Read an asset."""
+        asset = await self._require_asset(request.asset_code)
+        return pb.GetAssetResponse(asset=wire.show_asset(asset))
+
+    async def ListAssets(
+        self, request: pb.ListAssetsRequest, context: Context
+    ) -> pb.ListAssetsResponse:
+        """List assets by code."""
+        limit = request.page_size or _ASSETS_PAGE
+        after = pages.position("assets", request.page_token) or b""
+        found = await self._assets.list(after=after.decode(), limit=limit + 1)
+        response = pb.ListAssetsResponse(assets=map(wire.show_asset, found[:limit]))
+        if len(found) > limit:
+            response.next_page_token = pages.token("assets", found[limit - 1].code.encode())
+        return response
+
+    async def SetAccountLimits(
+        self, request: pb.SetAccountLimitsRequest, context: Context
+    ) -> pb.SetAccountLimitsResponse:
+        """Give one account its own floor and ceiling."""
+        key = wire.key(request.account)
+        asset = await self._require_asset(key.asset_code)
+        floor = request.floor if request.HasField("floor") else asset.floor
+        ceiling = request.ceiling if request.HasField("ceiling") else asset.ceiling
+        async with self._statements.transaction() as tx:
+            account = await self._statements.lock(tx, key, asset)
+            limited = engine.limited(account, asset, floor=floor, ceiling=ceiling)
+            if limited.version != account.version:
+                await self._statements.save_limits(tx, limited)
+        found = await self._balances.read([key], version_min=limited.version)
+        return pb.SetAccountLimitsResponse(balance=wire.balance(found[key.id]))
+
+    async def ListEntries(
+        self, request: pb.ListEntriesRequest, context: Context
+    ) -> pb.ListEntriesResponse:
+        """List what moved on an account, newest first."""
+        key = wire.key(request.account)
+        await self._require_asset(key.asset_code)
+        from_time, until_time = _span(request)
+        name = f"entries {key.id} {from_time} {until_time}"
+        position = pages.position(name, request.page_token)
+        below = _VERSION_MAX if position is None else int.from_bytes(position, "big")
+        limit = request.page_size or _PAGE
+        lines = await self._statements.entries(
+            key.id, below=below, from_time=from_time, until_time=until_time, limit=limit + 1
+        )
+        response = pb.ListEntriesResponse(entries=[wire.entry(line, key) for line in lines[:limit]])
+        if len(lines) > limit:
+            last = lines[limit - 1].version
+            response.next_page_token = pages.token(name, last.to_bytes(8, "big"))
+        return response
+
+    async def ListLots(self, request: pb.ListLotsRequest, context: Context) -> pb.ListLotsResponse:
+        """List an account's lots that have something left, as they will be spent."""
+        key = wire.key(request.account)
+        await self._require_asset(key.asset_code)
+        name = f"lots {key.id}"
+        position = pages.position(name, request.page_token)
+        limit = request.page_size or _PAGE
+        after = None if position is None else _lot_cursor(position)
+        found = await self._statements.lots(key.id, now=self._now(), after=after, limit=limit + 1)
+        lots = [wire.lot(lot, key, expires_at=expires_at) for lot, expires_at in found[:limit]]
+        response = pb.ListLotsResponse(lots=lots)
+        if len(found) > limit:
+            lot, expires_at = found[limit - 1]
+            response.next_page_token = pages.token(name, _lot_position(lot.id, expires_at))
+        return response
+
+    async def _require_asset(self, code: str) -> engine.Asset:
+        asset = (await self._assets.get([code])).get(code)
+        if asset is None:
+            raise errors.AssetNotFound(asset_code=code)
+        return asset
+
+    async def _require_assets(self, codes: set[str]) -> None:
+        known = await self._assets.get(codes)
+        for code in sorted(codes):
+            if code not in known:
+                raise errors.AssetNotFound(asset_code=code)
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _span(request: pb.ListEntriesRequest) -> tuple[datetime, datetime]:
+    """Return the recording times that are asked for."""
+    from_time, until_time = _EVER_FROM, _EVER_UNTIL
+    if request.HasField("from_time"):
+        from_time = timestamps.read(request.from_time)
+    if request.HasField("until_time"):
+        until_time = timestamps.read(request.until_time)
+    return from_time, until_time
+
+
+def _lot_position(lot_id: UUID, expires_at: datetime | None) -> bytes:
+    never = _EVER_UNTIL if expires_at is None else expires_at
+    return lot_id.bytes + never.isoformat().encode()
+
+
+def _lot_cursor(position: bytes) -> LotCursor:
+    expires_at = datetime.fromisoformat(position[16:].decode())
+    return LotCursor(None if expires_at == _EVER_UNTIL else expires_at, UUID(bytes=position[:16]))

@@ -1,0 +1,21 @@
+"""Where the ledger keeps what it knows: PostgreSQL for the truth, Valkey for speed."""
+
+from services.ledger.storage.assets import Assets
+from services.ledger.storage.copies import Copies
+from services.ledger.storage.postings import Known, Postings, Stale, StoredBatch, Tables
+from services.ledger.storage.statements import EntryLine, LotCursor, Statements
+from services.ledger.storage.upkeep import Upkeep
+
+__all__ = [
+    "Assets",
+    "Copies",
+    "EntryLine",
+    "Known",
+    "LotCursor",
+    "Postings",
+    "Stale",
+    "Statements",
+    "StoredBatch",
+    "Tables",
+    "Upkeep",
+]

@@ -1,0 +1,199 @@
+"""What others want to know: balances, movements, lots, answers, limits."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from services.chassis import database
+from services.ledger import engine
+from services.ledger.storage import records
+
+_ANSWER = "SELECT answer FROM batches WHERE batch_id = $1"
+
+_ACCOUNTS = f"""
+SELECT {records.ACCOUNT_COLUMNS}
+FROM accounts
+WHERE account_id = ANY($1::UUID[])
+"""  # noqa: S608  constants only
+_LOTS_OF = f"""
+SELECT {records.LOT_COLUMNS}
+FROM accounts
+JOIN lots ON lots.account_id = accounts.account_id AND lots.remaining > 0
+    AND lots.expire_time >= COALESCE(accounts.lots_from_time, 'infinity')
+WHERE accounts.account_id = ANY($1::UUID[])
+"""  # noqa: S608  constants only
+_TALLIES = """
+SELECT account_id, sum(amount)::TEXT AS amount
+FROM tallies
+WHERE account_id = ANY($1::UUID[])
+GROUP BY account_id
+"""
+
+_ENTRIES = """
+SELECT entries.batch_id, entries.operation_index, entries.amount, entries.balance_before,
+    entries.balance_after, entries.version, transfers.reason,
+    COALESCE(batches.receipt_id, '') AS receipt_id, transfers.campaign_id,
+    others.owner_type, others.owner_id, transfers.occurred_time, entries.record_time
+FROM entries
+JOIN transfers ON transfers.batch_id = entries.batch_id
+    AND transfers.operation_index = entries.operation_index
+JOIN accounts AS others ON others.account_id = CASE
+    WHEN transfers.debit_account_id = entries.account_id THEN transfers.credit_account_id
+    ELSE transfers.debit_account_id
+END
+LEFT JOIN batches ON batches.batch_id = entries.batch_id
+WHERE entries.account_id = $1
+    AND entries.version < $2
+    AND entries.record_time >= $3
+    AND entries.record_time < $4
+ORDER BY entries.version DESC
+LIMIT $5
+"""
+
+# In spending order: accounts that slide keep lots alive that follow the asset's policy.
+_LOTS = f"""
+SELECT {records.LOT_COLUMNS}, spent.last_time
+FROM accounts
+JOIN lots ON lots.account_id = accounts.account_id
+    AND lots.expire_time >= COALESCE(accounts.lots_from_time, 'infinity')
+    AND lots.remaining > 0
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN lots.expiry_given OR accounts.slide_time IS NULL THEN lots.expire_time
+        ELSE greatest(lots.expire_time, accounts.slide_time)
+    END AS last_time
+) AS spent
+WHERE accounts.account_id = $1
+    AND spent.last_time > $2
+    AND (spent.last_time, lots.lot_id) > ($3, $4)
+ORDER BY spent.last_time, lots.lot_id
+LIMIT $5
+"""  # noqa: S608  constants only
+
+_OPEN = """
+INSERT INTO accounts (
+    account_id, asset_code, owner_type, owner_id, floor, ceiling, balance, version, pending,
+    next_expire_amount
+)
+VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0)
+ON CONFLICT (account_id) DO NOTHING
+"""
+_LOCK = f"SELECT {records.ACCOUNT_COLUMNS} FROM accounts WHERE account_id = $1 FOR UPDATE"  # noqa: S608  constants only
+_LIMIT = """
+UPDATE accounts
+SET floor = $2, ceiling = $3, version = $4
+WHERE account_id = $1
+"""
+
+
+class EntryLine(NamedTuple):
+    """A line of an account's statement; `batch_id` is not a batch's for expiries."""
+
+    batch_id: UUID
+    operation_index: int
+    amount: int
+    balance_before: int
+    balance_after: int
+    version: int
+    reason: int
+    receipt_id: str
+    campaign_id: str
+    counterparty_type: int
+    counterparty_id: str
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LotCursor:
+    """Where a page of lots ended: the expiry that counts (None: never) and the lot."""
+
+    expires_at: datetime | None
+    lot_id: UUID
+
+
+class Statements:
+    """Reads that take no part in postings."""
+
+    def __init__(self, source: database.Database) -> None:
+        self._source = source
+
+    async def answer(self, batch_id: UUID) -> bytes | None:
+        """Return the stored answer to a batch."""
+        answer: bytes | None = await self._source.fetchval(_ANSWER, batch_id)
+        return answer
+
+    async def accounts(
+        self, keys: Mapping[UUID, engine.Key], *, now: datetime
+    ) -> dict[UUID, engine.Account]:
+        """Return the accounts that exist, ready for `engine.balance_at(account, now)`."""
+        rows = await self._source.fetch(_ACCOUNTS, list(keys))
+        found = {row[0]: records.account(row, keys[row[0]]) for row in rows}
+        due = [row[0] for row in rows if records.is_due(row, now)]
+        if due:
+            found.update(await self._due(due, keys))
+        return found
+
+    async def tallies(self, account_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """Return what accounts of the world hold."""
+        rows = await self._source.fetch(_TALLIES, account_ids)
+        return {row["account_id"]: int(row["amount"]) for row in rows}
+
+    async def entries(
+        self,
+        account_id: UUID,
+        *,
+        below: int,
+        from_time: datetime,
+        until_time: datetime,
+        limit: int,
+    ) -> list[EntryLine]:
+        """Return movements of versions below `below`, newest first."""
+        rows = await self._source.fetch(_ENTRIES, account_id, below, from_time, until_time, limit)
+        return [EntryLine(*row) for row in rows]
+
+    async def lots(
+        self, account_id: UUID, *, now: datetime, after: LotCursor | None, limit: int
+    ) -> list[tuple[engine.Lot, datetime | None]]:
+        """Return live lots in spending order, each with the expiry that counts."""
+        expires_at, lot_id = now, UUID(int=0)
+        if after is not None:
+            expires_at, lot_id = after.expires_at or records.INFINITY, after.lot_id
+        rows = await self._source.fetch(_LOTS, account_id, now, expires_at, lot_id, limit)
+        return [
+            (engine.Lot(*lot), None if last.replace(tzinfo=None) == records.INFINITY else last)
+            for *lot, last in rows
+        ]
+
+    def transaction(self) -> AbstractAsyncContextManager[database.Queryable]:
+        """Open a transaction, for setting limits."""
+        return self._source.transaction()
+
+    async def lock(
+        self, tx: database.Queryable, key: engine.Key, asset: engine.Asset
+    ) -> engine.Account:
+        """Return an account, opened if need be, that nobody else can change until the end."""
+        names = (key.id, key.asset_code, key.owner_type, key.owner_id)
+        await tx.execute(_OPEN, *names, asset.floor, asset.ceiling)
+        row = await tx.fetchrow(_LOCK, key.id)
+        assert row is not None
+        return records.account(row, key)
+
+    async def save_limits(self, tx: database.Queryable, account: engine.Account) -> None:
+        """Write the limits and the version of a locked account."""
+        arguments = account.key.id, account.floor, account.ceiling, account.version
+        await tx.execute(_LIMIT, *arguments)
+
+    async def _due(
+        self, account_ids: Sequence[UUID], keys: Mapping[UUID, engine.Key]
+    ) -> dict[UUID, engine.Account]:
+        """Return accounts with their lots, both of one instant."""
+        async with self._source.transaction(isolation="repeatable_read", readonly=True) as tx:
+            rows = await tx.fetch(_ACCOUNTS, account_ids)
+            lots = records.grouped(await tx.fetch(_LOTS_OF, account_ids))
+        return {
+            row[0]: records.account(row, keys[row[0]], tuple(lots.get(row[0], ()))) for row in rows
+        }

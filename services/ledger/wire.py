@@ -1,0 +1,324 @@
+"""Between the contract's messages and the engine's nouns."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from google.protobuf import message
+from tessera.event.v1 import event_pb2, ledger_events_pb2
+from tessera.ledger.v1 import account_pb2, asset_pb2, batch_pb2, error_reason_pb2
+
+from services.chassis import ids, timestamps
+from services.ledger import engine, errors
+from services.ledger.storage import EntryLine
+
+BATCH = "bat"
+_LOT = "lot"
+_OWNERS: dict[int, str] = {
+    number: name.removeprefix("OWNER_TYPE_").lower()
+    for name, number in account_pb2.OwnerType.items()
+}
+_REASONS: dict[int, str] = {
+    number: name.removeprefix("TRANSFER_REASON_")
+    for name, number in account_pb2.TransferReason.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A batch as the engine takes it and as it was sent, in bytes that repetitions share."""
+
+    batch: engine.Batch
+    request: bytes
+    trace_parent: str = ""
+
+
+# What comes in
+
+
+def order(sent: batch_pb2.Batch, *, trace_parent: str = "") -> Order:
+    """Return what a caller asks for."""
+    batch = engine.Batch(
+        ids.parse(BATCH, sent.batch_id),
+        tuple(map(_operation, sent.operations)),
+        sent.receipt_id,
+        sent.operator_id,
+        timestamps.read(sent.occurred_time),
+    )
+    return Order(batch, sent.SerializeToString(deterministic=True), trace_parent)
+
+
+def _operation(sent: batch_pb2.Operation) -> engine.Operation:
+    kind = sent.WhichOneof("kind")
+    if kind == "transfer":
+        return _transfer(sent.transfer)
+    if kind == "reversal":
+        undone = sent.reversal
+        place = engine.Place(ids.parse(BATCH, undone.batch_id), undone.operation_index)
+        return engine.Reversal(place, undone.amount, engine.Shortfall(undone.shortfall))
+    released = sent.release
+    place = engine.Place(ids.parse(BATCH, released.batch_id), released.operation_index)
+    return engine.Release(place)
+
+
+def _transfer(sent: batch_pb2.Transfer) -> engine.Transfer:
+    asset_code, debit, credit = sent.asset_code, sent.debit, sent.credit
+    return engine.Transfer(
+        engine.key(asset_code, debit.owner_type, debit.owner_id),
+        engine.key(asset_code, credit.owner_type, credit.owner_id),
+        sent.amount,
+        sent.reason,
+        sent.campaign_id,
+        sent.up_to,
+        timestamps.read(sent.lot_activate_time) if sent.HasField("lot_activate_time") else None,
+        timestamps.read(sent.lot_expire_time) if sent.HasField("lot_expire_time") else None,
+    )
+
+
+def key(sent: account_pb2.AccountKey) -> engine.Key:
+    """Return the account that a caller names."""
+    return engine.key(sent.asset_code, sent.owner.owner_type, sent.owner.owner_id)
+
+
+def asset(sent: asset_pb2.Asset, *, now: datetime) -> engine.Asset:
+    """Return the asset that a caller wants to make now."""
+    lots = _policy(sent.lot_policy) if sent.HasField("lot_policy") else None
+    ceiling = sent.ceiling or None
+    return engine.Asset(sent.asset_code, sent.scale, sent.floor, ceiling, lots, now)
+
+
+def _policy(sent: asset_pb2.LotPolicy) -> engine.LotPolicy:
+    pending_days = None if sent.pending_until_release else sent.pending_days
+    return engine.LotPolicy(pending_days, _expiry(sent), sent.time_zone)
+
+
+def _expiry(
+    sent: asset_pb2.LotPolicy,
+) -> engine.Rolling | engine.Calendar | engine.Sliding | None:
+    kind = sent.WhichOneof("expiry")
+    if kind == "rolling":
+        rolling = sent.rolling
+        return engine.Rolling(rolling.months, rolling.days, engine.Rounding(rolling.rounding))
+    if kind == "calendar":
+        days = tuple((day.month, day.day) for day in sent.calendar.days)
+        return engine.Calendar(days, sent.calendar.minimum_days)
+    return engine.Sliding(sent.sliding.days) if kind == "sliding" else None
+
+
+# What goes out
+
+
+def result(decision: engine.Decision, *, now: datetime) -> batch_pb2.BatchResult:
+    """Return the answer to a batch that was just decided."""
+    batch_id = ids.show(BATCH, decision.batch.id)
+    if isinstance(decision, engine.Refused):
+        return _refused(batch_id, decision.refusal, decision.operation_index, now)
+    answer = batch_pb2.BatchResult(
+        batch_id=batch_id, state=batch_pb2.BATCH_STATE_POSTED, record_time=timestamps.show(now)
+    )
+    for operation in decision.operations:
+        moved = answer.operations.add(amount=operation.amount)
+        for part in operation.taken:
+            moved.taken.add(lot_id=ids.show(_LOT, part.lot_id), amount=part.amount)
+    answer.balances.extend(map(balance, decision.balances))
+    return answer
+
+
+def conflict(batch_id: str, *, field: str, now: datetime) -> batch_pb2.BatchResult:
+    """Return the answer to a batch whose id belongs to another one."""
+    return _refused(batch_id, errors.BatchConflict(field=field), -1, now)
+
+
+def _refused(
+    batch_id: str, refusal: errors.LedgerRefusal, operation_index: int, now: datetime
+) -> batch_pb2.BatchResult:
+    return batch_pb2.BatchResult(
+        batch_id=batch_id,
+        state=batch_pb2.BATCH_STATE_REFUSED,
+        record_time=timestamps.show(now),
+        refusal=batch_pb2.BatchRefusal(
+            reason=error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{refusal.reason}"),
+            operation_index=operation_index,
+            message=refusal.message,
+            metadata=refusal.metadata,
+        ),
+    )
+
+
+def replay(answer: bytes) -> batch_pb2.BatchResult:
+    """Return a stored answer, marked as such."""
+    stored = batch_pb2.BatchResult.FromString(answer)
+    stored.replayed = True
+    return stored
+
+
+def first_difference(stored: bytes, sent: bytes) -> str | None:
+    """Return the path of the first field that two batches differ in, None when they are the same.
+
+    The same batch may have other bytes when the library that wrote them has changed since.
+    """
+    if stored == sent:
+        return None
+    one, other = batch_pb2.Batch.FromString(stored), batch_pb2.Batch.FromString(sent)
+    return next(_differences(one, other), None)
+
+
+def _differences(one: message.Message, other: message.Message) -> Iterator[str]:
+    for field in one.DESCRIPTOR.fields:
+        mine: Any = getattr(one, field.name)
+        others: Any = getattr(other, field.name)
+        if field.is_repeated:
+            for index, (left, right) in enumerate(zip(mine, others, strict=False)):
+                yield from (f"{field.name}[{index}].{rest}" for rest in _differences(left, right))
+            if len(mine) != len(others):
+                yield field.name
+        elif field.message_type is None:
+            if mine != others:
+                yield field.name
+        elif one.HasField(field.name) != other.HasField(field.name):
+            yield field.name
+        else:
+            yield from (f"{field.name}.{rest}" for rest in _differences(mine, others))
+
+
+def balance(one: engine.Balance) -> account_pb2.Balance:
+    """Return what an account holds."""
+    return account_pb2.Balance(
+        account=show_key(one.key),
+        available=one.available,
+        pending=one.pending,
+        version=one.version,
+        next_expire_time=timestamps.show(one.next_expire_at),
+        next_expire_amount=one.next_expire_amount,
+        as_of_time=timestamps.show(one.as_of),
+    )
+
+
+def entry(line: EntryLine, account: engine.Key) -> account_pb2.Entry:
+    """Return a line of a statement."""
+    by_ledger = line.operation_index == engine.BY_LEDGER
+    return account_pb2.Entry(
+        account=show_key(account),
+        batch_id="" if by_ledger else ids.show(BATCH, line.batch_id),
+        operation_index=line.operation_index,
+        amount=line.amount,
+        balance_before=line.balance_before,
+        balance_after=line.balance_after,
+        version=line.version,
+        reason=account_pb2.TransferReason.ValueType(line.reason),
+        receipt_id=line.receipt_id,
+        campaign_id=line.campaign_id,
+        counterparty=account_pb2.Owner(
+            owner_type=account_pb2.OwnerType.ValueType(line.counterparty_type),
+            owner_id=line.counterparty_id,
+        ),
+        occurred_time=timestamps.show(line.occurred_at),
+        record_time=timestamps.show(line.recorded_at),
+    )
+
+
+def lot(one: engine.Lot, account: engine.Key, *, expires_at: datetime | None) -> account_pb2.Lot:
+    """Return a lot with the expiry that counts."""
+    return account_pb2.Lot(
+        lot_id=ids.show(_LOT, one.id),
+        account=show_key(account),
+        batch_id=ids.show(BATCH, one.batch_id),
+        amount=one.amount,
+        remaining=one.remaining,
+        activate_time=timestamps.show(one.activates_at),
+        expire_time=timestamps.show(expires_at),
+        create_time=timestamps.show(one.created_at),
+    )
+
+
+def show_asset(one: engine.Asset) -> asset_pb2.Asset:
+    """Return an asset."""
+    shown = asset_pb2.Asset(
+        asset_code=one.code,
+        scale=one.scale,
+        floor=one.floor,
+        ceiling=one.ceiling or 0,
+        create_time=timestamps.show(one.created_at),
+    )
+    if one.lots is not None:
+        _fill_policy(shown.lot_policy, one.lots)
+    return shown
+
+
+def _fill_policy(target: asset_pb2.LotPolicy, policy: engine.LotPolicy) -> None:
+    target.time_zone = policy.time_zone
+    if policy.pending_days is None:
+        target.pending_until_release = True
+    else:
+        target.pending_days = policy.pending_days
+    match policy.expiry:
+        case engine.Rolling(months, days, rounding):
+            target.rolling.months, target.rolling.days = months, days
+            target.rolling.rounding = asset_pb2.ExpiryRounding.ValueType(rounding)
+        case engine.Calendar(days, minimum_days):
+            for month, day in days:
+                target.calendar.days.add(month=month, day=day)
+            target.calendar.minimum_days = minimum_days
+        case engine.Sliding(days):
+            target.sliding.days = days
+
+
+# What is told to others
+
+
+def posted(order: Order, decision: engine.Posted) -> event_pb2.Event:
+    """Return the event of a posted batch."""
+    batch = decision.batch
+    subject = batch.receipt_id or next(
+        (balance.key.owner_id for balance in decision.balances), ids.show(BATCH, batch.id)
+    )
+    return event_pb2.Event(
+        source="ledger",
+        subject_id=subject,
+        occurred_time=timestamps.show(batch.occurred_at),
+        trace_parent=order.trace_parent,
+        batch_posted=ledger_events_pb2.BatchPosted(
+            batch_id=ids.show(BATCH, batch.id),
+            receipt_id=batch.receipt_id,
+            movements=[
+                ledger_events_pb2.Movement(
+                    asset_code=movement.debit.asset_code,
+                    debit_owner=_owner(movement.debit),
+                    credit_owner=_owner(movement.credit),
+                    amount=movement.amount,
+                    reason=_REASONS[movement.reason],
+                    campaign_id=movement.campaign_id,
+                )
+                for movement in decision.movements
+            ],
+        ),
+    )
+
+
+def expired(row: engine.ExpiryRow) -> event_pb2.Event:
+    """Return the event of value that passed its expiry."""
+    return event_pb2.Event(
+        source="ledger",
+        subject_id=row.key.owner_id,
+        occurred_time=timestamps.show(row.expired_at),
+        lots_expired=ledger_events_pb2.LotsExpired(
+            owner=_owner(row.key),
+            asset_code=row.key.asset_code,
+            amount=row.amount,
+            expire_time=timestamps.show(row.expired_at),
+        ),
+    )
+
+
+def _owner(one: engine.Key) -> str:
+    return f"{_OWNERS[one.owner_type]}:{one.owner_id}"
+
+
+def show_key(one: engine.Key) -> account_pb2.AccountKey:
+    """Return the name of an account."""
+    owner_type = account_pb2.OwnerType.ValueType(one.owner_type)
+    return account_pb2.AccountKey(
+        owner=account_pb2.Owner(owner_type=owner_type, owner_id=one.owner_id),
+        asset_code=one.asset_code,
+    )

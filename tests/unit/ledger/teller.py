@@ -1,0 +1,241 @@
+"""A bank clerk for engine tests: keeps what decisions write, in plain dictionaries."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid5
+
+from services.ledger import engine, errors
+
+START = datetime(2026, 1, 10, 12, 0, tzinfo=UTC)
+SHOP = engine.key("points", engine.WORLD, "shop")
+_NAMES = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+MEMBER = 2
+
+
+def points(
+    *,
+    pending_days: int | None = 0,
+    expiry: engine.Rolling | engine.Calendar | engine.Sliding | None = None,
+    time_zone: str = "UTC",
+    code: str = "points",
+    ceiling: int | None = None,
+) -> engine.Asset:
+    """Return an asset that keeps lots."""
+    policy = engine.LotPolicy(pending_days, expiry, time_zone)
+    return engine.Asset(code, 0, 0, ceiling, policy, START)
+
+
+def plain(*, code: str = "points", floor: int = 0, ceiling: int | None = None) -> engine.Asset:
+    """Return an asset that keeps no lots."""
+    return engine.Asset(code, 0, floor, ceiling, None, START)
+
+
+def days(number: float) -> engine.Rolling:
+    """Return an expiry some days after activation, to the instant."""
+    return engine.Rolling(0, int(number), engine.Rounding.NONE)
+
+
+def batch_id(name: str) -> UUID:
+    """Return the id of the batch called so."""
+    return uuid5(_NAMES, name)
+
+
+def member(name: str, code: str = "points") -> engine.Key:
+    """Return a member's account."""
+    return engine.key(code, MEMBER, name)
+
+
+class Teller:
+    """Posts batches one group at a time, as storage and committer would; time is `now`."""
+
+    def __init__(self, *assets: engine.Asset) -> None:
+        self.assets = {asset.code: asset for asset in assets}
+        self.now = START
+        self.accounts: dict[UUID, engine.Account] = {}
+        self.lots: dict[UUID, engine.Lot] = {}
+        self.posted: dict[UUID, engine.Batch] = {}
+        self.entries: list[engine.EntryRow] = []
+        self.transfers: list[engine.TransferRow] = []
+        self.takes: list[engine.TakeRow] = []
+        self.reversals: list[engine.ReversalRow] = []
+        self.expiries: list[engine.ExpiryRow] = []
+        self.tallies: dict[UUID, int] = {}
+        self._count = 0
+
+    def at(self, day: float) -> "Teller":
+        """Move the clock to some days after the start."""
+        self.now = START + timedelta(days=day)
+        return self
+
+    def earn(self, amount: int, to: engine.Key | None = None, **terms: object) -> engine.Decision:
+        return self.transfer(SHOP, to or member("anna"), amount, **terms)
+
+    def spend(self, amount: int, of: engine.Key | None = None, **terms: object) -> engine.Decision:
+        return self.transfer(of or member("anna"), SHOP, amount, **terms)
+
+    def transfer(
+        self, debit: engine.Key, credit: engine.Key, amount: int, **terms: object
+    ) -> engine.Decision:
+        return self.post(move(debit, credit, amount, **terms))
+
+    def reverse(
+        self,
+        target: engine.Decision,
+        amount: int,
+        shortfall: engine.Shortfall = engine.Shortfall.REFUSE,
+        index: int = 0,
+    ) -> engine.Decision:
+        place = engine.Place(target.batch.id, index)
+        return self.post(engine.Reversal(place, amount, shortfall))
+
+    def release(self, target: engine.Decision) -> engine.Decision:
+        return self.post(engine.Release(engine.Place(target.batch.id, 0)))
+
+    def post(self, *operations: engine.Operation) -> engine.Decision:
+        """Post one batch."""
+        return self.group(self.batch(*operations))[0]
+
+    def batch(
+        self, *operations: engine.Operation, name: str = "", occurred_at: datetime | None = None
+    ) -> engine.Batch:
+        self._count += 1
+        name = name or f"batch {self._count}"
+        return engine.Batch(batch_id(name), operations, "", "", occurred_at or self.now)
+
+    def group(self, *batches: engine.Batch) -> Sequence[engine.Decision]:
+        """Post several batches in one go."""
+        found = {place: self._target(place) for place in engine.targets(batches)}
+        targets = {place: target for place, target in found.items() if target is not None}
+        plan = engine.plan(batches, assets=self.assets, targets=targets)
+        accounts = {
+            account_id: self._read(self.accounts[account_id], deep=account_id in plan.deep)
+            for account_id in plan.keys
+            if account_id in self.accounts
+        }
+        lots = {lot_id: self.lots[lot_id] for lot_id in plan.lots if lot_id in self.lots}
+        facts = engine.Facts(self.assets, accounts, targets, lots)
+        outcome = engine.post(facts, batches, now=self.now)
+        self._keep(outcome.changes)
+        for decision in outcome.decisions:
+            if isinstance(decision, engine.Posted):
+                self.posted[decision.batch.id] = decision.batch
+        return outcome.decisions
+
+    def sweep(self) -> engine.Changes:
+        """Book what is past its expiry, on every account."""
+        due = [account.key for account in self.accounts.values()]
+        accounts = {key.id: self._read(self.accounts[key.id], deep=True) for key in due}
+        facts = engine.Facts(self.assets, accounts, {}, {})
+        changes = engine.post(facts, [], now=self.now, due=due).changes
+        self._keep(changes)
+        return changes
+
+    def balance(self, key: engine.Key | None = None) -> engine.Balance:
+        """Return what an account holds now."""
+        key = key or member("anna")
+        account = self.accounts.get(key.id) or engine.opened(key, self.assets[key.asset_code])
+        return engine.balance_at(self._read(account, deep=False), self.now)
+
+    def available(self, key: engine.Key | None = None) -> int:
+        return self.balance(key).available
+
+    def held(self, key: engine.Key | None = None) -> tuple[int, int]:
+        """Return what is available and what is pending."""
+        balance = self.balance(key)
+        return balance.available, balance.pending
+
+    def live(self, key: engine.Key | None = None) -> list[engine.Lot]:
+        """Return the lots of an account that have something left, as they will be spent."""
+        key = key or member("anna")
+        account = self.accounts[key.id]
+        lots = [lot for lot in self.lots.values() if lot.account_id == key.id and lot.remaining]
+        return sorted(lots, key=lambda lot: engine.spending_order(lot, account.slides_until))
+
+    def sum(self) -> int:
+        """Return the sum over all accounts."""
+        kept = sum(account.balance for account in self.accounts.values())
+        return kept + sum(self.tallies.values())
+
+    def _read(self, account: engine.Account, *, deep: bool) -> engine.Account:
+        lots = None
+        if deep or engine.needs_lots(account, self.now):
+            from_ = account.summary.lots_from
+            lots = tuple(
+                lot
+                for lot in self.lots.values()
+                if lot.account_id == account.key.id
+                and lot.remaining
+                and (lot.expires_at is None or (from_ is not None and lot.expires_at >= from_))
+            )
+        return engine.Account(
+            account.key,
+            account.floor,
+            account.ceiling,
+            account.balance,
+            account.version,
+            account.summary,
+            account.slides_until,
+            lots,
+        )
+
+    def _keep(self, changes: engine.Changes) -> None:
+        for written in changes.accounts:
+            before = self.accounts.get(written.before.key.id)
+            assert written.before.version == (before.version if before else 0)
+            self.accounts[written.after.key.id] = written.after
+        for lot in changes.lots_made:
+            assert lot.id not in self.lots
+            self.lots[lot.id] = lot
+        for before_lot, after in changes.lots_changed:
+            assert self.lots[after.id] == before_lot
+            self.lots[after.id] = after
+        self.reversals += changes.reversals
+        self.entries += changes.entries
+        self.transfers += changes.transfers
+        self.takes += changes.takes
+        self.expiries += changes.expiries
+        for key, amount in changes.tallies.items():
+            self.tallies[key.id] = self.tallies.get(key.id, 0) + amount
+
+    def _target(self, place: engine.Place) -> engine.Target | None:
+        batch = self.posted.get(place.batch_id)
+        if batch is None or place.operation_index >= len(batch.operations):
+            return None
+        row = next((row for row in self.transfers if row[:2] == place), None)
+        if row is None or row.reason == engine.REVERSE:
+            return engine.Other()
+        transfer = batch.operations[place.operation_index]
+        assert isinstance(transfer, engine.Transfer)
+        undone = [one.amount for one in self.reversals if one[:2] == place]
+        return engine.Moved(
+            transfer.debit,
+            transfer.credit,
+            row.amount,
+            row.campaign_id,
+            row.occurred_at,
+            tuple(
+                engine.LotPart(take.lot_id, take.account_id, take.amount)
+                for take in self.takes
+                if take[:2] == place
+            ),
+            sum(undone),
+            len(undone),
+        )
+
+
+def move(
+    debit: engine.Key,
+    credit: engine.Key,
+    amount: int,
+    *,
+    up_to: bool = False,
+    activates_at: datetime | None = None,
+    expires_at: datetime | None = None,
+) -> engine.Transfer:
+    """Return a transfer."""
+    return engine.Transfer(debit, credit, amount, 1, "", up_to, activates_at, expires_at)
+
+
+def refusal(decision: engine.Decision) -> errors.LedgerRefusal | None:
+    """Return why a batch was refused, None when it was not."""
+    return decision.refusal if isinstance(decision, engine.Refused) else None
