@@ -44,6 +44,8 @@ _CONTENDED = (
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
 )
+# PostgreSQL keeps every character but U+0000, which protobuf and JSON let through.
+_UNSTORABLE = (asyncpg.UntranslatableCharacterError, asyncpg.CharacterNotInRepertoireError)
 _DRIVER = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 log = structlog.get_logger()
@@ -84,6 +86,9 @@ def _refusal(error: Exception) -> errors.Refusal | None:
         return errors.DeadlineExceeded()
     if isinstance(error, _CONTENDED):
         return errors.Contention()
+    if isinstance(error, _UNSTORABLE):
+        problem = "texts must not contain the character U+0000"
+        return errors.InvalidRequest([errors.FieldViolation("", problem, "text.storable")])
     # The driver reports a lost connection and our own misuse of it with the same class.
     lost = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
     if lost or isinstance(error, _AWAY):
