@@ -93,19 +93,26 @@ class Verifier:
         self._refreshing: asyncio.Task[None] | None = None
         self._remembered: dict[str, tuple[Caller, float]] = {}
 
+    def recall(self, token: str) -> Caller | None:
+        """Return who a token speaks for, if it was verified a while ago and is still good."""
+        remembered = self._remembered.get(token)
+        if remembered is not None and remembered[1] > self._now():
+            return remembered[0]
+        return None
+
     async def verify(self, token: str) -> Caller:
         """Return who a token speaks for.
 
         Raises Unauthenticated, or Unavailable when no key was ever seen and identity is away.
         """
-        remembered = self._remembered.get(token)
-        now = self._now()
-        if remembered is not None and remembered[1] > now:
-            return remembered[0]
+        recalled = self.recall(token)
+        if recalled is not None:
+            return recalled
         caller, expiry = self._read(await self._decode(token))
         if len(self._remembered) >= _REMEMBERED_MAX:
             self._remembered.clear()
-        self._remembered[token] = (caller, min(expiry, now + self._settings.jwks_cache_s))
+        expiry = min(expiry, self._now() + self._settings.jwks_cache_s)
+        self._remembered[token] = (caller, expiry)
         return caller
 
     async def _decode(self, token: str) -> jwt.Token:

@@ -33,18 +33,21 @@ Context = grpc.aio.ServicerContext[Any, Any]
 #: A method of a servicer: a coroutine function, or an async generator when it streams.
 Behaviour = Callable[[Any, Context], Any]
 
+_OK = 0
+_UNKNOWN = errors.Category.UNKNOWN.value
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 #: Outcomes that are the service's fault, or look so from outside; the others are the caller's.
 _FAULTS = frozenset(
     {
-        grpc.StatusCode.UNKNOWN,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DATA_LOSS,
-        grpc.StatusCode.UNIMPLEMENTED,
+        _UNKNOWN,
+        errors.Category.DEADLINE_EXCEEDED.value,
+        errors.Category.UNIMPLEMENTED.value,
+        errors.Category.INTERNAL.value,
+        errors.Category.UNAVAILABLE.value,
+        errors.Category.DATA_LOSS.value,
     }
 )
+
 log = structlog.get_logger()
 
 
@@ -100,7 +103,7 @@ class _Method:
         self._read = validation.reader(method.input_type, gate.validator)
         self._floor_s = settings.deadline_floor_ms / 1000
         self._default_s = contracts.timeout_s(service, method.name)
-        self._measure = measures.Method(service, method.name)
+        self._measure = measures.method(service, method.name)
         self._logs_all = settings.access_log == "all"
         self._logs_faults = settings.access_log != "none"
         self._slow_s = settings.slow_ms / 1000
@@ -109,7 +112,7 @@ class _Method:
     async def answer(self, data: bytes, context: Context) -> bytes:
         """Serve a call that has one response."""
         started = time.perf_counter()
-        code = grpc.StatusCode.OK
+        code = _OK
         try:
             authorization = _receive(context)
             await self._limiter.enter(low_priority=self._low_priority)
@@ -130,7 +133,7 @@ class _Method:
     async def stream(self, data: bytes, context: Context) -> AsyncIterator[bytes]:
         """Serve a call that has any number of responses."""
         started = time.perf_counter()
-        code = grpc.StatusCode.OK
+        code = _OK
         try:
             authorization = _receive(context)
             await self._limiter.enter(low_priority=self._low_priority)
@@ -163,13 +166,15 @@ class _Method:
         return None
 
     async def _authenticate(self, authorization: str) -> None:
-        caller = auth.ANONYMOUS
-        if self._scope is not None and self._verifier is not None:
-            if authorization[:7].lower() != "bearer ":
-                raise errors.Unauthenticated(problem="there is none")
-            caller = await self._verifier.verify(authorization[7:])
-            if self._scope not in caller.scopes:
-                raise errors.PermissionDenied(scope=self._scope)
+        if self._scope is None or self._verifier is None:
+            auth.begin(auth.ANONYMOUS)
+            return
+        if authorization[:7].lower() != "bearer ":
+            raise errors.Unauthenticated(problem="there is none")
+        token = authorization[7:]
+        caller = self._verifier.recall(token) or await self._verifier.verify(token)
+        if self._scope not in caller.scopes:
+            raise errors.PermissionDenied(scope=self._scope)
         auth.begin(caller)
 
     async def _bounded(
@@ -186,30 +191,29 @@ class _Method:
         with telemetry.span(self._path, SpanKind.SERVER, {"rpc.system": "grpc"}):
             return await self._bounded(request, context, limit_s)
 
-    def _judge(
-        self, error: BaseException, context: Context
-    ) -> tuple[grpc.StatusCode, errors.Refusal | None]:
+    def _judge(self, error: BaseException, context: Context) -> tuple[int, errors.Refusal | None]:
         """Return the outcome of a failed call and, unless it is already told, what to tell."""
         if isinstance(error, grpc.aio.AbortError):
             code = context.code()
-            return (code if isinstance(code, grpc.StatusCode) else _CODES[code]), None
+            return (code.value[0] if isinstance(code, grpc.StatusCode) else int(code)), None
         if isinstance(error, asyncio.CancelledError):
-            late = (deadlines.remaining() or 1) <= 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
-            return code, None
+            is_late = (deadlines.remaining() or 1) <= 0
+            end = errors.Category.DEADLINE_EXCEEDED if is_late else errors.Category.CANCELLED
+            return end.value, None
         if not isinstance(error, Exception):
-            return grpc.StatusCode.UNKNOWN, None
+            return _UNKNOWN, None
         refusal = status.explain(error)
         if refusal is None:
             log.error("call failed", method=self._path, exc_info=error)
             refusal = errors.Internal()
-        return _CODES[refusal.category], refusal
+        return refusal.category.value, refusal
 
-    def _finish(self, code: grpc.StatusCode, seconds: float) -> None:
+    def _finish(self, code: int, seconds: float) -> None:
         self._measure.add(code, seconds)
         if self._logs_all or (self._logs_faults and (code in _FAULTS or seconds > self._slow_s)):
             write = log.warning if code in _FAULTS else log.info
-            write("call", method=self._path, code=code.name, duration_ms=round(seconds * 1000, 1))
+            name, duration_ms = _CODES[code].name, round(seconds * 1000, 1)
+            write("call", method=self._path, code=name, duration_ms=duration_ms)
 
 
 def _receive(context: Context) -> str:

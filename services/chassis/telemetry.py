@@ -65,7 +65,9 @@ def enter(role: str) -> None:
 
 def begin(trace_parent: str, request_id: str) -> None:
     """Take over the trace and the request id that a call arrived with."""
-    _trace_parent.set(trace_parent if _TRACE_PARENT.fullmatch(trace_parent) else "")
+    if trace_parent and not _TRACE_PARENT.fullmatch(trace_parent):
+        trace_parent = ""
+    _trace_parent.set(trace_parent)
     _request_id.set(request_id[:128])
 
 
