@@ -31,10 +31,13 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
     rest = total - sum(shares)
     if rest:
         order = sorted(
-            range(len(weights)),
-            key=lambda place: (-(total * weights[place] % whole), -weights[place], place),
+            [
+                (-(total * weight % whole), -weight, place)
+                for place, weight in enumerate(weights)
+                if weight
+            ]
         )
-        for place in order[:rest]:
+        for _, _, place in order[:rest]:
             shares[place] += 1
     return shares
 
@@ -46,8 +49,10 @@ def spread_within(total: int, weights: Sequence[int], ceilings: Sequence[int]) -
     again until it fits. A total above the sum of the ceilings is cut to it. Places with a ceiling
     must have a weight.
     """
-    shares = [0] * len(weights)
     total = min(total, sum(ceilings))
+    if weights == ceilings:
+        return spread(total, weights)  # no share is above its own weight
+    shares = [0] * len(weights)
     open_places = [place for place, ceiling in enumerate(ceilings) if ceiling > 0]
     while open_places:
         whole = sum(weights[place] for place in open_places)

@@ -5,7 +5,7 @@ and price, so neither the order of scanning nor one line instead of two changes 
 Sets of piles are bits of a whole number: bit 0 is the first pile.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.promotions.engine import amounts
@@ -20,7 +20,8 @@ class Basket:
 
     `masks` holds, for article numbers, categories, brands and tags, which piles each name is on.
     Piles that cost nothing are in no mask of goods: no campaign counts or touches them. `floors`
-    are the lowest amounts after all discounts.
+    are the lowest amounts after all discounts. `lone_lines` are the lines of the piles, when each
+    pile has just one.
     """
 
     skus: tuple[str, ...]
@@ -29,6 +30,7 @@ class Basket:
     amounts: tuple[int, ...]
     floors: tuple[int, ...]
     line_places: tuple[tuple[int, ...], ...]
+    lone_lines: tuple[int, ...]
     line_amounts: tuple[int, ...]
     line_floors: tuple[int, ...]
     masks: tuple[Mapping[str, int], Mapping[str, int], Mapping[str, int], Mapping[str, int]]
@@ -36,6 +38,11 @@ class Basket:
     earning: int
     payable: int
     subtotal: int
+    priced_places: tuple[int, ...]
+
+    def places(self, mask: int) -> Sequence[int]:
+        """Return the piles of a set, ascending; most sets are all the goods."""
+        return self.priced_places if mask == self.priced else places(mask)
 
 
 def places(mask: int) -> list[int]:
@@ -72,6 +79,7 @@ def arrange(cart: Cart, facts: Facts) -> Basket:
         amounts=sums,
         floors=tuple([sum([line_floors[place] for place in m]) for m in line_places]),
         line_places=line_places,
+        lone_lines=tuple([m[0] for m in line_places]) if len(keys) == len(lines) else (),
         line_amounts=line_amounts,
         line_floors=tuple(line_floors),
         masks=masks,
@@ -79,6 +87,7 @@ def arrange(cart: Cart, facts: Facts) -> Basket:
         earning=earning,
         payable=payable,
         subtotal=sum(sums),
+        priced_places=tuple(places(priced)),
     )
 
 

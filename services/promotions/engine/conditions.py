@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from services.promotions.engine import filters, rules
-from services.promotions.engine.baskets import Basket, places
+from services.promotions.engine.baskets import Basket
 from services.promotions.engine.carts import Member
 from services.promotions.engine.decisions import NearMiss
 
@@ -151,7 +151,7 @@ def _compile_total(condition: rules.BasketTotal) -> Check:
         if everything:
             available = sum(source)
         else:
-            available = sum([source[place] for place in places(select(scene.basket))])
+            available = sum([source[place] for place in scene.basket.places(select(scene.basket))])
         return None if available >= required else _lack_amount(available, required)
 
     return check
@@ -183,7 +183,7 @@ def _compile_group(condition: rules.ItemGroup) -> Check:
 
     def check(scene: Scene) -> Shortfall | None:
         basket = scene.basket
-        meant = places(select(basket))
+        meant = basket.places(select(basket))
         quantity = sum([basket.quantities[place] for place in meant])
         amount = sum([basket.amounts[place] for place in meant]) if amount_min else 0
         if quantity >= quantity_min and amount >= amount_min:
@@ -203,7 +203,7 @@ def _compile_distinct(condition: rules.DistinctItems) -> Check:
 
     def check(scene: Scene) -> Shortfall | None:
         skus = scene.basket.skus
-        count = len({skus[place] for place in places(select(scene.basket))})
+        count = len({skus[place] for place in scene.basket.places(select(scene.basket))})
         return None if count >= count_min else _lack_quantity(count * _UNIT, count_min * _UNIT)
 
     return check

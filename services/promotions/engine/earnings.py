@@ -11,9 +11,9 @@ from services.promotions.engine import amounts, filters, rules
 from services.promotions.engine.baskets import Basket, places
 from services.promotions.engine.carts import PointsTerms
 from services.promotions.engine.decisions import OutcomeReason
-from services.promotions.engine.offers import Offer, merge, refuse
+from services.promotions.engine.offers import Offer, Shares, merge, refuse
 
-_Earn: TypeAlias = Callable[[Basket, Sequence[int], list[int], PointsTerms], list[int]]
+_Earn: TypeAlias = Callable[[Basket, Sequence[int], Sequence[int], PointsTerms], list[int]]
 Earner: TypeAlias = Callable[[Basket, Sequence[int], PointsTerms], Offer]
 _FACTOR_ONE = 100
 
@@ -26,27 +26,27 @@ def compile_earnings(given: rules.Rules) -> Earner:
     )
 
     def offer(basket: Basket, money: Sequence[int], terms: PointsTerms) -> Offer:
-        shares = []
+        shares: list[Shares] = []
         lots: dict[int, int] = {}
         found = 0
         for select, earn, expire_days in rewards:
             mask = select(basket) & basket.earning
             found |= mask
-            piles = [pile for pile in places(mask) if money[pile]]
+            piles = [pile for pile in basket.places(mask) if money[pile]]
             points = earn(basket, money, piles, terms)
             shares.append((piles, points))
             lots[expire_days] = lots.get(expire_days, 0) + sum(points)
-        piles, points = merge(shares)
-        total = sum(points)
+        touched, given_points = merge(shares)
+        total = sum(given_points)
         if not total:
-            return refuse(_why_nothing(found, piles))
+            return refuse(_why_nothing(found, touched))
         kept = tuple((days, lot) for days, lot in sorted(lots.items()) if lot)
-        return Offer(total=total, piles=piles, amounts=points, desired=total, lots=kept)
+        return Offer(total, touched, given_points, total, lots=kept)
 
     return offer
 
 
-def _why_nothing(found: int, piles: list[int]) -> OutcomeReason:
+def _why_nothing(found: int, piles: Sequence[int]) -> OutcomeReason:
     if not found:
         return OutcomeReason.NO_TARGET_ITEMS
     return OutcomeReason.NO_BENEFIT if piles else OutcomeReason.NOTHING_LEFT_TO_DISCOUNT
@@ -63,7 +63,7 @@ def _compile_earn(reward: rules.Reward) -> _Earn:
         return earn
 
     def earn_capped(
-        basket: Basket, money: Sequence[int], piles: list[int], terms: PointsTerms
+        basket: Basket, money: Sequence[int], piles: Sequence[int], terms: PointsTerms
     ) -> list[int]:
         points = earn(basket, money, piles, terms)
         return points if sum(points) <= points_max else amounts.spread(points_max, points)
@@ -90,7 +90,7 @@ def _compile_percent(kind: rules.EarnPercent) -> _Earn:
     )
 
     def earn(
-        basket: Basket, money: Sequence[int], piles: list[int], terms: PointsTerms
+        basket: Basket, money: Sequence[int], piles: Sequence[int], terms: PointsTerms
     ) -> list[int]:
         factors = dict.fromkeys(piles, _FACTOR_ONE)
         taken = 0
@@ -110,7 +110,7 @@ def _compile_percent(kind: rules.EarnPercent) -> _Earn:
 
 def _compile_each_unit(points: int) -> _Earn:
     def earn(
-        basket: Basket, _money: Sequence[int], piles: list[int], _terms: PointsTerms
+        basket: Basket, _money: Sequence[int], piles: Sequence[int], _terms: PointsTerms
     ) -> list[int]:
         return [basket.quantities[pile] // amounts.THOUSANDTHS * points for pile in piles]
 
@@ -119,7 +119,7 @@ def _compile_each_unit(points: int) -> _Earn:
 
 def _compile_each_step(points: int, *, step_minor: int) -> _Earn:
     def earn(
-        _basket: Basket, money: Sequence[int], piles: list[int], _terms: PointsTerms
+        _basket: Basket, money: Sequence[int], piles: Sequence[int], _terms: PointsTerms
     ) -> list[int]:
         weights = [money[pile] for pile in piles]
         return amounts.spread(sum(weights) // step_minor * points, weights)
@@ -129,7 +129,7 @@ def _compile_each_step(points: int, *, step_minor: int) -> _Earn:
 
 def _compile_once(points: int) -> _Earn:
     def earn(
-        _basket: Basket, money: Sequence[int], piles: list[int], _terms: PointsTerms
+        _basket: Basket, money: Sequence[int], piles: Sequence[int], _terms: PointsTerms
     ) -> list[int]:
         return amounts.spread(points if piles else 0, [money[pile] for pile in piles])
 

@@ -164,32 +164,32 @@ def _choose_payment(run: lanes.Run) -> int:
 def _deal(run: lanes.Run) -> tuple[LineDecision, ...]:
     """Hand what piles got out to their lines."""
     basket = run.basket
-    count = len(basket.line_amounts)
-    parts: list[list[LinePart]] = [[] for _ in range(count)]
-    left = list(basket.line_amounts)
-    paid = [0] * count
-    discounts = [pair for pair in run.applied if pair[0].discount is not None]
-    earnings = [pair for pair in run.applied if pair[0].discount is None]
+    amount_by_line = basket.line_amounts
+    parts: list[list[LinePart]] = [[] for _ in amount_by_line]
+    left = list(amount_by_line)
     rooms = [amount - floor for amount, floor in zip(left, basket.line_floors, strict=True)]
-    for one, offer in discounts:
-        name = one.campaign.campaign_id
-        for place, amount in _to_lines(basket, offer.piles, offer.amounts, rooms):
-            left[place] -= amount
-            rooms[place] -= amount
-            parts[place].append(LinePart(name, amount, 0))
-    for place, amount in _to_lines(basket, range(len(run.payments)), run.payments, left):
-        paid[place] = amount
+    for one, offer in run.applied:
+        if one.discount is not None:
+            name = one.campaign.campaign_id
+            for line, amount in _to_lines(basket, offer.piles, offer.amounts, rooms):
+                left[line] -= amount
+                rooms[line] -= amount
+                parts[line].append(LinePart(name, amount, 0))
+    paid = [0] * len(left)
+    for line, amount in _to_lines(basket, range(len(run.payments)), run.payments, left):
+        paid[line] = amount
     money = [total - payment for total, payment in zip(left, paid, strict=True)]
-    earned = [0] * count
-    for one, offer in earnings:
-        name = one.campaign.campaign_id
-        for place, points in _to_lines(basket, offer.piles, offer.amounts, money):
-            earned[place] += points
-            parts[place].append(LinePart(name, 0, points))
+    earned = [0] * len(left)
+    for one, offer in run.applied:
+        if one.earn is not None:
+            name = one.campaign.campaign_id
+            for line, points in _to_lines(basket, offer.piles, offer.amounts, money):
+                earned[line] += points
+                parts[line].append(LinePart(name, 0, points))
     return tuple(
         LineDecision(line.line_id, amount, amount - total, total, payment, points, tuple(given))
         for line, amount, total, payment, points, given in zip(
-            run.cart.lines, basket.line_amounts, left, paid, earned, parts, strict=True
+            run.cart.lines, amount_by_line, left, paid, earned, parts, strict=True
         )
     )
 
@@ -201,6 +201,9 @@ def _to_lines(
     weights: Sequence[int],
 ) -> list[tuple[int, int]]:
     """Return (line, amount) of everything above 0; equal lines share by weight."""
+    lone = basket.lone_lines
+    if lone:
+        return [(lone[pile], amount) for pile, amount in zip(piles, shares, strict=True) if amount]
     dealt = []
     for pile, amount in zip(piles, shares, strict=True):
         if amount:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from services.promotions.engine import conditions, filters, rules
-from services.promotions.engine.baskets import Basket, places
+from services.promotions.engine.baskets import Basket
 from services.promotions.engine.carts import Cart, Facts, Member
 from services.promotions.engine.decisions import OutcomeReason
 
-HOURS = 168
 _DAY = 1_440
 _WEEK = 7 * _DAY
+_WHOLE_DAY = rules.HourWindow(0, _DAY)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -82,9 +82,7 @@ class Index:
     regions: Choice
     formats: Choice
     channels: Mapping[rules.Channel, int]
-    hours: Sequence[int]
-    partial_hours: int
-    schedules: Mapping[int, frozenset[tuple[int, int]]]
+    times: Ladder
     segments: Choice
     members_only: int
     targets: Goods
@@ -109,7 +107,6 @@ def build(campaigns: Sequence[rules.Campaign]) -> Index:
     given = [campaign.rules for campaign in campaigns]
     audiences = [one.audience for one in given]
     everyone = (1 << len(given)) - 1
-    hours, partial_hours, schedules = _build_hours([one.validity for one in given])
     return Index(
         everyone=everyone,
         automatic=_set_of(isinstance(one.trigger, rules.AutomaticTrigger) for one in given),
@@ -125,9 +122,7 @@ def build(campaigns: Sequence[rules.Campaign]) -> Index:
             channel: _set_of(not one.channels or channel in one.channels for one in audiences)
             for channel in rules.Channel
         },
-        hours=hours,
-        partial_hours=partial_hours,
-        schedules=schedules,
+        times=_build_times([one.validity for one in given]),
         segments=_build_choice(
             [one.segment_ids for one in audiences], [one.exclude_segment_ids for one in audiences]
         ),
@@ -157,7 +152,7 @@ def match(index: Index, cart: Cart, basket: Basket, facts: Facts, *, now: dateti
             & index.formats.admit((facts.store.format_id,)),
         ),
         (OutcomeReason.WRONG_CHANNEL, index.channels[cart.channel]),
-        (OutcomeReason.OUTSIDE_TIME, _admit_time(index, now)),
+        (OutcomeReason.OUTSIDE_TIME, index.times.at(_minute_of_week(now))),
         (OutcomeReason.NO_TARGET_ITEMS, index.targets.find(basket)),
         (
             OutcomeReason.CONDITION_NOT_MET,
@@ -174,6 +169,10 @@ def match(index: Index, cart: Cart, basket: Basket, facts: Facts, *, now: dateti
         unanswered = alive & ~audience
     dimensions = (*elsewhere[:6], (about_member, audience), *elsewhere[6:])
     return Match(dimensions=dimensions, survivors=alive & audience, unanswered=unanswered)
+
+
+def _minute_of_week(now: datetime) -> int:
+    return now.weekday() * _DAY + now.hour * 60 + now.minute
 
 
 def _set_of(flags: Iterable[bool]) -> int:
@@ -238,47 +237,39 @@ def _build_unfinished(ends: Sequence[datetime | None]) -> Ladder:
     return Ladder(steps=[end for end, _ in bounded], sets=sets)
 
 
-def _build_hours(
-    validities: Sequence[rules.Validity],
-) -> tuple[list[int], int, dict[int, frozenset[tuple[int, int]]]]:
-    """Sort campaigns into the hours of the week that their windows touch.
-
-    Those whose windows begin or end inside an hour are kept apart, to be looked at by the minute.
-    """
-    hours = [0] * HOURS
-    partial, schedules = 0, {}
+def _build_times(validities: Sequence[rules.Validity]) -> Ladder:
+    """Let campaigns in and out at the minutes of the week at which their windows begin and end."""
+    entering, leaving = [0] * (_WEEK + 1), [0] * (_WEEK + 1)
     for place, validity in enumerate(validities):
-        spans = _spans(validity)
-        for start, end in spans:
-            for hour in range(start // 60, -(-end // 60)):
-                hours[hour] |= 1 << place
-        if any(start % 60 or end % 60 for start, end in spans):
-            partial |= 1 << place
-            schedules[place] = spans
-    return hours, partial, schedules
+        for start, end in _spans(validity):
+            entering[start] |= 1 << place
+            leaving[end] |= 1 << place
+    steps, sets, present = [], [0], 0
+    for minute, (entered, left) in enumerate(zip(entering, leaving, strict=True)):
+        if entered or left:
+            present = present & ~left | entered
+            steps.append(minute)
+            sets.append(present)
+    return Ladder(steps=steps, sets=sets)
 
 
-def _spans(validity: rules.Validity) -> frozenset[tuple[int, int]]:
-    """Return the minutes of the week as half-open spans that do not pass its end."""
-    spans = set()
-    for day in sorted(validity.weekdays) or range(1, 8):
-        for window in validity.hours or (rules.HourWindow(0, _DAY),):
+def _spans(validity: rules.Validity) -> list[tuple[int, int]]:
+    """Return the minutes of the week as half-open spans, apart from one another."""
+    spans = []
+    for day in validity.weekdays or range(1, 8):
+        for window in validity.hours or (_WHOLE_DAY,):
             start = (day - 1) * _DAY + window.start_minute
-            length = (window.end_minute - window.start_minute) % _DAY or _DAY
-            end = start + length
-            spans.add((start, min(end, _WEEK)))
+            end = start + ((window.end_minute - window.start_minute) % _DAY or _DAY)
+            spans.append((start, min(end, _WEEK)))
             if end > _WEEK:
-                spans.add((0, end - _WEEK))
-    return frozenset(spans)
-
-
-def _admit_time(index: Index, now: datetime) -> int:
-    minute = now.weekday() * _DAY + now.hour * 60 + now.minute
-    admitted = index.hours[minute // 60]
-    for place in places(admitted & index.partial_hours):
-        if not any(start <= minute < end for start, end in index.schedules[place]):
-            admitted ^= 1 << place
-    return admitted
+                spans.append((0, end - _WEEK))
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _admit_member(index: Index, member: Member | None) -> int:

@@ -7,6 +7,9 @@ higher priority, then the smaller id. All others stack, each on what those befor
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
 
 from services.promotions.engine import conditions
 from services.promotions.engine.baskets import Basket
@@ -19,8 +22,7 @@ from services.promotions.engine.rulesets import Compiled
 _NOTHING_KNOWN = Remaining()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Why a campaign that came near the cart is not applied."""
 
     reason: OutcomeReason
@@ -78,10 +80,8 @@ def run_earnings(run: Run, candidates: Sequence[Compiled]) -> None:
 
 
 def _by_lane(candidates: Iterable[Compiled]) -> list[tuple[Lane, list[Compiled]]]:
-    lanes: dict[Lane, list[Compiled]] = {}
-    for one in candidates:
-        lanes.setdefault(one.lane, []).append(one)
-    return list(lanes.items())
+    """Cut campaigns in the order of evaluation where the lane changes."""
+    return [(lane, list(members)) for lane, members in groupby(candidates, attrgetter("lane"))]
 
 
 def _offer_discount(run: Run, one: Compiled) -> Offer:

@@ -1,14 +1,14 @@
 """What one campaign would give at one moment, before anybody decides whether it is taken."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 from services.promotions.engine.decisions import OutcomeReason
 
-Shares = tuple[list[int], list[int]]
+Shares: TypeAlias = tuple[Sequence[int], list[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """Amounts by pile, discounts in minor units or points; nothing of it is 0 unless `total` is.
 
     `desired` is what it would have been without a budget. `reason` says why the total is 0.
@@ -16,7 +16,7 @@ class Offer:
     """
 
     total: int
-    piles: list[int]
+    piles: Sequence[int]
     amounts: list[int]
     desired: int
     reason: OutcomeReason = OutcomeReason.APPLIED
@@ -30,8 +30,6 @@ def refuse(reason: OutcomeReason) -> Offer:
 
 def merge(shares: list[Shares]) -> Shares:
     """Add up what several rewards give on the same piles."""
-    if len(shares) == 1:
-        return shares[0]
     merged: dict[int, int] = {}
     for piles, given in shares:
         for pile, amount in zip(piles, given, strict=True):

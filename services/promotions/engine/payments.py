@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from services.promotions.engine import amounts
-from services.promotions.engine.baskets import Basket, places
+from services.promotions.engine.baskets import Basket
 from services.promotions.engine.carts import Facts, PointsTerms
 
 
@@ -12,7 +12,7 @@ def find_max(basket: Basket, left: Sequence[int], facts: Facts) -> int:
     member, terms = facts.member, facts.terms
     if member is None or not member.points_balance or member.points_balance < 0:
         return 0
-    eligible = sum([left[pile] for pile in places(basket.payable)])
+    eligible = sum([left[pile] for pile in basket.places(basket.payable)])
     allowed = eligible * terms.payment_share_max_basis_points // amounts.BASIS_POINTS
     steps = min(allowed // terms.point_value_minor, member.points_balance // terms.point_units)
     return steps * terms.point_value_minor
@@ -34,6 +34,6 @@ def pay(basket: Basket, left: Sequence[int], amount_minor: int) -> list[int]:
     An amount above what is left of them is cut to it.
     """
     weights = [0] * len(left)
-    for pile in places(basket.payable):
+    for pile in basket.places(basket.payable):
         weights[pile] = left[pile]
     return amounts.spread(min(amount_minor, sum(weights)), weights)

@@ -59,7 +59,7 @@ def _drop_distant(ruleset: Ruleset, run: Run, found: Match) -> dict[int, Verdict
     return {
         place: verdict
         for place, verdict in run.verdicts.items()
-        if verdict.near_miss or not beyond >> place & 1
+        if verdict.near_miss or ruleset.compiled[place].coded or not beyond >> place & 1
     }
 
 

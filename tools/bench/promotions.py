@@ -1,0 +1,222 @@
+"""How long the promotions engine takes for one cart: `python -m tools.bench.promotions`.
+
+Mixed campaigns, of which a few dozen match; each evaluation matches, prices, combines and explains
+the candidates. Nothing but the engine is measured: no network, no database.
+"""
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from services.promotions import engine
+
+NOW = datetime(2026, 3, 6, 17, 30, tzinfo=UTC)
+_STORES = 200
+_CATEGORIES = 300
+_BRANDS = 200
+_SKUS = 20_000
+_SEGMENTS = 100
+
+
+def make_campaigns(count: int, *, seed: int = 1) -> list[engine.Campaign]:
+    """Return campaigns of every kind, the same ones for the same seed."""
+    chance = random.Random(seed)  # noqa: S311 - a benchmark, not a secret
+    return [_make_campaign(chance, place) for place in range(count)]
+
+
+def make_cart(lines: int, *, seed: int = 2) -> tuple[engine.Cart, engine.Facts]:
+    """Return a cart of different articles and the facts that go with it."""
+    chance = random.Random(seed)  # noqa: S311 - a benchmark, not a secret
+    skus = [f"sku-{number}" for number in chance.sample(range(_SKUS), lines)]
+    cart = engine.Cart(
+        store_id="store-1",
+        channel=engine.Channel.TILL,
+        currency_code="RUB",
+        lines=tuple(
+            engine.CartLine(
+                line_id=str(place),
+                sku=sku,
+                quantity_thousandths=chance.choice([1_000, 1_000, 1_000, 2_000, 3_000, 532]),
+                unit_price_minor=chance.randrange(1_990, 49_990, 100),
+            )
+            for place, sku in enumerate(skus)
+        ),
+        coupon_codes=("CODE-1", "NOSUCH"),
+        points_payment_minor=10_000,
+    )
+    facts = engine.Facts(
+        store=engine.Store(region_id="region-1", format_id="format-1"),
+        articles={sku: _make_article(chance) for sku in skus},
+        member=engine.Member(
+            "mem_1",
+            segment_ids=frozenset(f"segment-{number}" for number in range(0, _SEGMENTS, 20)),
+            purchases_before=9,
+            points_balance=50_000,
+        ),
+        remaining={
+            f"cmp_{place:04d}": engine.Remaining(100, 1, 1_000_000, 1) for place in range(10_000)
+        },
+        terms=engine.PointsTerms(
+            point_value_minor=100, point_units=1, payment_share_max_basis_points=3_000
+        ),
+    )
+    return cart, facts
+
+
+def _make_article(chance: random.Random) -> engine.Article:
+    category = chance.randrange(_CATEGORIES)
+    return engine.Article(
+        category_ids=frozenset(
+            {f"category-{category}", f"department-{category // 10}", f"world-{category // 100}"}
+        ),
+        brand=f"brand-{chance.randrange(_BRANDS)}",
+        tags=frozenset({"own-label"} if chance.random() < 0.2 else ()),
+        floor_price_minor=990 if chance.random() < 0.1 else 0,
+        earning_excluded=chance.random() < 0.05,
+        points_payment_excluded=chance.random() < 0.05,
+    )
+
+
+def _make_filter(chance: random.Random) -> engine.ItemFilter:
+    kind = chance.random()
+    if kind < 0.4:
+        picked = chance.sample(range(_SKUS), 20)
+        return engine.ItemFilter(skus=frozenset(f"sku-{number}" for number in picked))
+    if kind < 0.6:
+        picked = chance.sample(range(_CATEGORIES), 2)
+        return engine.ItemFilter(category_ids=frozenset(f"category-{n}" for n in picked))
+    if kind < 0.99:
+        return engine.ItemFilter(brands=frozenset({f"brand-{chance.randrange(_BRANDS)}"}))
+    return engine.ItemFilter()
+
+
+def _make_condition(chance: random.Random, target: engine.ItemFilter) -> engine.Condition | None:
+    kind = chance.random()
+    if kind < 0.4:
+        return None
+    if kind < 0.7:
+        return engine.BasketTotal(chance.choice([50_000, 200_000, 500_000, 2_000_000]))
+    if kind < 0.9:
+        return engine.ItemGroup(target, quantity_min_thousandths=chance.choice([1_000, 2_000]))
+    return engine.AllOf((engine.BasketTotal(100_000), engine.DistinctItems(5)))
+
+
+def _make_rewards(
+    chance: random.Random, lane: engine.Lane, target: engine.ItemFilter
+) -> tuple[engine.Reward, ...]:
+    kinds: list[engine.RewardKind]
+    if lane is engine.Lane.EARN:
+        kinds = [
+            engine.EarnPercent(100),
+            engine.EarnPoints(50, engine.PointsSpread.EACH_UNIT),
+            engine.EarnPoints(100, engine.PointsSpread.EACH_STEP, step_minor=50_000),
+        ]
+    else:
+        kinds = [
+            engine.PercentOff(chance.choice([500, 1_000, 1_500])),
+            engine.AmountOff(500, engine.AmountSpread.ACROSS),
+            engine.AmountOff(300, engine.AmountSpread.EACH_UNIT),
+            engine.FixedPrice(1_900),
+        ]
+    return (engine.Reward(chance.choice(kinds), target),)
+
+
+def _make_audience(chance: random.Random) -> engine.Audience:
+    kind = chance.random()
+    if kind < 0.4:
+        stores = chance.sample(range(_STORES), 40)
+        return engine.Audience(store_ids=frozenset(f"store-{number}" for number in stores))
+    if kind < 0.6:
+        segments = chance.sample(range(_SEGMENTS), 5)
+        return engine.Audience(segment_ids=frozenset(f"segment-{number}" for number in segments))
+    if kind < 0.7:
+        return engine.Audience(region_ids=frozenset({f"region-{chance.randrange(5)}"}))
+    return engine.Audience()
+
+
+def _make_campaign(chance: random.Random, place: int) -> engine.Campaign:
+    coded = chance.random() < 0.1
+    lane = engine.Lane.COUPON if coded else chance.choice(_LANES)
+    target = _make_filter(chance)
+    if lane is engine.Lane.RECEIPT:
+        target = engine.ItemFilter()
+    whole_day = chance.random() < 0.8
+    return engine.Campaign(
+        campaign_id=f"cmp_{place:04d}",
+        version=1,
+        rules=engine.Rules(
+            title=engine.Text(f"Campaign {place}", f"Акция {place}"),
+            trigger=engine.CouponTrigger((f"CODE-{place}",)) if coded else _AUTOMATIC,
+            validity=engine.Validity(
+                start_time=NOW - timedelta(days=chance.randrange(1, 90)),
+                end_time=NOW + timedelta(days=chance.randrange(1, 90)),
+                weekdays=frozenset() if chance.random() < 0.7 else frozenset({1, 3, 5}),
+                hours=() if whole_day else (engine.HourWindow(1_020, 1_155),),
+            ),
+            audience=_make_audience(chance),
+            condition=_make_condition(chance, target),
+            rewards=_make_rewards(chance, lane, target),
+            combination=engine.Combination(
+                lane=lane,
+                priority=chance.randrange(100),
+                exclusive_group=chance.choice(["", "", "", "best"]),
+            ),
+            limits=engine.Limits(uses_max=1_000 if chance.random() < 0.1 else 0),
+        ),
+    )
+
+
+_AUTOMATIC = engine.AutomaticTrigger()
+_LANES = [*[engine.Lane.ITEM] * 40, engine.Lane.RECEIPT, *[engine.Lane.EARN] * 4]
+
+
+def measure(work: Callable[[], object], *, rounds: int) -> tuple[float, float]:
+    """Return the median and the 99th percentile of a call, in milliseconds."""
+    for _ in range(min(rounds, 50)):
+        work()
+    laps = []
+    for _ in range(rounds):
+        start = time.perf_counter_ns()
+        work()
+        laps.append((time.perf_counter_ns() - start) / 1e6)
+    laps.sort()
+    return statistics.median(laps), laps[len(laps) * 99 // 100]
+
+
+def main() -> None:
+    """Measure compiling and evaluating, and print one line for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--campaigns", type=int, default=1_000)
+    parser.add_argument("--lines", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=2_000)
+    options = parser.parse_args()
+    campaigns = make_campaigns(options.campaigns)
+    start = time.perf_counter()
+    ruleset = engine.compile(campaigns, version=1)
+    print(f"compile       {(time.perf_counter() - start) * 1e3:8.1f} ms")
+    cart, facts = make_cart(options.lines)
+    decision = engine.evaluate(ruleset, cart, facts, now=NOW)
+    reasons = [one.reason for one in decision.outcomes]
+    matching = len(reasons) - reasons.count(engine.OutcomeReason.CONDITION_NOT_MET)
+    print(
+        f"{options.lines} lines, {options.campaigns} campaigns: {len(reasons)} answer,"
+        f" {matching} match, {reasons.count(engine.OutcomeReason.APPLIED)} applied,"
+        f" {sum(len(line.parts) for line in decision.lines)} parts of lines"
+    )
+    for name, work in (
+        ("find needs", lambda: engine.find_needs(ruleset, cart, facts, now=NOW)),
+        ("evaluate", lambda: engine.evaluate(ruleset, cart, facts, now=NOW)),
+        (
+            "explain all",
+            lambda: engine.evaluate(ruleset, cart, facts, now=NOW, explain=engine.Explain.FULL),
+        ),
+    ):
+        median, p99 = measure(work, rounds=options.rounds)
+        print(f"{name:<12} median {median:6.3f} ms   p99 {p99:6.3f} ms")
+
+
+if __name__ == "__main__":
+    main()
