@@ -22,6 +22,9 @@ _COMMANDS = {
     "permissions": _Command(
         "tools.permissions", "permissions", "Write down who may call what, from the contracts."
     ),
+    "demo": _Command(
+        "tools.demo.command", "demo", "Replay a real chain's year and prove every total."
+    ),
     "check": _Command("tools.check", "check", "Check style, types, layers and contracts."),
 }
 
@@ -33,6 +36,7 @@ def compose(chosen: str | None) -> typer.Typer:
         help="Tessera's developer commands.",
         no_args_is_help=True,
         add_completion=False,
+        rich_markup_mode="markdown",  # paragraphs of docstrings flow
         pretty_exceptions_show_locals=False,
     )
     application.callback()(_accept)

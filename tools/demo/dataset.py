@@ -1,7 +1,7 @@
 """The Complete Journey data set: one year of a grocery chain, as parquet files inside a wheel."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -12,6 +12,7 @@ import polars as pl
 # the receipts that carry the coupons, and the tills are idle at night.
 TIME_ZONE = "America/New_York"
 CURRENCY = "USD"
+FIRST_DAY = datetime(2017, 1, 1)  # noqa: DTZ001  wall-clock of the stores
 LAST_DAY = date(2017, 12, 31)
 # Goods come back a day and an hour after they were bought.
 _MARGIN_DAYS = 3

@@ -4,10 +4,8 @@ Every call may be repeated, so a load that was cut off is simply started again. 
 after everything that they rest on: when they all live, the chain is loaded.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import polars as pl
 from tessera.identity.v1 import member_pb2, member_service_pb2
@@ -22,18 +20,12 @@ from tools.demo import dataset
 from tools.demo.catalogue import Catalogue
 from tools.demo.households import Households
 from tools.demo.program import Offer
-from tools.demo.session import Session
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-#: Told the name of a step, how many of its parts are done, and how many there are.
-Progress = Callable[[str, int, int], None]
+from tools.demo.session import Progress, Session
 
 _PRODUCTS_PER_CALL = 2_000
 _STORES_PER_CALL = 1_000
 _MEMBERS_PER_CALL = 1_000
 _BULK_IN_FLIGHT = 3
-_CALLS_IN_FLIGHT = 32
 
 
 @dataclass(frozen=True)
@@ -107,7 +99,7 @@ async def recognise(
         return int(row["household_id"]), answer.member.member_id
 
     rows = people.members.rows(named=True)
-    members = dict(await _each(rows, look_up, "members", progress))
+    members = dict(await session.each(rows, look_up, "members", progress))
     return Loaded(
         members=members,
         campaigns={key: campaign.campaign_id for key, campaign in campaigns.items()},
@@ -139,9 +131,9 @@ async def _upsert_catalogue(session: Session, catalogue: Catalogue, progress: Pr
         await session.ask("UpsertStores", service.UpsertStores, request)
 
     products = list(catalogue.products.iter_slices(_PRODUCTS_PER_CALL))
-    await _each(products, upsert_products, "products", progress, in_flight=_BULK_IN_FLIGHT)
+    await session.each(products, upsert_products, "products", progress, in_flight=_BULK_IN_FLIGHT)
     stores = list(catalogue.stores.iter_slices(_STORES_PER_CALL))
-    await _each(stores, upsert_stores, "stores", progress)
+    await session.each(stores, upsert_stores, "stores", progress)
 
 
 def _product(row: dict[str, object]) -> catalogue_pb2.Product:
@@ -170,7 +162,7 @@ async def _register(session: Session, people: Households, progress: Progress) ->
         )
         return household, answer.member.member_id
 
-    return dict(await _each(people.members.rows(named=True), register, "members", progress))
+    return dict(await session.each(people.members.rows(named=True), register, "members", progress))
 
 
 async def _fill_segments(
@@ -188,7 +180,7 @@ async def _fill_segments(
 
     segments = people.segments.group_by("segment_id", maintain_order=True).agg("household_id")
     # One after the other: segments share members, and a member's row is locked for each.
-    await _each(segments.rows(), fill, "segments", progress, in_flight=1)
+    await session.each(segments.rows(), fill, "segments", progress, in_flight=1)
 
 
 async def _publish(
@@ -204,7 +196,9 @@ async def _publish(
         )
         return offer.key, answer.campaign.campaign_id
 
-    campaigns = dict(await _each(offers, create, "campaigns", progress, in_flight=_BULK_IN_FLIGHT))
+    campaigns = dict(
+        await session.each(offers, create, "campaigns", progress, in_flight=_BULK_IN_FLIGHT)
+    )
     published = await session.ask(
         "PublishCampaigns",
         session.campaigns.PublishCampaigns,
@@ -234,28 +228,4 @@ async def _grant(
         for offer in offers
         for start in range(0, len(offer.granted_to), _MEMBERS_PER_CALL)
     ]
-    await _each(parts, grant, "coupons granted", progress, in_flight=_BULK_IN_FLIGHT)
-
-
-async def _each(
-    items: Sequence[Item],
-    work: Callable[[Item], Awaitable[Result]],
-    name: str,
-    progress: Progress,
-    *,
-    in_flight: int = _CALLS_IN_FLIGHT,
-) -> list[Result]:
-    """Do the work for every item, so many at a time; results come in no particular order."""
-    waiting = iter(items)
-    results: list[Result] = []
-
-    async def worker() -> None:
-        for item in waiting:
-            results.append(await work(item))
-            progress(name, len(results), len(items))
-
-    progress(name, 0, len(items))
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(in_flight, len(items))):
-            group.create_task(worker())
-    return results
+    await session.each(parts, grant, "coupons granted", progress, in_flight=_BULK_IN_FLIGHT)

@@ -42,6 +42,12 @@ def write(start_time: datetime, coupons: Iterable[Coupon]) -> list[Offer]:
     ]
 
 
+def title_of(key: str) -> str:
+    """Return the English title of a campaign of the file."""
+    written = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    return next(str(entry["rules"]["title"]["en"]) for entry in written if entry["key"] == key)
+
+
 def coupon_key(coupon: Coupon) -> str:
     """Return the demo's own name for a coupon of the chain."""
     if coupon.personal:

@@ -10,9 +10,9 @@ from tessera.identity.v1 import member_pb2, member_service_pb2
 from tessera.promotions.v1 import campaign_pb2, checkout_pb2, checkout_service_pb2
 
 from services.chassis import timestamps
-from tools.demo import dataset
+from tools.demo import dataset, session
 from tools.demo.plan import Plan
-from tools.demo.session import Refused, Session
+from tools.demo.session import Progress, Refused, Session
 
 _EVALUATE_AGAIN = frozenset({"TOTAL_CHANGED", "BENEFIT_GONE", "POINTS_PAYMENT_TOO_HIGH"})
 _EVALUATIONS_MAX = 5
@@ -88,9 +88,9 @@ class Agenda:
 class Tills:
     """The chain's tills: they know the plan, and what they sent so far."""
 
-    def __init__(self, plan: Plan, session: Session, *, resuming: bool) -> None:
+    def __init__(self, plan: Plan, asking: Session, *, resuming: bool) -> None:
         self.journal = Journal()
-        self._session = session
+        self._session = asking
         self._resuming = resuming
         self._steps = plan.steps
         self._sales = {row["basket_id"]: row for row in plan.sales.iter_rows(named=True)}
@@ -102,20 +102,54 @@ class Tills:
         }
         self._receipt_ids: dict[int, str] = {}
 
-    async def run(self, *, workers: int, done: Callable[[str], None]) -> None:
-        """Do everything that is planned; `done` hears the kind of every finished step."""
+    async def run(self, *, workers: int, done: Callable[[], None]) -> None:
+        """Do everything that is planned; `done` hears of every finished step."""
         steps = self._steps.select("household_id", "basket_id", "kind").iter_rows()
         agenda = Agenda((Step(*row) for row in steps), window=workers * _WINDOW_PER_WORKER)
 
         async def work() -> None:
             while step := await agenda.take():
                 await self._do(step)
-                done(step.kind)
+                done()
                 await agenda.finish(step)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(work())
+        await session.together(work() for _ in range(workers))
+
+    async def repeat(self, *, count_max: int, progress: Progress) -> tuple[int, int]:
+        """Send again what was sent; return how many calls that was and how many were news.
+
+        Up to `count_max` purchases, spread evenly over the year, and what undid them.
+        """
+        sent = sorted(self.journal.commits)
+        stride = -(-len(sent) // count_max) if sent else 1
+        news = 0
+        calls = 0
+
+        async def send(basket_id: int) -> None:
+            nonlocal calls, news
+            answers = await self._send_again(basket_id)
+            calls += len(answers)
+            news += answers.count(False)
+
+        await self._session.each(sent[::stride], send, "receipts sent again", progress)
+        return calls, news
+
+    async def _send_again(self, basket_id: int) -> list[bool]:
+        """Return for each call whether it was answered from what was stored."""
+        journal, checkout = self.journal, self._session.checkout
+        commit = journal.commits[basket_id]
+        answers = [(await self._session.ask("Commit again", checkout.Commit, commit)).replayed]
+        if basket_id in journal.returns:
+            back = journal.returns[basket_id]
+            answers.append(
+                (await self._session.ask("Return again", checkout.Return, back)).replayed
+            )
+        if basket_id in journal.voids:
+            # A void has no key of its own: the receipt just stays voided.
+            void = journal.voids[basket_id]
+            receipt = (await self._session.ask("Void again", checkout.Void, void)).receipt
+            answers.append(receipt.state == checkout_pb2.RECEIPT_STATE_VOIDED)
+        return answers
 
     async def _do(self, step: Step) -> None:
         match step.kind:
@@ -252,11 +286,11 @@ def receipt_key(sale: dict[str, str]) -> checkout_pb2.ReceiptKey:
     )
 
 
-async def find(session: Session, key: checkout_pb2.ReceiptKey) -> checkout_pb2.Receipt | None:
+async def find(asking: Session, key: checkout_pb2.ReceiptKey) -> checkout_pb2.Receipt | None:
     """Return a receipt by its key, if it was recorded."""
     request = checkout_service_pb2.FindReceiptRequest(receipt_key=key)
     try:
-        answer = await session.ask("FindReceipt", session.checkout.FindReceipt, request)
+        answer = await asking.ask("FindReceipt", asking.checkout.FindReceipt, request)
     except Refused as refused:
         if refused.answer.reason == "RECEIPT_NOT_FOUND":
             return None

@@ -4,11 +4,11 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from tessera.identity.v1 import member_service_pb2_grpc
@@ -23,11 +23,16 @@ from services.chassis import clients, config, errors, status
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+#: Told the name of a step, how many of its parts are done, and how many there are.
+Progress = Callable[[str, int, int], None]
 
 #: A service that was killed is back within seconds; whoever waits longer has another problem.
 _PATIENCE_S = 90.0
 _PAUSE_S_FIRST = 0.05
 _PAUSE_S_MAX = 2.0
+_CALLS_IN_FLIGHT = 32
 _TRANSIENT = frozenset(
     {
         errors.Category.UNAVAILABLE,
@@ -108,6 +113,28 @@ class Session:
         self.timings.latencies_ms[name].append((time.perf_counter() - start) * 1000)
         return answer
 
+    async def each(
+        self,
+        items: Sequence[Item],
+        work: Callable[[Item], Awaitable[Result]],
+        name: str,
+        progress: Progress,
+        *,
+        in_flight: int = _CALLS_IN_FLIGHT,
+    ) -> list[Result]:
+        """Do the work for every item, so many at a time; results come in no particular order."""
+        waiting = iter(items)
+        results: list[Result] = []
+
+        async def worker() -> None:
+            for item in waiting:
+                results.append(await work(item))
+                progress(name, len(results), len(items))
+
+        progress(name, 0, len(items))
+        await together(worker() for _ in range(min(in_flight, len(items))))
+        return results
+
 
 _SERVICES = (
     "tessera.identity.v1.MemberService",
@@ -116,6 +143,19 @@ _SERVICES = (
     "tessera.promotions.v1.CatalogueService",
     "tessera.promotions.v1.CheckoutService",
 )
+
+
+async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do everything at the same time; the first failure stops the others and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for one in work:
+                group.create_task(one)
+    except BaseExceptionGroup as failures:
+        first = failures
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
 
 
 @asynccontextmanager
