@@ -36,7 +36,7 @@ class Composition:
 def default_ports(elsewhere: External) -> dict[str, int]:
     """Return the default of every port that this stack opens."""
     servers = {name: port for name, port in _SERVERS.items() if not getattr(elsewhere, name)}
-    of_roles = {name: port for role in roles.KNOWN for name, port in role.default_ports().items()}
+    of_roles = {name: port for role in roles.ROLES for name, port in role.default_ports().items()}
     return servers | of_roles | gateway.PORTS
 
 
@@ -52,7 +52,7 @@ def compose(layout: Layout, elsewhere: External, chosen: dict[str, int]) -> Comp
     else:
         hotstore = _valkey(servers, layout, vault, port=chosen["valkey"])
     _write_settings(layout, _settings(chosen, database, hotstore, vault))
-    processes = [role.program(layout.settings) for role in roles.installed()]
+    processes = [role.program(layout.settings) for role in roles.ROLES]
     edge = gateway.program(layout)
     programs = [*servers, *processes, edge]
     return Composition(
@@ -89,10 +89,10 @@ def _settings(
     }
     sections: dict[str, Any] = {
         "shared": {"hotstore": hotstore, "auth": auth},
-        "gateway": gateway.section(roles.installed(), chosen),
+        "gateway": gateway.section(roles.ROLES, chosen),
     }
     return sections | {
-        role.name: roles.section(role, chosen, database, vault) for role in roles.installed()
+        role.name: roles.section(role, chosen, database, vault) for role in roles.ROLES
     }
 
 

@@ -30,7 +30,7 @@ from tools.stack.supervision import Process, State, Supervisor, write_configurat
 
 _POLL_S = 0.05
 _SLOW_POLL_S = 0.5  # after the first second: a probe that fails is an error in somebody's log
-_START_S_MAX = 60.0
+_START_S_MAX = 90.0
 # A process may fail at its first start (its port was taken a moment ago) and be well a second
 # later; one that still fails after this long will not recover by itself.
 _FAILING_S_MAX = 4.0
@@ -118,25 +118,21 @@ async def _wait(supervisor: Supervisor, stack: Composition, name: str) -> None:
 
 
 async def _prepare_databases(stack: Composition, report: Report) -> None:
-    owners = [role for role in roles.installed() if role.migrations.is_dir()]
-    for role in owners:
-        runtime, owner = role.name, f"{role.name}_owner"
-        for login in (runtime, owner):
-            password = stack.vault.read(f"postgres-{login}")
-            await databases.ensure_login(
-                stack.database, databases.Login(name=login, password=password)
-            )
+    for role in roles.ROLES:
+        for name in (role.name, role.owner):
+            login = databases.Login(name=name, password=stack.vault.read(f"postgres-{name}"))
+            await databases.ensure_login(stack.database, login)
         await databases.ensure_database(
-            stack.database, f"tessera_{role.name}", owner=owner, runtime=runtime
+            stack.database, role.database, owner=role.owner, runtime=role.name
         )
-    await asyncio.gather(*(_migrate(stack.layout, role) for role in owners))
-    for role in owners:
-        report(f"{role.name}: database up to date")
+    await _migrate(stack.layout)
+    report("every database is up to date")
 
 
-async def _migrate(layout: Layout, role: roles.Role) -> None:
-    log = layout.log(f"{role.name}-migrate")
-    command = roles.python("services", "migrate", role.name, "--config", str(layout.settings))
+async def _migrate(layout: Layout) -> None:
+    log = layout.log("migrate")
+    names = (role.name for role in roles.ROLES)
+    command = roles.python("services", "migrate", *names, "--config", str(layout.settings))
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -147,7 +143,7 @@ async def _migrate(layout: Layout, role: roles.Role) -> None:
             stderr=subprocess.STDOUT,
         )
         if await process.wait() != 0:
-            raise StackError(f"The migrations of {role.name} failed.", log=log)
+            raise StackError("A migration failed.", log=log)
 
 
 def stop(layout: Layout, report: Report = lambda _: None) -> bool:

@@ -28,9 +28,14 @@ class Role:
     calls: tuple[str, ...] = ()
 
     @property
-    def migrations(self) -> Path:
-        """The role's migrations; a role without any has no database."""
-        return ROOT / "services" / self.name / "migrations"
+    def database(self) -> str:
+        """The name of the role's database."""
+        return f"tessera_{self.name}"
+
+    @property
+    def owner(self) -> str:
+        """The PostgreSQL role that owns the database and migrates it; the role's own name runs."""
+        return f"{self.name}_owner"
 
     def default_ports(self) -> dict[str, int]:
         """Return every default port of the role by its name in the record."""
@@ -52,18 +57,14 @@ class Role:
         )
 
 
-KNOWN = (
+# In the order of start. The first test of the stack compares the names with those of `services`.
+ROLES = (
     Role(name="identity", port=50051, metrics_port=9101, priority=20, others={"http": 50061}),
     Role(name="ledger", port=50052, metrics_port=9102, priority=30),
     Role(
         name="promotions", port=50053, metrics_port=9103, priority=40, calls=("identity", "ledger")
     ),
 )
-
-
-def installed() -> list[Role]:
-    """Return the roles of this distribution that run as Python servers, in the order of start."""
-    return [role for role in KNOWN if (ROOT / "services" / role.name / "main.py").exists()]
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:
@@ -85,10 +86,9 @@ def section(
             "host": ports.HOST,
             "port": chosen[role.name],
             "metrics_port": chosen[f"{role.name}_metrics"],
-        }
+        },
+        "database": _database(role, database, vault),
     }
-    if role.migrations.is_dir():
-        made["database"] = _database(role.name, database, vault)
     if role.calls:
         secret = clients.secret_file(role.name, vault)
         made["auth"] = {"client_id": role.name, "client_secret_file": str(secret)}
@@ -108,13 +108,13 @@ def _identity(chosen: Mapping[str, int], vault: Vault) -> dict[str, Any]:
     }
 
 
-def _database(role: str, server: Endpoint, vault: Vault) -> dict[str, Any]:
+def _database(role: Role, server: Endpoint, vault: Vault) -> dict[str, Any]:
     return {
         "host": server.host,
         "port": server.port,
-        "database": f"tessera_{role}",
-        "user": role,
-        "password_file": str(vault.file(f"postgres-{role}")),
-        "owner": f"{role}_owner",
-        "owner_password_file": str(vault.file(f"postgres-{role}_owner")),
+        "database": role.database,
+        "user": role.name,
+        "password_file": str(vault.file(f"postgres-{role.name}")),
+        "owner": role.owner,
+        "owner_password_file": str(vault.file(f"postgres-{role.owner}")),
     }
