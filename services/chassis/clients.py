@@ -88,12 +88,12 @@ class Tokens:
         secret_file = settings.client_secret_file
         secret = "" if secret_file is None else config.secret(secret_file)
         timeout = aiohttp.ClientTimeout(total=deadlines.cap(_TOKEN_S_MAX))
-        login = aiohttp.BasicAuth(settings.client_id, secret)
+        login = {"Authorization": aiohttp.encode_basic_auth(settings.client_id, secret)}
         form = {"grant_type": "client_credentials"}
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
-                session.post(settings.token_url, data=form, auth=login) as response,
+                session.post(settings.token_url, data=form, headers=login) as response,
             ):
                 answer = await response.json()
                 token, life_s = str(answer["access_token"]), float(answer["expires_in"])

@@ -160,7 +160,7 @@ class Server:
             ("grpc.max_connection_age_ms", settings.max_connection_age_s * 1000),
             ("grpc.max_connection_age_grace_ms", settings.max_connection_age_grace_s * 1000),
             # Agrees with the keepalive of our clients; see clients.channel.
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
             ("grpc.keepalive_permit_without_calls", 1),
         ]
 

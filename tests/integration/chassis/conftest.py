@@ -102,8 +102,8 @@ class Issuer:
 
 
 @pytest.fixture(scope="session")
-def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
-    """Compile the test contract into the process' descriptor pool, once."""
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compile the test contract, once."""
     root = tmp_path_factory.mktemp("protos")
     source = root / "tessera" / "chassis_test.proto"
     source.parent.mkdir()
@@ -113,8 +113,14 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Contract:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text((contracts.PROTOS / imported).read_text())
     contracts.compile_image(root / "image.binpb", root)
-    load_contract(root / "image.binpb")
-    return Contract(descriptor_pool.Default().FindServiceByName(SERVICE))
+    return root / "image.binpb"
+
+
+@pytest.fixture(scope="session")
+def contract(image: Path) -> Contract:
+    """Load the test contract into the process' descriptor pool."""
+    load_contract(image)
+    return find_contract()
 
 
 def load_contract(image: Path) -> None:
@@ -124,6 +130,11 @@ def load_contract(image: Path) -> None:
         if file.package == "chassis_test.v1":
             file.ClearField("source_code_info")
             descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
+
+
+def find_contract() -> Contract:
+    """Return the contract once it is loaded."""
+    return Contract(descriptor_pool.Default().FindServiceByName(SERVICE))
 
 
 @pytest.fixture(scope="session")
