@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from buf.validate import validate_pb2
 from google.protobuf import descriptor, descriptor_pb2, descriptor_pool, message_factory
@@ -190,3 +191,30 @@ async def eventually(condition: Callable[[], Any], within_s: float = 10) -> Any:
 @pytest.fixture(name="eventually", scope="session")
 def give_eventually() -> Any:
     return eventually
+
+
+@pytest.fixture
+def role_database(database: Any) -> Any:
+    """Return `await role_database()`: an empty database of the role `chassis`."""
+    return lambda: database("chassis")
+
+
+@pytest.fixture
+async def postgres_superuser(postgres: Any) -> AsyncIterator[Any]:
+    """Return `await postgres_superuser(name)`: a connection that may do anything to a database."""
+    opened = []
+
+    async def connect_to(name: str) -> Any:
+        connection = await asyncpg.connect(
+            host=postgres.host,
+            port=postgres.port,
+            user=postgres.user,
+            password=postgres.password,
+            database=name,
+        )
+        opened.append(connection)
+        return connection
+
+    yield connect_to
+    for connection in opened:
+        await connection.close()

@@ -156,6 +156,18 @@ async def test_retry_policy_of_the_contract_is_in_force(contract, serve, connect
     assert len(last.seen) == 3
 
 
+async def test_a_timeout_of_one_second_in_the_contract_is_one_second(
+    contract, serve, connect, monkeypatch
+):
+    """The contract's timeout reaches the service whole, however short it is."""
+    policy = {"methodConfig": [{"name": [{}], "timeout": "1s"}]}
+    monkeypatch.setattr("services.chassis.contracts.service_config", lambda _: policy)
+    last = Last(contract)
+    call = contract.stub(await connect(await serve(last)), "Greet")
+    await call(contract.Request())
+    assert 0.8 < last.seen[-1]["remaining"] <= 1
+
+
 async def test_client_finds_a_server_that_came_back(contract, serve, connect):
     """A restarted peer is used again within seconds."""
     first = await serve(Last(contract))

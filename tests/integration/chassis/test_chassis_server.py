@@ -19,7 +19,6 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from services.chassis import config, server, status
 
-
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 
@@ -225,7 +224,7 @@ async def running(image):
 async def test_stop_lets_calls_in_flight_finish(contract, running, number, eventually):
     """SIGTERM loses nobody's answer, takes nobody new, and ends with exit code 0."""
     echo = contract.stub(running.channel, "Echo")
-    slow = echo(contract.Request(text="slow", count=15), timeout=8)
+    slow = echo(contract.Request(text="slow", count=30), timeout=12)
     await eventually(running.is_busy)
     running.process.send_signal(number)
     await eventually(lambda: _is_turned_away(echo(contract.Request(text="late"), timeout=2)))
