@@ -19,6 +19,7 @@ async def main(settings: Settings) -> None:
         db = await stack.enter_async_context(database.Database.open(settings.database))
         hot = await stack.enter_async_context(hotstore.Hotstore.open(settings.hotstore))
         members = storage.MemberStorage(db, box)
+        contexts = storage.ContextStorage(db, box)
         clients = storage.ClientStorage(db)
         known = scopes.known()
         await bootstrap.check_master_key(db, box)
@@ -62,7 +63,9 @@ async def main(settings: Settings) -> None:
             checks={"postgresql": db.ping},
         )
         server.add(
-            servicer.MemberServicer(members, box, rules, now=clock.system, nudge=relay.nudge),
+            servicer.MemberServicer(
+                members, contexts, box, rules, now=clock.system, nudge=relay.nudge
+            ),
             member_service_pb2.DESCRIPTOR.services_by_name["MemberService"],
             low_priority={"UpdateSegment"},
         )

@@ -24,6 +24,7 @@ class MemberServicer(member_service_pb2_grpc.MemberServiceServicer):
     def __init__(
         self,
         members: storage.MemberStorage,
+        contexts: storage.ContextStorage,
         box: vault.Vault,
         rules: engine.members.Rules,
         *,
@@ -31,6 +32,7 @@ class MemberServicer(member_service_pb2_grpc.MemberServiceServicer):
         nudge: Callable[[], None],
     ) -> None:
         self._storage = members
+        self._contexts = contexts
         self._vault = box
         self._rules = rules
         self._now = now
@@ -95,7 +97,7 @@ class MemberServicer(member_service_pb2_grpc.MemberServiceServicer):
     ) -> messages.GetMemberContextResponse:
         """Read what prices a member's cart."""
         key = wire.read_key(request.key, phone_region=self._rules.phone_region)
-        found = await self._storage.find_context(key)
+        found = await self._contexts.find(key)
         known = engine.members.identified(found)
         return messages.GetMemberContextResponse(context=wire.show_context(known))
 

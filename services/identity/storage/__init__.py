@@ -3,6 +3,7 @@
 from services.identity.storage.activity import ActivityStorage
 from services.identity.storage.audit import Entry
 from services.identity.storage.clients import ClientStorage, ClientTransaction
+from services.identity.storage.contexts import ContextStorage
 from services.identity.storage.members import MemberStorage, MemberTransaction
 from services.identity.storage.signing_keys import SigningKey, SigningKeyStorage
 
@@ -10,6 +11,7 @@ __all__ = [
     "ActivityStorage",
     "ClientStorage",
     "ClientTransaction",
+    "ContextStorage",
     "Entry",
     "MemberStorage",
     "MemberTransaction",

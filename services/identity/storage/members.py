@@ -13,38 +13,15 @@ from tessera.event.v1 import event_pb2
 from services.chassis import database, outbox
 from services.identity import errors, vault
 from services.identity.engine import cards, contacts, members, requests
-from services.identity.storage import audit
+from services.identity.storage import audit, people
 
 _NAME: Final = "display_name"
-_BIRTH_DATE: Final = "birth_date"
 _REFUSALS = {
     "contacts_phone_key": errors.PhoneTaken,
     "contacts_email_key": errors.EmailTaken,
     "cards_card_number_key": errors.CardTaken,
 }
 
-# How each kind of key leads to a member; $1 is the key.
-_BY_ID = "SELECT member_id, NULL AS card_state FROM members WHERE member_id = $1"
-_BY_CARD = "SELECT member_id, state AS card_state FROM cards WHERE card_number = $1"
-_BY_PHONE = """
-SELECT member_id, NULL AS card_state FROM contacts WHERE kind = 'phone' AND blind_index = $1
-"""
-_CONTEXT = """
-WITH found AS ({found})
-SELECT
-    found.card_state, member.member_id, member.state, member.wrapped_key,
-    member.birth_date_ciphertext, member.language_code, member.time_zone, member.create_time,
-    activity.purchase_count, activity.last_purchase_time,
-    ARRAY(
-        SELECT segment_id FROM segment_members AS entry
-        WHERE entry.member_id = member.member_id
-        ORDER BY segment_id
-    ) AS segment_ids
-FROM found
-JOIN members AS member ON member.member_id = found.member_id
-LEFT JOIN member_activity AS activity ON activity.member_id = member.member_id
-WHERE member.wrapped_key IS NOT NULL
-"""
 _SUMMARY = """
 WITH found AS ({found})
 SELECT
@@ -55,16 +32,7 @@ JOIN members AS member ON member.member_id = found.member_id
 LEFT JOIN contacts AS phone ON phone.member_id = member.member_id AND phone.kind = 'phone'
 WHERE member.wrapped_key IS NOT NULL
 """
-_CONTEXT_BY: Final = {
-    members.ById: _CONTEXT.format(found=_BY_ID),
-    members.ByCard: _CONTEXT.format(found=_BY_CARD),
-    members.ByPhone: _CONTEXT.format(found=_BY_PHONE),
-}
-_SUMMARY_BY: Final = {
-    members.ById: _SUMMARY.format(found=_BY_ID),
-    members.ByCard: _SUMMARY.format(found=_BY_CARD),
-    members.ByPhone: _SUMMARY.format(found=_BY_PHONE),
-}
+_SUMMARY_BY: Final = {kind: _SUMMARY.format(found=sql) for kind, sql in people.FIND_BY.items()}
 _MEMBER = """
 SELECT
     member_id, state, wrapped_key, display_name_ciphertext, birth_date_ciphertext,
@@ -99,15 +67,10 @@ class MemberStorage:
         async with self._db.transaction() as tx:
             yield MemberTransaction(tx, self._vault)
 
-    async def find_context(self, key: members.Key) -> members.Found[members.Context] | None:
-        """Return what prices the cart of the member behind a key: one statement, all by index."""
-        row = await self._db.fetchrow(_CONTEXT_BY[type(key)], self._argument(key))
-        return None if row is None else _found(row, self._context(row))
-
     async def find_summary(self, key: members.Key) -> members.Found[members.Summary] | None:
         """Return what a cashier may see of the member behind a key."""
-        row = await self._db.fetchrow(_SUMMARY_BY[type(key)], self._argument(key))
-        return None if row is None else _found(row, _summary(row, self._vault))
+        row = await self._db.fetchrow(_SUMMARY_BY[type(key)], people.argument(key, self._vault))
+        return None if row is None else people.found(row, _summary(row, self._vault))
 
     async def find_member(self, member_id: UUID) -> members.Member | None:
         """Return everything about a member, all of it as of one instant."""
@@ -119,37 +82,13 @@ class MemberStorage:
             held = await tx.fetch(_CARDS, member_id)
         return self._member(row, addresses, held)
 
-    def _argument(self, key: members.Key) -> UUID | str | bytes:
-        match key:
-            case members.ById(member_id):
-                return member_id
-            case members.ByCard(card_number):
-                return card_number
-            case members.ByPhone(phone):
-                return self._vault.index(phone.kind, phone.lookup)
-
-    def _context(self, row: database.Record) -> members.Context:
-        born = row["birth_date_ciphertext"]
-        person = None if born is None else _person(row, self._vault)
-        return members.Context(
-            member_id=row["member_id"],
-            state=members.State(row["state"]),
-            segment_ids=tuple(row["segment_ids"]),
-            language_code=row["language_code"],
-            time_zone=row["time_zone"],
-            birth_date=None if person is None else _birth_date(person.open(_BIRTH_DATE, born)),
-            create_time=row["create_time"],
-            purchase_count=row["purchase_count"] or 0,
-            last_purchase_time=row["last_purchase_time"],
-        )
-
     def _member(
         self,
         row: database.Record,
         addresses: list[database.Record],
         held: list[database.Record],
     ) -> members.Member:
-        person = _person(row, self._vault)
+        person = people.open_person(row, self._vault)
         opened = {
             address["kind"]: person.open(address["kind"], address["address_ciphertext"])
             for address in addresses
@@ -162,7 +101,7 @@ class MemberStorage:
             email=opened.get(contacts.Kind.EMAIL, ""),
             language_code=row["language_code"],
             time_zone=row["time_zone"],
-            birth_date=_birth_date(person.open(_BIRTH_DATE, row["birth_date_ciphertext"])),
+            birth_date=people.birth_date(person, row),
             cards=tuple(_card(card) for card in held),
             segment_ids=tuple(row["segment_ids"]),
             register_store_id=row["register_store_id"],
@@ -217,7 +156,7 @@ class MemberTransaction:
             fingerprints=json.loads(row["fingerprints"]),
             answer=None
             if row["wrapped_key"] is None
-            else _person(row, self._vault).open_bytes(
+            else people.open_person(row, self._vault).open_bytes(
                 _answer_label(request), row["answer_ciphertext"]
             ),
         )
@@ -243,7 +182,7 @@ class MemberTransaction:
             member.state,
             person.wrapped_key,
             person.box.seal(_NAME, member.display_name),
-            person.box.seal(_BIRTH_DATE, _birth_text(member.birth_date)),
+            people.seal_birth_date(person.box, member.birth_date),
             member.language_code,
             member.time_zone,
             member.register_store_id,
@@ -295,7 +234,7 @@ class MemberTransaction:
     async def lock_person(self, member_id: UUID) -> vault.PersonBox | None:
         """Return the box of a member who then stays until the transaction ends."""
         row = await self._tx.fetchrow(self._LOCK_PERSON, member_id)
-        return None if row is None else _person(row, self._vault)
+        return None if row is None else people.open_person(row, self._vault)
 
     _LOCK_MEMBER = _SUMMARY_BY[members.ById] + "FOR UPDATE OF member"
 
@@ -389,17 +328,8 @@ class MemberTransaction:
         await outbox.append(self._tx, *events)
 
 
-def _person(row: database.Record, box: vault.Vault) -> vault.PersonBox:
-    return box.open_person(row["member_id"], row["wrapped_key"])
-
-
-def _found(row: database.Record, member: members.T) -> members.Found[members.T]:
-    state = row["card_state"]
-    return members.Found(member, None if state is None else cards.State(state))
-
-
 def _summary(row: database.Record, box: vault.Vault) -> members.Summary:
-    person = _person(row, box)
+    person = people.open_person(row, box)
     phone = person.open(contacts.Kind.PHONE, row["address_ciphertext"])
     return members.Summary(
         member_id=row["member_id"],
@@ -422,11 +352,3 @@ def _card(row: database.Record) -> cards.Card:
 
 def _answer_label(request: requests.Request) -> str:
     return f"answer {request.client_id} {request.method} {request.request_id}"
-
-
-def _birth_text(born: members.BirthDate | None) -> str:
-    return "" if born is None else f"{born.year:04}-{born.month:02}-{born.day:02}"
-
-
-def _birth_date(text: str) -> members.BirthDate | None:
-    return members.BirthDate(*map(int, text.split("-"))) if text else None

@@ -10,6 +10,8 @@ import pytest
 
 from services.chassis import database as chassis_database
 from services.chassis import migrations, outbox
+from services.identity.engine import members
+from services.identity.storage import contexts
 
 FOLDER = Path(migrations.__file__).parent.parent / "identity"
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -184,15 +186,17 @@ async def test_running_service_may_not_rewrite_history(identity: Any, statement:
 
 
 async def test_context_is_read_by_index_alone(identity: Any) -> None:
-    """The checkout's statement looks nowhere through a whole table."""
-    from services.identity.engine import members
-    from services.identity.storage import members as stored
-
-    arguments = {members.ById: uuid4(), members.ByCard: "CARD", members.ByPhone: bytes(32)}
+    """The checkout's statements look nowhere through a whole table."""
+    one = {members.ById: uuid4(), members.ByCard: "CARD", members.ByPhone: bytes(32)}
+    statements: list[tuple[str, tuple[Any, ...]]] = [
+        (contexts._ONE_BY[kind], (argument,)) for kind, argument in one.items()
+    ]
+    statements += [(contexts._MANY, ([0], [uuid4()], [1], ["CARD"], [2], [bytes(32)]))]
     async with identity.db.transaction() as tx:
         await tx.execute("SET LOCAL enable_seqscan = off")
         await tx.execute("SET LOCAL enable_bitmapscan = off")
-        for kind, argument in arguments.items():
-            plan = await tx.fetch(f"EXPLAIN {stored._CONTEXT_BY[kind]}", argument)
+        for statement, arguments in statements:
+            plan = await tx.fetch(f"EXPLAIN {statement}", *arguments)
             text = "\n".join(row[0] for row in plan)
             assert "Seq Scan" not in text, text
+            assert "Index Scan" in text or "Index Only Scan" in text
