@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from google.protobuf import json_format
 
 from services.chassis import errors, status
-from services.gateway import access, config, contracts, routes, typed
+from services.gateway import access, clusters, config, contracts, routes, typed
 from services.gateway.errors import MethodUnknown, RateExceeded, RequestTooLarge
 from services.gateway.typed import Node
 
@@ -32,6 +32,7 @@ _GRPC = "request.headers['content-type'].startsWith('application/grpc')"
 #: Set by the transcoder; a client's own header of this name is removed on arrival.
 _TRANSCODED = "'x-envoy-original-path' in request.headers"
 _DETAILS = "response.code_details"
+_IDENTITY = {clusters.TOKENS: "identity"}
 _DENIED = f"{_DETAILS}.startsWith('rbac_access_denied')"
 
 
@@ -65,9 +66,9 @@ def _replies(source: contracts.Contracts, settings: config.Settings) -> Iterator
     yield Reply("response.code == 429", RateExceeded())
     yield Reply(f"{_DETAILS}.contains('overflow')", errors.Overloaded())
     yield Reply("response.code == 408 || response.code == 504", errors.DeadlineExceeded())
-    for role in settings.upstreams:
+    for cluster, role in {**{role: role for role in settings.upstreams}, **_IDENTITY}.items():
         yield Reply(
-            f"(response.code == 502 || response.code == 503) && xds.cluster_name == '{role}'",
+            f"(response.code == 502 || response.code == 503) && xds.cluster_name == '{cluster}'",
             errors.Unavailable(dependency=role),
         )
     yield Reply(

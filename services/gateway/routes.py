@@ -18,6 +18,8 @@ PASSED_PATHS = {
 }
 
 _PASSED_TIMEOUT_S = 5.0
+#: A service that is cut by its own deadline cannot say why; the gateway can.
+_REFUSAL_LEAD_S = 0.1
 #: What Envoy calls the status codes of gRPC that it can retry on.
 _RETRIED = {
     "CANCELLED": "cancelled",
@@ -54,13 +56,14 @@ def table(source: contracts.Contracts, settings: config.Settings) -> Node:
 
 
 def _call(method: contracts.Method) -> Node:
-    timeout = typed.seconds(method.timeout_s or chassis.DEFAULT_TIMEOUT_S)
+    timeout_s = method.timeout_s or chassis.DEFAULT_TIMEOUT_S
     action: Node = {
         "cluster": method.role,
-        # Both are needed: the first bounds every call, the second also a deadline the client sent.
+        # Both are needed: the first bounds calls without a deadline, the second those with one. The
+        # second is also what the service hears, a little more, so that our refusal comes first.
         "max_stream_duration": {
-            "max_stream_duration": timeout,
-            "grpc_timeout_header_max": timeout,
+            "max_stream_duration": typed.seconds(timeout_s),
+            "grpc_timeout_header_max": typed.seconds(timeout_s + _REFUSAL_LEAD_S),
         },
     }
     if method.retry is not None:

@@ -264,7 +264,9 @@ class Answer:
 
     def detail(self, name: str) -> Any:
         kind = f"type.googleapis.com/google.rpc.{name}"
-        return next(each for each in self.json["details"] if each["@type"] == kind)
+        found = [each for each in self.json["details"] if each["@type"] == kind]
+        assert len(found) == 1, self.json
+        return found[0]
 
 
 class Refused(Exception):  # noqa: N818  the name says what happened

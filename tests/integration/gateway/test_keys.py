@@ -63,6 +63,9 @@ async def test_gateway_starts_before_identity(start, trust, eventually, issuer_a
         answer = await gateway.send("POST", ECHO, token=stranger.token(), json={})
         assert (answer.status, answer.reason) == (503, "UNAVAILABLE")
         assert answer.detail("ErrorInfo")["metadata"] == {"dependency": "identity"}
+        answer = await gateway.send("POST", "/oauth2/token", data={"a": "b"})
+        assert (answer.status, answer.reason) == (503, "UNAVAILABLE")
+        assert answer.detail("ErrorInfo")["metadata"] == {"dependency": "identity"}
         issuer = await issuer_at(stack, port)
 
         async def works() -> bool:

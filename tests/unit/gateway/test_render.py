@@ -84,10 +84,10 @@ def test_filters_stand_in_the_order_that_the_design_needs(rendered):
 
 def test_deadline_of_the_contract_bounds_every_call(rendered):
     """Both fields are needed: one for calls without a deadline, one for those with their own."""
-    for path, timeout in ((READ, "1.5s"), (WRITE, "3s")):
+    for path, timeout, told in ((READ, "1.5s", "1.6s"), (WRITE, "3s", "3.1s")):
         assert _routes(rendered)[path]["route"]["max_stream_duration"] == {
             "max_stream_duration": timeout,
-            "grpc_timeout_header_max": timeout,
+            "grpc_timeout_header_max": told,
         }
         assert "timeout" not in _routes(rendered)[path]["route"]
 
