@@ -11,7 +11,7 @@ from tools.stack.roles import Role, environment, python
 PORTS = {"gateway": 8080, "gateway_admin": 9901, "gateway_metrics": 9100}
 
 
-def program(layout: Layout, *, priority: int = 50) -> Program:
+def program(layout: Layout, *, priority: int = 40) -> Program:
     """Return the process, which starts last and stops first."""
     options = ("--config", str(layout.settings), "--output", str(layout.envoy))
     return Program(

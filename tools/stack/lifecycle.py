@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import os
 import shutil
 import subprocess
@@ -84,20 +85,21 @@ async def start(options: Options, report: Report = lambda _: None) -> Compositio
 
 
 async def _start_in_order(supervisor: Supervisor, stack: Composition, report: Report) -> None:
-    await _start_tier(supervisor, stack, stack.servers, report)
+    await _start_all(supervisor, stack, stack.servers, report)
     await _prepare_databases(stack, report)
-    await _start_tier(supervisor, stack, stack.roles, report)
-    await _start_tier(supervisor, stack, [stack.gateway], report)
+    await _start_all(supervisor, stack, [*stack.roles, stack.gateway], report)
 
 
-async def _start_tier(
+async def _start_all(
     supervisor: Supervisor, stack: Composition, programs: Sequence[Program], report: Report
 ) -> None:
-    for program in programs:
-        supervisor.start_process(program.name)
-    for program in programs:
-        await _wait(supervisor, stack, program.name)
-        report(f"{program.name} answers on {stack.state.address(program.name)}")
+    for _, tier in itertools.groupby(programs, key=lambda program: program.priority):
+        names = [program.name for program in tier]
+        for name in names:
+            supervisor.start_process(name)
+        for name in names:
+            await _wait(supervisor, stack, name)
+            report(f"{name} answers on {stack.state.address(name)}")
 
 
 async def _wait(supervisor: Supervisor, stack: Composition, name: str) -> None:

@@ -11,8 +11,8 @@ from tools.stack.account import Account
 class Program:
     """One long-running process of the stack.
 
-    `priority` orders the start, and the stop in reverse; `stop_wait_s` is how long it may take to
-    finish its work before it is killed.
+    `priority` orders the start, each waiting for those before it, and in reverse the stop; equals
+    go together. `stop_wait_s` is how long it may take to finish its work before it is killed.
     """
 
     name: str

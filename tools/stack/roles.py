@@ -57,12 +57,13 @@ class Role:
         )
 
 
-# In the order of start. The first test of the stack compares the names with those of `services`.
+# Those of equal priority start together, and nobody before those it calls. A test compares the
+# names with those of `services.roles`.
 ROLES = (
     Role(name="identity", port=50051, metrics_port=9101, priority=20, others={"http": 50061}),
-    Role(name="ledger", port=50052, metrics_port=9102, priority=30),
+    Role(name="ledger", port=50052, metrics_port=9102, priority=20),
     Role(
-        name="promotions", port=50053, metrics_port=9103, priority=40, calls=("identity", "ledger")
+        name="promotions", port=50053, metrics_port=9103, priority=30, calls=("identity", "ledger")
     ),
 )
 
