@@ -38,6 +38,7 @@ class Role:
 
     server: server.Server
     news: news.News
+    goods: catalogue.Catalogue
     sets: rulesets.Rulesets
     recovery: recovery.Recovery
 
@@ -132,7 +133,7 @@ async def assemble(
         "relay": relay.run,
     }.items():
         serving.background(name, work)
-    return Role(serving, tidings, sets, recovered)
+    return Role(serving, tidings, goods, sets, recovered)
 
 
 def terms_of(settings: config.Settings) -> batches.Terms:

@@ -29,23 +29,28 @@ class Preparation:
     def __init__(self, ledger: Ledger, settings: config.Settings) -> None:
         self._ledger = ledger
         self._settings = settings
+        self._program_is_made = False
 
     async def run(self) -> None:
         """Make the program's own assets, as soon as the ledger answers."""
         while True:
             try:
-                for asset in program_assets(self._settings):
-                    await self._ledger.create_asset(asset)
+                return await self._make_program()
             except errors.DependencyUnavailable:
                 await asyncio.sleep(_RETRY_S)
-            else:
-                return
+
+    async def _make_program(self) -> None:
+        if not self._program_is_made:
+            for asset in program_assets(self._settings):
+                await self._ledger.create_asset(asset)
+            self._program_is_made = True
 
     async def prepare(self, campaigns: Iterable[engine.Campaign], *, now: datetime) -> None:
         """Make what campaigns need. Whoever calls is the only one who publishes.
 
         Raises DependencyUnavailable, and then calls again later.
         """
+        await self._make_program()
         free = asyncio.Semaphore(_CALLS_MAX)
 
         async def bounded(work: Awaitable[None]) -> None:
