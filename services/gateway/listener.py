@@ -128,7 +128,11 @@ def _transcoder(source: contracts.Contracts, settings: config.Settings) -> Node:
             "max_request_body_size": settings.limits.request_bytes_max,
             "max_response_body_size": settings.limits.request_bytes_max,
             # Zeros and empty lists are written: a balance of 0 is an answer, not an absence.
-            "print_options": {"always_print_primitive_fields": True},
+            "print_options": {
+                "always_print_primitive_fields": True,
+                # One word, one place: JSON speaks with the names of the contract.
+                "preserve_proto_field_names": True,
+            },
             "request_validation_options": {
                 "reject_unknown_query_parameters": True,
                 "reject_binding_body_field_collisions": True,

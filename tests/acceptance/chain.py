@@ -88,7 +88,7 @@ async def fetch_token(http, address, client_id, secret, **fields):
     async with http.post(
         f"http://{address}/oauth2/token",
         data={"grant_type": "client_credentials", **fields},
-        auth=aiohttp.BasicAuth(client_id, secret),
+        headers={"authorization": aiohttp.encode_basic_auth(client_id, secret)},
     ) as answer:
         return answer.status, await answer.json()
 

@@ -55,6 +55,13 @@ async def test_call_without_token_is_unauthenticated(gateway, backend, refused):
     assert backend.calls == []
 
 
+async def test_stranger_learns_nothing_of_a_body(gateway, backend):
+    """Tokens come first: what is wrong with a body is said to those who may call."""
+    answer = await gateway.send("POST", ECHO, json={"zz": 1})
+    assert (answer.status, answer.reason) == (401, "UNAUTHENTICATED")
+    assert backend.calls == []
+
+
 async def test_token_of_a_foreign_key_is_unauthenticated(gateway, issuer, backend):
     """A key that identity does not publish signs nothing here."""
     forged = issuer.token(key=issuer.rotate())

@@ -55,7 +55,7 @@ async def test_numbers_keep_their_digits(gateway, backend, token):
 async def test_zeros_are_written(gateway, token):
     """A zero in the answer is an answer."""
     answer = await gateway.send("POST", ECHO, token=token, json={})
-    assert answer.json["request"]["amountMinor"] == "0"
+    assert answer.json["request"]["amount_minor"] == "0"
 
 
 async def test_path_and_query_bind_fields(gateway, backend, token):
@@ -81,7 +81,7 @@ async def test_body_of_one_field_is_held_to_that_field(gateway, backend, token):
     assert answer.status == 200
     assert backend.calls[0].request.part.amount_minor == 4
     answer = await gateway.send("PUT", path, token=token, json={"name": "n", "text": "t"})
-    assert answer.detail("BadRequest")["fieldViolations"][0]["field"] == "text"
+    assert answer.detail("BadRequest")["field_violations"][0]["field"] == "text"
 
 
 UNKNOWN = {
@@ -105,7 +105,7 @@ async def test_unknown_field_is_refused(gateway, backend, token, case):
     answer = await gateway.send("POST", ECHO, token=token, json=body)
     assert (answer.status, answer.reason) == (400, "INVALID_REQUEST")
     assert answer.json["code"] == 3
-    assert answer.detail("BadRequest")["fieldViolations"] == [
+    assert answer.detail("BadRequest")["field_violations"] == [
         {"field": field, "description": "unknown field"}
     ]
     assert answer.json["message"] == f"The request is not valid: {field}: unknown field."
@@ -165,7 +165,7 @@ async def test_malformed_body_is_an_invalid_request(gateway, backend, token, bod
     """Wrong JSON and wrong types are the caller's fault, said as such, and reach nobody."""
     answer = await gateway.send("POST", ECHO, token=token, data=body)
     assert (answer.status, answer.reason) == (400, "INVALID_REQUEST")
-    assert answer.detail("BadRequest")["fieldViolations"][0]["description"]
+    assert answer.detail("BadRequest")["field_violations"][0]["description"]
     assert backend.calls == []
 
 
@@ -216,7 +216,7 @@ async def test_body_in_pieces_is_checked_as_one(gateway, backend, token, probe, 
     assert answer.status == 200
     assert backend.calls[0].request == json_format.ParseDict(FULL, probe.kind("EchoRequest")())
     answer = await gateway.send("POST", ECHO, token=token, data=pieces(bad), headers=headers)
-    assert answer.detail("BadRequest")["fieldViolations"][0]["field"] == "zz"
+    assert answer.detail("BadRequest")["field_violations"][0]["field"] == "zz"
     assert len(backend.calls) == 1
 
 
@@ -231,7 +231,7 @@ async def test_piece_with_an_unknown_field_cannot_be_mended_by_the_next(gateway,
     answer = await gateway.send(
         "POST", ECHO, token=token, data=pieces(), headers={"content-type": "application/json"}
     )
-    assert answer.detail("BadRequest")["fieldViolations"][0]["field"] == "zz"
+    assert answer.detail("BadRequest")["field_violations"][0]["field"] == "zz"
     assert backend.calls == []
 
 
@@ -257,7 +257,7 @@ async def test_refusal_of_a_service_keeps_its_details_in_json(gateway, backend, 
     answer = await gateway.send("POST", ECHO, token=token, json={})
     assert (answer.status, answer.reason) == (400, "INVALID_REQUEST")
     assert answer.json["message"] == encoded.message
-    assert answer.detail("BadRequest")["fieldViolations"] == [
+    assert answer.detail("BadRequest")["field_violations"] == [
         {"field": "text", "description": "too short", "reason": "string.min_len"}
     ]
 
