@@ -84,7 +84,6 @@ class Committer:
         assets: Assets,
         *,
         publish: Publish,
-        nudge: Callable[[], None],
         now: clock.Clock = clock.system,
         pace_s: float = 0.004,
         group_operations_max: int = 2000,
@@ -92,7 +91,6 @@ class Committer:
         self._postings = postings
         self._assets = assets
         self._publish = publish
-        self._nudge = nudge
         self._now = now
         self._pace_s = pace_s
         self._group_operations_max = group_operations_max
@@ -178,7 +176,6 @@ class Committer:
 
     async def _answer(self, calls: Sequence[_Call], done: _Round) -> None:
         """Show the new balances, then answer; the next group is already under way."""
-        self._nudge()
         try:
             if done.balances:
                 await self._publish(done.balances)

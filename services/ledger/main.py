@@ -13,8 +13,14 @@ from services.ledger.servicer import LedgerServicer
 from services.ledger.storage import Assets, Copies, Postings, Statements, Upkeep
 from services.ledger.sweeper import Sweeper
 
-#: Statements are prepared once and run with ever other sizes: planning them anew costs more.
-SESSION = {"plan_cache_mode": "force_generic_plan"}
+#: Every statement here looks rows up by their keys and is planned once. A plan from the time when a
+#: table was nearly empty must not be a scan of it for the rest of the day.
+SESSION = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 
 
 async def main(settings: Settings) -> None:
@@ -44,7 +50,6 @@ def build(
         Postings(db),
         assets,
         publish=balances.publish,
-        nudge=relay.nudge,
         now=now,
         pace_s=settings.pace_ms / 1000,
         group_operations_max=settings.group_operations_max,

@@ -64,6 +64,7 @@ class Page:
     """
 
     __slots__ = (
+        "_summary",
         "account",
         "asset",
         "balance",
@@ -84,6 +85,7 @@ class Page:
         self.unread = account.summary if account.lots is None else accounts.NO_LOTS
         self.lots: dict[UUID, Lot] = {lot.id: lot for lot in account.lots or ()}
         self.changed: dict[UUID, tuple[Lot | None, Lot]] = {}
+        self._summary: Summary | None = None
         self.waiting: Rows | None = None
         if accounts.needs_lots(account, now):
             if account.lots is None:
@@ -103,6 +105,7 @@ class Page:
         page.lots = self.lots.copy()
         page.changed = self.changed.copy()
         page.waiting = self.waiting
+        page._summary = None  # noqa: SLF001
         return page
 
     @property
@@ -113,16 +116,16 @@ class Page:
             ceiling = accounts.BALANCE_MAX
         return max(ceiling - self.balance, 0)
 
-    def spendable(self, now: datetime) -> int:
-        """Return how much may be taken."""
-        if self.asset.lots is not None:
-            return sum(lot.remaining for lot in self.lots.values() if not lot.is_pending(now))
+    @property
+    def above_floor(self) -> int:
+        """How much may be taken from a balance without lots."""
         return max(self.balance - self.account.floor, 0)
 
     def spendable_lots(self, now: datetime) -> list[Lot]:
         """Return the active lots in the order in which they are spent."""
         active = [lot for lot in self.lots.values() if not lot.is_pending(now)]
-        active.sort(key=lambda lot: accounts.spending_order(lot, self.slides_until))
+        if len(active) > 1:
+            active.sort(key=lambda lot: accounts.spending_order(lot, self.slides_until))
         return active
 
     def move(self, amount: int, place: Place, rows: Rows) -> None:
@@ -188,12 +191,14 @@ class Page:
         rows.expiries.append(ExpiryRow(key, amount, ends))
 
     def summary(self, now: datetime) -> Summary:
-        """Return what the lots come to."""
+        """Return what the lots come to, once nothing changes on the page any more."""
         if self.asset.lots is None:
             return accounts.NO_LOTS
-        return accounts.summarise(
-            self.lots.values(), now=now, slides_until=self.slides_until, base=self.unread
-        )
+        if self._summary is None:
+            self._summary = accounts.summarise(
+                self.lots.values(), now=now, slides_until=self.slides_until, base=self.unread
+            )
+        return self._summary
 
     def view(self, now: datetime) -> Balance:
         """Return what the account holds."""
@@ -229,9 +234,5 @@ class Page:
         return [after for before, after in self.changed.values() if before is None]
 
     def lots_changed(self) -> Iterable[tuple[Lot, Lot]]:
-        """Return the lots that are not what they were, before and after."""
-        return [
-            (before, after)
-            for before, after in self.changed.values()
-            if before is not None and before != after
-        ]
+        """Return the lots that were touched, before and after."""
+        return [(before, after) for before, after in self.changed.values() if before is not None]

@@ -33,6 +33,7 @@ from services.ledger.engine.batches import (
     TransferRow,
 )
 from services.ledger.engine.book import Page, Rows
+from services.ledger.engine.planning import targets
 
 #: How far a caller's clock may be ahead.
 FUTURE_MAX = timedelta(minutes=1)
@@ -59,9 +60,9 @@ def post(
     """Decide batches one after the other, each seeing what those before it did.
 
     On the accounts in `due`, expiries are booked whether or not a batch touches them. The facts
-    hold what `planning.plan` asked for. Refusals are decisions, not exceptions.
+    hold what `plan` asked for. Refusals are decisions, not exceptions.
     """
-    desk = _Desk(facts, now)
+    desk = _Desk(facts, now, looked_back_at={place.batch_id for place in targets(batches)})
     for key in due:
         desk.sweep(key)
     decisions = [desk.decide(batch) for batch in batches]
@@ -71,9 +72,11 @@ def post(
 class _Desk:
     """The state between batches: pages and rows of those that were posted."""
 
-    def __init__(self, facts: Facts, now: datetime) -> None:
+    def __init__(self, facts: Facts, now: datetime, *, looked_back_at: set[UUID]) -> None:
         self.facts = facts
         self.now = now
+        #: Batches whose transfers others want to undo.
+        self.looked_back_at = looked_back_at
         self.targets: dict[Place, Target] = dict(facts.targets)
         self.lots: dict[UUID, Lot] = dict(facts.lots)
         self._pages: dict[UUID, Page] = {}
@@ -199,17 +202,17 @@ class _Draft:
 
     def _transfer(self, transfer: Transfer) -> None:
         debit, credit = self._page(transfer.debit), self._page(transfer.credit)
-        amount = transfer.amount
-        if debit is not None and (available := debit.spendable(self._now)) < amount:
-            if not transfer.up_to:
-                self._refuse(errors.InsufficientFunds(available=available, required=amount))
-            amount = available
+        amount, lots = transfer.amount, list[Lot]()
+        if debit is not None:
+            available, lots = _spendable(debit, self._now)
+            if available < amount:
+                if not transfer.up_to:
+                    self._refuse(errors.InsufficientFunds(available=available, required=amount))
+                amount = available
         self._check_room(credit, amount)
         taken: list[LotPart] = []
         if amount and debit is not None:
-            if debit.asset.lots is not None:
-                lots = debit.spendable_lots(self._now)
-                taken = debit.take(lots, amount, self._place, self.rows)
+            taken = debit.take(lots, amount, self._place, self.rows)
             debit.move(-amount, self._place, self.rows)
         if amount and credit is not None:
             credit.move(amount, self._place, self.rows)
@@ -223,16 +226,17 @@ class _Draft:
             campaign_id=transfer.campaign_id,
         )
         self.results.append(OperationResult(amount, tuple(taken)))
-        self.targets[self._place] = Moved(
-            transfer.debit,
-            transfer.credit,
-            amount,
-            transfer.campaign_id,
-            self._batch.occurred_at,
-            tuple(taken),
-            0,
-            0,
-        )
+        if self._batch.id in self._desk.looked_back_at:
+            self.targets[self._place] = Moved(
+                transfer.debit,
+                transfer.credit,
+                amount,
+                transfer.campaign_id,
+                self._batch.occurred_at,
+                tuple(taken),
+                0,
+                0,
+            )
 
     def _make_lot(
         self, page: Page, policy: assets.LotPolicy, transfer: Transfer, amount: int
@@ -292,7 +296,7 @@ class _Draft:
         pending_only = reversal.shortfall == Shortfall.TAKE_PENDING
         if giver.asset.lots is None:
             # Without lots nothing is pending.
-            return (0 if pending_only else giver.spendable(now)), []
+            return (0 if pending_only else giver.above_floor), []
         made = giver.lots.get(self._lot_id(reversal.target, moved.occurred_at))
         lots = [] if made is None or (pending_only and not made.is_pending(now)) else [made]
         if not pending_only:
@@ -388,6 +392,14 @@ class _Draft:
     def _refuse(self, refusal: errors.LedgerRefusal) -> None:
         rank = _RANKS[type(refusal)]
         self.refusals.append((rank, self._place.operation_index, refusal))
+
+
+def _spendable(page: Page, now: datetime) -> tuple[int, list[Lot]]:
+    """Return how much may be taken from a page, and from which lots, in order."""
+    if page.asset.lots is None:
+        return page.above_floor, []
+    lots = page.spendable_lots(now)
+    return sum(lot.remaining for lot in lots), lots
 
 
 def _last_taken(taken: Sequence[LotPart], *, skip: int, amount: int) -> list[LotPart]:

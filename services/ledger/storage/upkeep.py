@@ -46,7 +46,7 @@ SELECT account_id, sum(amount)
 FROM folded
 GROUP BY account_id
 """
-_IS_WORTH_FOLDING = "SELECT count(*) > $1::BIGINT FROM (SELECT FROM tallies LIMIT $1 + 1) AS some"
+_IS_WORTH_FOLDING = "SELECT count(*) > $1::BIGINT FROM (SELECT FROM tallies LIMIT $1 + 1) AS few"
 
 
 class Upkeep:
