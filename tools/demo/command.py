@@ -172,7 +172,7 @@ def _tell(outcome: Outcome, *, total_s: float) -> None:
     figures = story.sum_up(chain.plan, chain.people, outcome.receipts, outcome.value)
     if outcome.was_loaded:
         _say("The chain was loaded before.")
-    _console.print(story.show_figures(figures))
+    _console.print(story.show_figures(figures), soft_wrap=False)
     _say(story.show_left_out(chain.bought))
     for part in (
         story.show_campaigns(outcome.receipts, chain.offers),
@@ -181,7 +181,7 @@ def _tell(outcome: Outcome, *, total_s: float) -> None:
         story.tell_receipt(outcome.receipts.example),
         story.show_checks(outcome.checks),
     ):
-        _console.print(part)
+        _console.print(part, soft_wrap=False)
     sold = figures.receipts - journal.found
     retries = sum(one.retries for one in outcome.timings)
     _say(
