@@ -137,11 +137,13 @@ def _in_json(reply: Reply) -> Node:
 
 
 def _json_mapper(condition: str, http_status: int, refusal: errors.Refusal) -> Node:
-    body = json.loads(json_format.MessageToJson(status.encode(refusal), sort_keys=True))
+    encoded = status.encode(refusal)
+    # As the transcoder prints: with the names of the contract, and in one order for ever.
+    body = json_format.MessageToJson(encoded, preserving_proto_field_name=True, sort_keys=True)
     return {
         "filter": _filter(condition),
         "status_code": http_status,
-        "body_format_override": {"json_format": body},
+        "body_format_override": {"json_format": json.loads(body)},
     }
 
 

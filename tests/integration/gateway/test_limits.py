@@ -28,7 +28,7 @@ async def test_flood_is_cut_before_tokens_are_looked_at(start, refused):
     assert (cut.json["code"], cut.reason) == (8, "RATE_EXCEEDED")
     assert cut.detail("RetryInfo") == {
         "@type": "type.googleapis.com/google.rpc.RetryInfo",
-        "retryDelay": "1s",
+        "retry_delay": "1s",
     }
     cut = await _refusals(gateway, refused, grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert cut[0].info.reason == "RATE_EXCEEDED"

@@ -28,9 +28,12 @@ def _unavailable(times: int, then: Any) -> Any:
     return answer
 
 
-@pytest.mark.parametrize(("name", "path", "limit_s"), [("Echo", ECHO, 1.0), ("Once", ONCE, 2.0)])
+@pytest.mark.parametrize(
+    ("name", "verb", "path", "limit_s"),
+    [("GetProbe", "GET", "/v1/probes/a", 1.0), ("Once", "POST", ONCE, 2.0)],
+)
 async def test_timeout_of_the_contract_cuts_the_call(
-    gateway, backend, token, refused, name, path, limit_s
+    gateway, backend, token, refused, name, verb, path, limit_s
 ):
     """A call ends when its contract says so, whatever longer deadline the client has."""
     backend.behaviour = _sleep
@@ -40,7 +43,7 @@ async def test_timeout_of_the_contract_cuts_the_call(
     assert limit_s - 0.1 < time.monotonic() - started < limit_s + 3
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     started = time.monotonic()
-    answer = await gateway.send("POST", path, token=token, json={})
+    answer = await gateway.send(verb, path, token=token)
     assert limit_s - 0.1 < time.monotonic() - started < limit_s + 3
     assert (answer.status, answer.json["code"]) == (504, 4)
     # On a machine that stalls, the service may be cut first, and cannot say why.
@@ -51,11 +54,11 @@ async def test_service_learns_the_deadline(gateway, backend, token):
     """The service knows how long it has: the contract's time, or less when the client says so."""
     await gateway.send("POST", ECHO, token=token, json={})
     await gateway.call("Echo", token=token, timeout_s=60)
-    await gateway.call("Echo", token=token, timeout_s=0.4)
+    await gateway.call("Echo", token=token, timeout_s=2)
     left = [call.time_remaining_s for call in backend.calls]
-    assert 0.5 < left[0] <= 1.1
-    assert 0.5 < left[1] <= 1.1
-    assert 0 < left[2] < 0.5
+    assert 3 < left[0] <= 5.1
+    assert 3 < left[1] <= 5.1
+    assert 0 < left[2] <= 2
 
 
 async def test_unavailable_is_retried_where_the_contract_says(gateway, backend, token):
