@@ -10,9 +10,9 @@ ECHO = "/v1/probes:echo"
 
 
 async def _refusals(gateway, refused, code, **options):
-    """Call a dozen times in gRPC; return the refusals with the code."""
+    """Call thirty times in gRPC; return the refusals with the code."""
     outcomes = await asyncio.gather(
-        *(gateway.call("Echo", **options) for _ in range(12)), return_exceptions=True
+        *(gateway.call("Echo", **options) for _ in range(30)), return_exceptions=True
     )
     return [each for each in outcomes if isinstance(each, refused) and each.code is code]
 
@@ -20,7 +20,7 @@ async def _refusals(gateway, refused, code, **options):
 async def test_flood_is_cut_before_tokens_are_looked_at(start, refused):
     """Beyond the rate everybody gets RESOURCE_EXHAUSTED, and a hint when to come back."""
     gateway = await start(limits=LimitSettings(calls_per_second=3))
-    answers = await asyncio.gather(*(gateway.send("POST", ECHO, json={}) for _ in range(12)))
+    answers = await asyncio.gather(*(gateway.send("POST", ECHO, json={}) for _ in range(30)))
     statuses = sorted(answer.status for answer in answers)
     assert statuses[0] == 401
     assert statuses.count(429) >= 6
@@ -42,10 +42,10 @@ async def test_one_client_cannot_use_up_the_others(start, issuer, refused):
     greedy = issuer.token(client_id="greedy", sub="greedy")
     modest = issuer.token(client_id="modest", sub="modest")
     answers = await asyncio.gather(
-        *(gateway.send("POST", ECHO, token=greedy, json={}) for _ in range(12))
+        *(gateway.send("POST", ECHO, token=greedy, json={}) for _ in range(30))
     )
     statuses = [answer.status for answer in answers]
-    assert statuses.count(200) <= 6
+    assert statuses.count(200) <= 20
     assert statuses.count(429) >= 6
     assert (await gateway.send("POST", ECHO, token=modest, json={})).status == 200
     another = issuer.token(client_id="greedy", sub="greedy")
@@ -56,7 +56,7 @@ async def test_token_endpoint_has_a_limit_of_its_own(start, token):
     """Guessing secrets is slow, and does not slow the calls of others."""
     gateway = await start(limits=LimitSettings(address_token_requests_per_second=3))
     answers = await asyncio.gather(
-        *(gateway.send("POST", "/oauth2/token", data={"a": "b"}) for _ in range(12))
+        *(gateway.send("POST", "/oauth2/token", data={"a": "b"}) for _ in range(30))
     )
     statuses = [answer.status for answer in answers]
     assert 200 in statuses
