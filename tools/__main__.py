@@ -25,6 +25,9 @@ _COMMANDS = {
     "demo": _Command(
         "tools.demo.command", "demo", "Replay a real chain's year and prove every total."
     ),
+    "bench": _Command(
+        "tools.bench.command", "bench", "Measure against a no-op RPC in the same run."
+    ),
     "check": _Command("tools.check", "check", "Check style, types, layers and contracts."),
 }
 

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from tools.bench import load
@@ -14,8 +14,9 @@ from tools.bench import load
 def show(console: Console, measurements: Sequence[load.Measurement]) -> None:
     """Print one row per measurement: rate, ratio to the no-op of the same round, latencies."""
     table = Table(title="Medians over the rounds; ratios are taken inside each round")
-    for column in ("call", "in flight", "per second", "of no-op", "p50 ms", "p90 ms", "p99 ms"):
-        table.add_column(column, justify="left" if column == "call" else "right")
+    for column in ("call", "in flight", "per s", "of no-op", "p50 ms", "p90 ms", "p99 ms"):
+        justify: JustifyMethod = "left" if column == "call" else "right"
+        table.add_column(column, justify=justify, no_wrap=True)
     for one in measurements:
         table.add_row(
             one.name,

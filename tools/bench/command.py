@@ -1,0 +1,98 @@
+"""`python -m tools bench`: what the platform does in a second, beside a call that does nothing."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import grpc
+import typer
+import uvloop
+from rich.console import Console
+
+from services.chassis import clients, config
+from tools.bench import checkout, ledger, load, noop, report
+from tools.stack import layout, lifecycle
+from tools.stack.layout import Layout
+from tools.stack.state import State
+
+_console = Console(soft_wrap=True)
+
+
+def bench(
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 2.0,
+    accounts: Annotated[int, typer.Option(min=1, help="Accounts that the ledger holds.")] = 100_000,
+    only: Annotated[str, typer.Option(help="Only subjects whose name contains this text.")] = "",
+    results: Annotated[Path, typer.Option("--json", help="Where the figures go, too.")] = Path(
+        "bench.json"
+    ),
+) -> None:
+    """Measure ledger and checkout beside a no-op RPC on a stack of their own, and print ratios.
+
+    Two noisy cores serve everything, the load included: quote the column of ratios, which are
+    taken inside each round, and not the rates.
+    """
+    with _temporary() as place:
+        measured = uvloop.run(_measure(place, rounds, seconds, accounts, only))
+    report.show(_console, measured)
+    report.write(results, measured)
+
+
+@contextmanager
+def _temporary() -> Iterator[Layout]:
+    """Lay a stack out below a folder that PostgreSQL's account may enter when we are root."""
+    directory = Path(tempfile.mkdtemp(prefix="tessera-bench-"))
+    directory.chmod(0o711)
+    place = layout.at(directory / "stack")
+    try:
+        asyncio.run(lifecycle.start(lifecycle.Options(layout=place, fixed_ports=False), _progress))
+        yield place
+    finally:
+        lifecycle.stop(place)
+        lifecycle.delete(place)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _measure(
+    place: Layout, rounds: int, seconds: float, accounts: int, only: str
+) -> list[load.Measurement]:
+    state = State.load(place)
+    assert state is not None
+    async with AsyncExitStack() as stack:
+
+        async def connect(target: str) -> grpc.aio.Channel:
+            return await stack.enter_async_context(grpc.aio.insecure_channel(target))
+
+        quiet = await connect(await stack.enter_async_context(noop.running()))
+        gateway = state.address("gateway")
+        admin = checkout.Till(await connect(gateway), await _token(place, gateway, "admin"))
+        pos = checkout.Till(await connect(gateway), await _token(place, gateway, "pos-demo"))
+        direct = await connect(state.address("ledger"))
+        subjects = [
+            *await ledger.subjects(direct, admin.token, accounts=accounts, progress=_progress),
+            *await checkout.subjects(admin, pos),
+        ]
+        return await load.compare(
+            lambda width: noop.subject(quiet, width),
+            [subject for subject in subjects if only in subject.name],
+            rounds=rounds,
+            seconds=seconds,
+            progress=_progress,
+        )
+
+
+async def _token(place: Layout, gateway: str, client_id: str) -> str:
+    settings = config.AuthSettings(
+        token_url=f"http://{gateway}/oauth2/token",
+        client_id=client_id,
+        client_secret_file=place.secrets / f"client-{client_id}",
+    )
+    return (await clients.Tokens(settings).authorization()).removeprefix("Bearer ")
+
+
+def _progress(text: str) -> None:
+    _console.print(f"[dim]{text}[/dim]")
