@@ -128,7 +128,10 @@ class Earning:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a cart gets: lines in the cart's order, campaigns in the order of evaluation."""
+    """What a cart gets: lines in the cart's order.
+
+    Outcomes begin with what was applied, in the order in which it was: returns rely on it.
+    """
 
     ruleset_version: int
     subtotal_minor: int

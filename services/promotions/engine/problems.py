@@ -1,6 +1,5 @@
 """What is wrong with rules before they go live, each problem with the field that has it."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
@@ -70,12 +69,13 @@ def _check_trigger(given: rules.Rules) -> Iterator[Problem]:
         return
     if not trigger.codes:
         yield Problem("trigger.coupon.codes", "must hold a code")
-    folded = Counter(code.upper() for code in trigger.codes)
+    seen: set[str] = set()
     for place, code in enumerate(trigger.codes):
-        if folded[code.upper()] > 1:
+        if code.upper() in seen:
             yield Problem(
                 f"trigger.coupon.codes[{place}]", f"{code} is there twice: letter case is ignored"
             )
+        seen.add(code.upper())
 
 
 def _check_validity(validity: rules.Validity) -> Iterator[Problem]:

@@ -176,13 +176,17 @@ def _close(decision: Decision, before: ReturnedSoFar, back: Mapping[str, int]) -
 def _price_rest(
     sale: _Sale, lines: tuple[CartLine, ...], back: Mapping[str, int]
 ) -> tuple[lanes.Run, list[Compiled], index.Match]:
-    """Return the rest with the dearer of its two prices, before points."""
+    """Return the rest with the dearer of its two prices, before points.
+
+    Campaigns take their turns as on the receipt: an exclusive group may have been called before
+    the priority of its winner.
+    """
     applied = {
         outcome.campaign_id: outcome.discount_minor
         for outcome in sale.decision.outcomes
         if outcome.reason is OutcomeReason.APPLIED
     }
-    places = {sale.ruleset.place_by_id[name] for name in applied}
+    places = [sale.ruleset.place_by_id[name] for name in applied]
     cart = replace(sale.cart, lines=lines, coupon_codes=_codes_of(sale, places))
     taken = {name: Remaining(1, 1, discount, 1) for name, discount in applied.items()}
     facts = replace(sale.facts, remaining=taken)
@@ -190,14 +194,14 @@ def _price_rest(
     found = index.match(sale.ruleset.index, cart, basket, facts, now=sale.now)
     survivors = found.survivors & sum(1 << place for place in places)
     found = replace(found, survivors=survivors, unanswered=0)
-    candidates = [sale.ruleset.compiled[place] for place in baskets.places(survivors)]
+    candidates = [sale.ruleset.compiled[place] for place in places if survivors >> place & 1]
     run = lanes.start(cart, facts, basket)
     lanes.run_discounts(run, candidates)
     kept = _keep(sale, lanes.start(cart, facts, basket), back)
     return (kept if sum(kept.left) > sum(run.left) else run), candidates, found
 
 
-def _codes_of(sale: _Sale, places: set[int]) -> tuple[str, ...]:
+def _codes_of(sale: _Sale, places: list[int]) -> tuple[str, ...]:
     codes = sale.ruleset.index.codes
     called = {1 << place for place in places}
     return tuple(code for code in sale.cart.coupon_codes if codes.get(code.upper()) in called)

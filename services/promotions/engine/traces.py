@@ -15,23 +15,21 @@ _NO_TITLE = Text("")
 
 
 def tell(ruleset: Ruleset, run: Run, found: Match, *, explain: Explain) -> tuple[Outcome, ...]:
-    """Return outcomes in the order of evaluation, codes that no campaign has at the end.
+    """Return what was applied in its order, then the others in theirs, unknown codes at the end.
 
     Candidates are campaigns that the index leaves, presented coupons, and near misses; with FULL
     every campaign of the rule set answers.
     """
     codes = presented_codes(run.cart)
     full = explain is Explain.FULL
-    outcomes = {one.place: _tell_applied(one, offer, codes) for one, offer in run.applied}
     verdicts = _drop_distant(ruleset, run, found) if not full else dict(run.verdicts)
     unanswered = Verdict(OutcomeReason.DEPENDENCY_UNAVAILABLE)
     verdicts.update(dict.fromkeys(places(found.unanswered), unanswered))
     asked = ruleset.index.everyone if full else _called(ruleset, codes)
     verdicts.update(_find_refused(found, asked & ~found.survivors & ~found.unanswered))
-    for place, verdict in verdicts.items():
-        outcomes[place] = _tell(ruleset.compiled[place], verdict, codes)
     return (
-        *[outcomes[place] for place in sorted(outcomes)],
+        *[_tell_applied(one, offer, codes) for one, offer in run.applied],
+        *[_tell(ruleset.compiled[place], verdicts[place], codes) for place in sorted(verdicts)],
         *[
             Outcome("", 0, _NO_TITLE, OutcomeReason.UNKNOWN_CODE, details=(("code", code),))
             for folded, code in sorted(codes.items())

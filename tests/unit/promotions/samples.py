@@ -1,0 +1,245 @@
+"""Random campaigns, carts and facts over a small world, so that they meet often."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import strategies as st
+
+from services.promotions import engine
+
+NOW = datetime(2026, 3, 6, 17, 30, tzinfo=UTC)
+SKUS = ["ale", "bun", "cod", "dip"]
+CATEGORIES = ["drinks", "food", "fish", "bakery"]
+BRANDS = ["", "Kolo", "Sad"]
+TAGS = ["own", "new"]
+STORES = ["S1", "S2"]
+SEGMENTS = ["vip", "staff"]
+PRICES = st.sampled_from([0, 1, 99, 250, 333, 700])
+CODES = ["CODE-A", "code-b", "CODE-C", "CODE-D", "CODE-E"]
+ODD_CODES = [*CODES, "code-a", "NONE"]
+
+
+def some(names, *, at_most=2):
+    return st.frozensets(st.sampled_from(names), max_size=at_most)
+
+
+def rarely(strategy, default):
+    """Return the default four times out of five, so that several campaigns meet in one cart."""
+    return st.integers(0, 4).flatmap(lambda dice: strategy if dice == 0 else st.just(default))
+
+
+filters = st.one_of(
+    st.just(engine.ItemFilter()),
+    st.just(engine.ItemFilter()),
+    st.builds(engine.ItemFilter, skus=some(SKUS)),
+    st.builds(engine.ItemFilter, category_ids=some(CATEGORIES)),
+    st.builds(
+        engine.ItemFilter,
+        brands=some(BRANDS[1:], at_most=1),
+        tags=some(TAGS, at_most=1),
+        exclude_skus=some(SKUS, at_most=1),
+        exclude_category_ids=some(CATEGORIES, at_most=1),
+    ),
+    st.builds(
+        engine.ItemFilter,
+        unit_price_min_minor=st.integers(0, 300),
+        unit_price_max_minor=st.integers(300, 900),
+    ),
+)
+
+conditions = st.recursive(
+    st.one_of(
+        st.builds(
+            engine.BasketTotal, st.integers(1, 3_000), filters, st.sampled_from(engine.Basis)
+        ),
+        st.builds(engine.ItemGroup, filters, st.integers(1, 5_000), st.integers(0, 1_000)),
+        st.builds(engine.DistinctItems, st.integers(1, 4), filters),
+        st.builds(engine.PurchaseNumber, st.integers(1, 3)),
+        st.builds(engine.PurchaseNumber, st.just(0), st.integers(1, 3)),
+    ),
+    lambda inner: st.one_of(
+        st.builds(engine.AllOf, st.lists(inner, min_size=1, max_size=3).map(tuple)),
+        st.builds(engine.AnyOf, st.lists(inner, min_size=1, max_size=3).map(tuple)),
+        st.builds(engine.Not, inner),
+    ),
+    max_leaves=4,
+)
+
+discounts = st.one_of(
+    st.builds(engine.PercentOff, st.sampled_from([1, 333, 1_000, 2_550, 5_000, 9_999, 10_000])),
+    st.builds(engine.AmountOff, st.integers(1, 700), st.sampled_from(engine.AmountSpread)),
+    st.builds(engine.FixedPrice, st.integers(0, 500)),
+)
+earns = st.one_of(
+    st.builds(
+        engine.EarnPercent,
+        st.integers(1, 20_000),
+        st.lists(
+            st.builds(engine.EarnMultiplier, filters, st.sampled_from([0, 50, 200, 300])),
+            max_size=2,
+        ).map(tuple),
+    ),
+    st.builds(
+        engine.EarnPoints,
+        st.integers(1, 50),
+        st.sampled_from([engine.PointsSpread.ONCE, engine.PointsSpread.EACH_UNIT]),
+        st.just(0),
+        st.sampled_from([0, 14]),
+    ),
+    st.builds(
+        engine.EarnPoints,
+        st.integers(1, 50),
+        st.just(engine.PointsSpread.EACH_STEP),
+        st.integers(1, 900),
+    ),
+)
+
+windows = (
+    st.tuples(st.integers(0, 1_439), st.integers(0, 1_440))
+    .filter(lambda pair: pair[0] != pair[1])
+    .map(lambda pair: engine.HourWindow(*pair))
+)
+validities = st.one_of(
+    st.builds(
+        engine.Validity,
+        start_time=st.sampled_from([None, NOW, NOW + timedelta(seconds=1)]),
+        end_time=st.sampled_from([NOW + timedelta(days=1), NOW + timedelta(days=9)]),
+    ),
+    st.builds(
+        engine.Validity,
+        weekdays=st.frozensets(st.integers(1, 7)),
+        hours=st.lists(windows, max_size=2).map(tuple),
+    ),
+)
+audiences = st.one_of(
+    st.builds(engine.Audience, membership=st.just(engine.Membership.MEMBERS)),
+    st.builds(engine.Audience, store_ids=some(STORES), exclude_store_ids=some(STORES, at_most=1)),
+    st.builds(engine.Audience, region_ids=some(["north"]), format_ids=some(["hyper", ""])),
+    st.builds(engine.Audience, channels=st.frozensets(st.sampled_from(engine.Channel), max_size=3)),
+    st.builds(
+        engine.Audience,
+        segment_ids=some(SEGMENTS, at_most=1),
+        exclude_segment_ids=some(SEGMENTS, at_most=1),
+    ),
+)
+limits = st.builds(
+    engine.Limits,
+    uses_max=st.sampled_from([0, 5]),
+    uses_per_member_max=st.sampled_from([0, 2]),
+    budget_minor=st.sampled_from([0, 900]),
+)
+
+
+LANES = (
+    engine.Lane.ITEM,
+    engine.Lane.ITEM,
+    engine.Lane.MULTI_BUY,
+    engine.Lane.RECEIPT,
+    engine.Lane.COUPON,
+    engine.Lane.EARN,
+    engine.Lane.EARN,
+)
+
+
+@st.composite
+def rulebooks(draw, lanes=LANES, *, groups=("best", "")):
+    """Return up to six campaigns that may go live together."""
+    campaigns = []
+    for place in range(draw(st.integers(1, 6))):
+        lane = draw(st.sampled_from(lanes))
+        kinds = earns if lane is engine.Lane.EARN else discounts
+        reward = st.builds(engine.Reward, kinds, filters, rarely(st.integers(1, 300), 0))
+        rules = engine.Rules(
+            title=engine.Text(f"Campaign {place}", f"Акция {place}"),
+            rewards=draw(rarely(st.tuples(reward, reward), None)) or (draw(reward),),
+            combination=engine.Combination(
+                lane=lane,
+                exclusive_group=draw(st.sampled_from(groups)),
+                priority=draw(st.integers(-1, 1)),
+                basis=draw(st.sampled_from(engine.Basis)),
+                stop=draw(st.integers(0, 9)) == 0,
+            ),
+            trigger=(
+                engine.CouponTrigger((f"CODE-{'ABCDEF'[place]}",), draw(st.booleans()))
+                if lane is engine.Lane.COUPON
+                else engine.AutomaticTrigger()
+            ),
+            validity=draw(rarely(validities, engine.Validity())),
+            audience=draw(rarely(audiences, engine.Audience())),
+            condition=draw(st.one_of(st.none(), conditions)),
+            limits=draw(rarely(limits, engine.Limits())),
+        )
+        if not engine.find_problems(rules):
+            campaigns.append(engine.Campaign(f"cmp_{place}", place + 1, rules))
+    return campaigns
+
+
+@st.composite
+def carts(draw, *, whole_units=False):
+    quantities = st.integers(1, 4).map(lambda count: count * 1_000)
+    if not whole_units:
+        quantities = st.one_of(quantities, st.integers(1, 4_000))
+    lines = draw(
+        st.lists(
+            st.tuples(st.sampled_from(SKUS), quantities, PRICES),
+            min_size=1,
+            max_size=7,
+        )
+    )
+    return engine.Cart(
+        store_id="S1",
+        channel=draw(rarely(st.sampled_from(engine.Channel), engine.Channel.TILL)),
+        currency_code="EUR",
+        lines=tuple(engine.CartLine(f"L{place}", *values) for place, values in enumerate(lines)),
+        coupon_codes=tuple(
+            draw(rarely(st.lists(st.sampled_from([*CODES, "code-a", "NONE"])), CODES))
+        ),
+        points_payment_minor=draw(st.sampled_from([0, 100, 550, 5_000])),
+    )
+
+
+articles = st.builds(
+    engine.Article,
+    category_ids=some(CATEGORIES, at_most=3),
+    brand=st.sampled_from(BRANDS),
+    tags=some(TAGS),
+    floor_price_minor=rarely(st.integers(1, 300), 0),
+    earning_excluded=rarely(st.booleans(), default=False),
+    points_payment_excluded=rarely(st.booleans(), default=False),
+)
+members = st.builds(
+    engine.Member,
+    st.just("mem_1"),
+    segment_ids=some(SEGMENTS),
+    purchases_before=st.sampled_from([None, 0, 1, 2, 3]),
+    points_balance=st.sampled_from([None, 0, 7, 500, 3_000, 90_000]),
+)
+lefts = st.builds(
+    engine.Remaining,
+    uses=rarely(st.sampled_from([None, 0]), 3),
+    member_uses=rarely(st.sampled_from([None, 0]), 1),
+    budget_minor=st.sampled_from([None, 0, 50, 120, 800]),
+    coupons=rarely(st.sampled_from([None, 0]), 1),
+)
+terms = st.builds(
+    engine.PointsTerms,
+    point_value_minor=st.sampled_from([1, 1, 10, 100]),
+    point_units=st.sampled_from([1, 10, 100]),
+    points_scale=st.sampled_from([0, 2]),
+    payment_share_max_basis_points=st.sampled_from([0, 3_000, 5_000, 9_900, 10_000]),
+)
+
+
+@st.composite
+def facts(draw):
+    member = draw(rarely(st.none(), ...))
+    member = draw(members) if member is ... else None
+    return engine.Facts(
+        store=engine.Store(
+            draw(st.sampled_from(["north", ""])), draw(st.sampled_from(["hyper", ""]))
+        ),
+        articles=draw(st.fixed_dictionaries(dict.fromkeys(SKUS[1:], articles))),
+        member=member,
+        remaining={f"cmp_{place}": draw(lefts) for place in range(6)},
+        terms=draw(terms),
+        identity_answered=member is not None or draw(st.booleans()),
+    )

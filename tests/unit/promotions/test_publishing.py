@@ -1,0 +1,203 @@
+"""Publishing: what may go live, what may not, and why."""
+
+import dataclasses
+from datetime import UTC, datetime
+
+import pytest
+
+from services.promotions import engine
+from tools.bench import promotions as bench
+
+_NOW = datetime(2026, 3, 6, tzinfo=UTC)
+
+
+def _rules(**changes):
+    rules = engine.Rules(
+        title=engine.Text("Test"),
+        rewards=(engine.Reward(engine.PercentOff(1_000)),),
+        combination=engine.Combination(engine.Lane.ITEM),
+    )
+    return dataclasses.replace(rules, **changes)
+
+
+def _nested(levels):
+    condition: engine.Condition = engine.BasketTotal(1)
+    for _ in range(levels - 1):
+        condition = engine.Not(condition)
+    return condition
+
+
+_EARN = engine.Combination(engine.Lane.EARN)
+_PERCENT = (engine.Reward(engine.PercentOff(1_000)),)
+_POINTS = (engine.Reward(engine.EarnPercent(500)),)
+_FEW = frozenset({"a"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"title": engine.Text("", "Только по-русски")}, "title.en"),
+        ({"trigger": engine.CouponTrigger(())}, "trigger.coupon.codes"),
+        ({"trigger": engine.CouponTrigger(("ONE", "two", "Two"))}, "trigger.coupon.codes[2]"),
+        ({"combination": engine.Combination(engine.Lane.COUPON)}, "combination.lane"),
+        (
+            {"combination": engine.Combination(engine.Lane.ITEM, priority=1_001)},
+            "combination.priority",
+        ),
+        ({"validity": engine.Validity(_NOW, _NOW)}, "validity.period"),
+        ({"validity": engine.Validity(_NOW.replace(tzinfo=None))}, "validity.period.start_time"),
+        ({"validity": engine.Validity(weekdays=frozenset({0}))}, "validity.weekdays"),
+        ({"validity": engine.Validity(hours=(engine.HourWindow(5, 5),))}, "validity.hours[0]"),
+        ({"validity": engine.Validity(hours=(engine.HourWindow(1_440, 5),))}, "validity.hours[0]"),
+        (
+            {"audience": engine.Audience(store_ids=_FEW, exclude_store_ids=_FEW)},
+            "audience.exclude_store_ids",
+        ),
+        (
+            {"audience": engine.Audience(segment_ids=_FEW, exclude_segment_ids=_FEW)},
+            "audience.exclude_segment_ids",
+        ),
+        ({"condition": _nested(7)}, "condition"),
+        ({"condition": engine.AllOf((engine.BasketTotal(1),) * 100)}, "condition"),
+        ({"condition": engine.AllOf(())}, "condition.all.conditions"),
+        ({"condition": engine.Not(engine.AnyOf(()))}, "condition.not.any.conditions"),
+        (
+            {"condition": engine.AllOf((engine.BasketTotal(5), engine.BasketTotal(0)))},
+            "condition.all.conditions[1].basket_total.amount_min_minor",
+        ),
+        ({"condition": engine.ItemGroup()}, "condition.item_group"),
+        ({"condition": engine.DistinctItems(0)}, "condition.distinct_items.count_min"),
+        ({"condition": engine.PurchaseNumber()}, "condition.purchase_number"),
+        ({"condition": engine.PurchaseNumber(1, 2)}, "condition.purchase_number"),
+        (
+            {"condition": engine.BasketTotal(1, engine.ItemFilter(skus=_FEW, exclude_skus=_FEW))},
+            "condition.basket_total.filter.exclude_skus",
+        ),
+        ({"rewards": ()}, "rewards"),
+        ({"rewards": _PERCENT * 11}, "rewards"),
+        ({"rewards": _PERCENT + _POINTS}, "rewards[1].earn_percent"),
+        ({"combination": _EARN}, "rewards[0].percent_off"),
+        (
+            {"rewards": (engine.Reward(engine.PercentOff(0)),)},
+            "rewards[0].percent_off.basis_points",
+        ),
+        (
+            {"rewards": (engine.Reward(engine.PercentOff(10_001)),)},
+            "rewards[0].percent_off.basis_points",
+        ),
+        (
+            {"rewards": (engine.Reward(engine.AmountOff(0, engine.AmountSpread.ACROSS)),)},
+            "rewards[0].amount_off.amount_minor",
+        ),
+        (
+            {"rewards": (engine.Reward(engine.FixedPrice(-1)),)},
+            "rewards[0].fixed_price.unit_price_minor",
+        ),
+        ({"rewards": (dataclasses.replace(_PERCENT[0], amount_max=-1),)}, "rewards[0].amount_max"),
+        (
+            {
+                "rewards": (
+                    engine.Reward(
+                        engine.PercentOff(1),
+                        engine.ItemFilter(
+                            frozenset(), unit_price_min_minor=2, unit_price_max_minor=1
+                        ),
+                    ),
+                )
+            },
+            "rewards[0].target.unit_price_max_minor",
+        ),
+        (
+            {"combination": _EARN, "rewards": (engine.Reward(engine.EarnPercent(0)),)},
+            "rewards[0].earn_percent.basis_points",
+        ),
+        (
+            {
+                "combination": _EARN,
+                "rewards": (
+                    engine.Reward(
+                        engine.EarnPercent(1, (engine.EarnMultiplier(engine.ItemFilter(), -1),))
+                    ),
+                ),
+            },
+            "rewards[0].earn_percent.multipliers[0].factor_hundredths",
+        ),
+        (
+            {
+                "combination": _EARN,
+                "rewards": (engine.Reward(engine.EarnPoints(5, engine.PointsSpread.EACH_STEP)),),
+            },
+            "rewards[0].earn_points.step_minor",
+        ),
+        (
+            {
+                "combination": _EARN,
+                "rewards": (engine.Reward(engine.EarnPoints(5, engine.PointsSpread.ONCE, 7)),),
+            },
+            "rewards[0].earn_points.step_minor",
+        ),
+        ({"limits": engine.Limits(uses_max=-1)}, "limits.uses_max"),
+        (
+            {"combination": _EARN, "rewards": _POINTS, "limits": engine.Limits(budget_minor=1)},
+            "limits.budget_minor",
+        ),
+    ],
+)
+def test_what_cannot_work_is_named_by_its_field(changes, field):
+    """A campaign with one fault has one problem, and its field is the contract's path."""
+    assert [problem.field for problem in engine.find_problems(_rules(**changes))] == [field]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"condition": _nested(6)},
+        {"condition": engine.AllOf((engine.BasketTotal(1),) * 99)},
+        {"trigger": engine.CouponTrigger(("ONE",))},
+        {"combination": _EARN, "rewards": _POINTS, "limits": engine.Limits(uses_max=1)},
+    ],
+)
+def test_what_works_has_no_problems(changes):
+    """Bounds themselves are allowed."""
+    assert engine.find_problems(_rules(**changes)) == []
+
+
+def test_two_live_campaigns_do_not_share_a_code():
+    """Letter case does not make codes different; a campaign may repeat its own."""
+    one = engine.Campaign("cmp_1", 1, _rules(trigger=engine.CouponTrigger(("SAVE",))))
+    two = engine.Campaign("cmp_2", 1, _rules(trigger=engine.CouponTrigger(("other", "save"))))
+    assert engine.find_taken_codes([one, two]) == [engine.TakenCode("save", "cmp_1", "cmp_2")]
+    with pytest.raises(engine.RulesetInvalid, match="save belongs to cmp_1") as caught:
+        engine.compile([one, two], version=1)
+    assert caught.value.problems[0][0] == "cmp_2"
+
+
+def test_a_rule_set_refuses_what_has_problems():
+    """Nothing goes live together with a campaign that cannot work."""
+    good = engine.Campaign("cmp_1", 1, _rules())
+    bad = engine.Campaign("cmp_2", 1, _rules(rewards=()))
+    with pytest.raises(engine.RulesetInvalid, match="cmp_2: rewards must be 1 to 10"):
+        engine.compile([good, bad], version=1)
+    with pytest.raises(engine.RulesetInvalid, match="campaign_id is there twice"):
+        engine.compile([good, good], version=1)
+
+
+def test_a_rule_set_knows_its_campaigns():
+    """Campaigns stand in the order of evaluation and are found by their id."""
+    late = engine.Campaign("cmp_1", 3, _rules(combination=engine.Combination(engine.Lane.RECEIPT)))
+    early = engine.Campaign("cmp_2", 1, _rules())
+    ruleset = engine.compile([late, early], version=9)
+    assert ruleset.version == 9
+    assert ruleset.campaigns == (early, late)
+    assert ruleset.find("cmp_1") is late
+    assert ruleset.find("cmp_3") is None
+
+
+def test_an_empty_rule_set_prices_a_cart():
+    """Before anything goes live, carts cost what their lines cost."""
+    ruleset = engine.compile([], version=0)
+    cart, facts = bench.make_cart(3)
+    decision = engine.evaluate(ruleset, cart, facts, now=bench.NOW)
+    assert decision.discount_minor == 0
+    assert decision.ruleset_version == 0

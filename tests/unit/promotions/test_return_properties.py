@@ -1,0 +1,177 @@
+"""What holds for every sequence of returns."""
+
+import dataclasses
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from services.promotions import engine
+from tests.unit.promotions import samples
+
+_thorough = settings(max_examples=40, deadline=None)
+
+
+@st.composite
+def sales(draw):
+    campaigns = draw(samples.rulebooks())
+    cart, facts = draw(samples.carts()), draw(samples.facts())
+    ruleset = engine.compile(campaigns, version=1)
+    return ruleset, cart, facts, engine.evaluate(ruleset, cart, facts, now=samples.NOW)
+
+
+def _draw_return(data, cart, back):
+    """Return some of the goods that are not back yet."""
+    returned = {}
+    for line in cart.lines:
+        rest = line.quantity_thousandths - back.get(line.line_id, 0)
+        if rest and data.draw(st.booleans()):
+            returned[line.line_id] = data.draw(
+                st.one_of(st.just(rest), st.just(min(rest, 1_000)), st.integers(1, rest))
+            )
+    return returned
+
+
+def _return(sale, returned, before):
+    ruleset, cart, facts, decision = sale
+    return engine.price_return(
+        ruleset, cart, facts, decision, now=samples.NOW, returned=returned, before=before
+    )
+
+
+def _rest(cart, so_far):
+    back = dict(so_far.quantities)
+    return {
+        line.line_id: line.quantity_thousandths - back.get(line.line_id, 0) for line in cart.lines
+    }
+
+
+def _minor(points, terms):
+    return points // terms.point_units * terms.point_value_minor
+
+
+@_thorough
+@given(sales())
+def test_returning_everything_at_once_gives_back_exactly_what_was_paid(sale):
+    """Money, points paid and points earned: all of it, and nothing else."""
+    _, cart, _, decision = sale
+    everything = {line.line_id: line.quantity_thousandths for line in cart.lines}
+    answer = _return(sale, everything, engine.ReturnedSoFar())
+    assert answer.complete
+    assert answer.remaining is None
+    assert answer.refund_minor == decision.total_minor - decision.points_payment_minor
+    assert answer.points_restored == decision.points_spent
+    assert answer.points_clawed_back == decision.points_earned
+
+
+@_thorough
+@given(sales(), st.data())
+def test_returning_everything_in_steps_gives_back_exactly_what_was_paid(sale, data):
+    """However the goods come back, in the end the shopper has what they had before."""
+    _, cart, _, decision = sale
+    so_far = engine.ReturnedSoFar()
+    for _ in range(3):
+        if returned := _draw_return(data, cart, dict(so_far.quantities)):
+            so_far = _return(sale, returned, so_far).so_far
+    if rest := {name: count for name, count in _rest(cart, so_far).items() if count}:
+        so_far = _return(sale, rest, so_far).so_far
+    assert so_far.refund_minor == decision.total_minor - decision.points_payment_minor
+    assert so_far.points_restored == decision.points_spent
+    assert so_far.points_clawed_back == decision.points_earned
+
+
+@_thorough
+@given(sales(), st.data())
+def test_buying_and_returning_never_leaves_a_gain(sale, data):
+    """Kept goods never cost less than on the receipt, nor earn more than they do alone."""
+    _, cart, facts, decision = sale
+    so_far = engine.ReturnedSoFar()
+    for _ in range(3):
+        returned = _draw_return(data, cart, dict(so_far.quantities))
+        if not returned:
+            continue
+        answer = _return(sale, returned, so_far)
+        assert min(answer.refund_minor, answer.points_restored, answer.points_clawed_back) >= 0
+        so_far = answer.so_far
+        rest = _rest(cart, so_far)
+        given_back = so_far.refund_minor + _minor(so_far.points_restored, facts.terms)
+        kept = dearest = 0
+        for line, decided in zip(cart.lines, decision.lines, strict=True):
+            kept += decided.total_minor * rest[line.line_id] // line.quantity_thousandths
+            dearest += (rest[line.line_id] * line.unit_price_minor + 500) // 1_000
+        assert decision.total_minor - given_back >= min(kept, dearest)
+        money_paid = decision.total_minor - decision.points_payment_minor
+        assert so_far.refund_minor <= money_paid
+        assert so_far.points_restored <= decision.points_spent
+        kept_points = decision.points_earned - so_far.points_clawed_back
+        earned_alone = answer.remaining.points_earned if answer.remaining else 0
+        assert 0 <= kept_points <= earned_alone
+
+
+@_thorough
+@given(sales(), st.data())
+def test_a_first_return_leaves_the_rest_at_what_it_costs_by_the_same_offers(sale, data):
+    """The rest costs at least what the receipt's campaigns make it cost alone."""
+    ruleset, cart, facts, decision = sale
+    returned = _draw_return(data, cart, {})
+    assume(returned)
+    answer = _return(sale, returned, engine.ReturnedSoFar())
+    assume(not answer.complete)
+    applied = {
+        one.campaign_id: one.discount_minor
+        for one in decision.outcomes
+        if one.reason is engine.OutcomeReason.APPLIED
+    }
+    own = engine.compile([c for c in ruleset.campaigns if c.campaign_id in applied], version=1)
+    rest = engine.evaluate(
+        own,
+        dataclasses.replace(
+            cart,
+            lines=tuple(
+                dataclasses.replace(line, quantity_thousandths=quantity)
+                for line in cart.lines
+                if (quantity := line.quantity_thousandths - returned.get(line.line_id, 0))
+            ),
+        ),
+        dataclasses.replace(
+            facts,
+            remaining={name: engine.Remaining(1, 1, cut, 1) for name, cut in applied.items()},
+        ),
+        now=samples.NOW,
+    )
+    assert answer.remaining is not None
+    assert answer.remaining.total_minor >= rest.total_minor
+    given_back = answer.refund_minor + _minor(answer.points_restored, facts.terms)
+    assert given_back <= max(0, decision.total_minor - rest.total_minor)
+    assert given_back <= max(0, decision.total_minor - answer.remaining.total_minor)
+
+
+@_thorough
+@given(sales())
+def test_returning_a_free_bag_changes_nothing(sale):
+    """What stays is the same purchase, so it gets the same from every campaign."""
+    ruleset, cart, facts, _ = sale
+    bag = engine.CartLine("bag", "bag", 1_000, 0)
+    cart = dataclasses.replace(cart, lines=(*cart.lines, bag))
+    decision = engine.evaluate(ruleset, cart, facts, now=samples.NOW)
+    answer = _return((ruleset, cart, facts, decision), {"bag": 1_000}, engine.ReturnedSoFar())
+    assert answer.so_far == engine.ReturnedSoFar(quantities=(("bag", 1_000),))
+    assert answer.remaining is not None
+    assert answer.remaining.lines == decision.lines[:-1]
+    assert answer.remaining.earnings == decision.earnings
+
+
+@_thorough
+@given(sales(), st.data())
+def test_a_ruleset_of_the_receipts_own_campaigns_is_enough(sale, data):
+    """The other campaigns of that day need not be kept for its returns."""
+    ruleset, cart, facts, decision = sale
+    returned = _draw_return(data, cart, {})
+    assume(returned)
+    applied = {
+        one.campaign_id for one in decision.outcomes if one.reason is engine.OutcomeReason.APPLIED
+    }
+    own = engine.compile([c for c in ruleset.campaigns if c.campaign_id in applied], version=1)
+    before = engine.ReturnedSoFar()
+    assert _return((own, cart, facts, decision), returned, before) == _return(
+        sale, returned, before
+    )
