@@ -1,13 +1,14 @@
 """Bad input through the gateway: the right code and reason, and nothing has changed."""
 
 import uuid
+from typing import Any
 
 import aiohttp
 import grpc
 import pytest
 from tessera.identity.v1 import client_service_pb2, member_pb2, member_service_pb2
 from tessera.ledger.v1 import ledger_service_pb2
-from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
+from tessera.promotions.v1 import campaign_pb2, checkout_pb2, checkout_service_pb2
 
 from tests.acceptance import chain
 
@@ -41,7 +42,9 @@ BAD_CARTS = {
     "no channel": (changed(channel=0), "INVALID_ARGUMENT", "INVALID_REQUEST"),
     "unknown channel": (changed(channel=99), "INVALID_ARGUMENT", "INVALID_REQUEST"),
     "no lines": (
-        checkout_pb2.Cart(store_id=chain.STORE, channel=1, currency_code="USD"),
+        checkout_pb2.Cart(
+            store_id=chain.STORE, channel=campaign_pb2.CHANNEL_TILL, currency_code="USD"
+        ),
         "INVALID_ARGUMENT",
         "INVALID_REQUEST",
     ),
@@ -88,24 +91,28 @@ async def test_a_bad_cart_is_refused_with_its_reason(pos, name):
 
 COMMIT_PATH = "/v1/checkout:commit"
 EVALUATE_PATH = "/v1/checkout:evaluate"
-JSON_CART = {
+JSON_LINE: dict[str, Any] = {
+    "line_id": "1",
+    "sku": "acc-bread",
+    "quantity_thousandths": 1000,
+    "unit_price_minor": 5,
+}
+JSON_CART: dict[str, Any] = {
     "store_id": chain.STORE,
     "channel": "CHANNEL_TILL",
     "currency_code": "USD",
-    "lines": [
-        {"line_id": "1", "sku": "acc-bread", "quantity_thousandths": 1000, "unit_price_minor": 5}
-    ],
+    "lines": [JSON_LINE],
 }
-BAD_JSON = {
+BAD_JSON: dict[str, Any] = {
     "wrong type": {"cart": {**JSON_CART, "lines": "milk"}},
     "text for a number": {
-        "cart": {**JSON_CART, "lines": [{**JSON_CART["lines"][0], "unit_price_minor": "much"}]}
+        "cart": {**JSON_CART, "lines": [{**JSON_LINE, "unit_price_minor": "much"}]}
     },
     "a fraction for an integer": {
-        "cart": {**JSON_CART, "lines": [{**JSON_CART["lines"][0], "unit_price_minor": 1.5}]}
+        "cart": {**JSON_CART, "lines": [{**JSON_LINE, "unit_price_minor": 1.5}]}
     },
     "unknown field": {"cart": JSON_CART, "cartt": {}},
-    "unknown nested field": {"cart": {**JSON_CART, "lines": [{**JSON_CART["lines"][0], "x": 1}]}},
+    "unknown nested field": {"cart": {**JSON_CART, "lines": [{**JSON_LINE, "x": 1}]}},
     "unknown enum value": {"cart": {**JSON_CART, "channel": "CHANNEL_PIGEON"}},
     "no cart": {},
 }

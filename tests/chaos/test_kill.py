@@ -5,6 +5,7 @@ import os
 import random
 import time
 import uuid
+from typing import Any
 
 import grpc
 import pytest
@@ -81,7 +82,8 @@ async def some_sales(sold):
 async def test_a_killed_process_loses_and_doubles_nothing(stack, pos, admin, victim):
     """Tills go on selling while the victim is killed again and again."""
     members = [await register(pos) for _ in range(TILLS)]
-    stop, sold = asyncio.Event(), []
+    stop = asyncio.Event()
+    sold: list[Any] = []
     async with asyncio.TaskGroup() as group:
         for member_id in members:
             group.create_task(sell(pos, member_id, stop, sold))
