@@ -71,6 +71,14 @@ class Hotstore:
         finally:
             await opened.client.aclose()
 
+    @property
+    def run_id(self) -> str | None:
+        """The incarnation that serves commands; it changes before a new one serves its first.
+
+        None before the first connect.
+        """
+        return self._run_id
+
     def on_restart(self, callback: OnRestart) -> None:
         """Have `callback` awaited before a new incarnation of the store serves its first command.
 
