@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -39,6 +39,8 @@ _RETRY_S = 0.1
 _CAUTION_S = 1.0
 #: Waiting for company ends early when nobody came for this long, in seconds.
 _QUIET_S = 0.001
+#: A clock that goes back further than this was wrong before.
+_STEP_BACK_MAX = timedelta(minutes=1)
 
 log = structlog.get_logger()
 
@@ -233,9 +235,10 @@ class Committer:
         return _Round(kept, _balances(outcome, now), now)
 
     def _instant(self) -> datetime:
-        """Return the time, which never goes back."""
+        """Return the time; a clock that is put back a little stands still instead."""
         now = self._now()
-        self._latest = now if self._latest is None else max(now, self._latest)
+        if self._latest is None or not now < self._latest < now + _STEP_BACK_MAX:
+            self._latest = now
         return self._latest
 
 

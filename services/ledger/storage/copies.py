@@ -69,8 +69,6 @@ class Copies:
         self._publish = store.script(_PUBLISH)
         self._lease = store.script(_LEASE)
         self._fill = store.script(_FILL)
-        self._incarnation = ""
-        store.on_restart(self._turn_over)
 
     async def get(self, keys: Sequence[engine.Key]) -> list[bytes | None]:
         """Return the copies of accounts, None where there is none."""
@@ -102,20 +100,17 @@ class Copies:
         keys = [balance.key for balance in balances]
         await self._on_one_incarnation(partial(self._publish, args=arguments), keys)
 
-    async def _turn_over(self, _previous: str | None, run_id: str) -> None:
-        self._incarnation = run_id
-
     async def _on_one_incarnation(
         self, command: Callable[..., Awaitable[Any]], keys: Sequence[engine.Key]
     ) -> Any:
         """Run a command again when the server turned out to be another one meanwhile."""
-        if not self._incarnation:
+        if self._store.run_id is None:
             await self._store.ping()
         while True:
-            incarnation = self._incarnation
-            head = f"{{ledger}}:balance:{incarnation}:"
+            run_id = self._store.run_id
+            head = f"{{ledger}}:balance:{run_id}:"
             answer = await command(keys=[head + key.id.hex for key in keys])
-            if incarnation == self._incarnation:
+            if run_id == self._store.run_id:
                 return answer
 
 
