@@ -43,8 +43,8 @@ def launch(
     """Return `launch(role, section)`: start a role as a process, with a database of its own."""
 
     @asynccontextmanager
-    async def start(role: str, section: dict[str, Any]) -> AsyncIterator[Process]:
-        made = await database(role)
+    async def start(role: str, section: dict[str, Any], made: Any = None) -> AsyncIterator[Process]:
+        made = made or await database(role)
         port = ports.free()
         document = {
             role: {
@@ -147,6 +147,23 @@ async def running(settings: config.Settings) -> AsyncIterator[main.Role]:
 @pytest.fixture(scope="session")
 def run_promotions() -> Callable[[config.Settings], Any]:
     return running
+
+
+@pytest.fixture
+def launch_promotions(
+    launch: Callable[..., Any],
+    promotions_database: Any,
+    promotions_settings: Callable[..., config.Settings],
+) -> Callable[[], Any]:
+    """Return what starts promotions as a process of its own, on the module's database."""
+    settings = promotions_settings(promotions_database)
+    section = {
+        "auth": settings.auth.model_dump(mode="json"),
+        "identity_address": settings.identity_address,
+        "ledger_address": settings.ledger_address,
+        "currency_code": CURRENCY,
+    }
+    return lambda: launch("promotions", section, promotions_database)
 
 
 @pytest.fixture(scope="module")

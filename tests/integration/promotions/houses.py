@@ -53,6 +53,8 @@ class Process:
     running: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
+        if self.running is not None and self.running.returncode is None:
+            return
         self.running = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -182,6 +184,14 @@ class House:
                 campaign_service_pb2.EndCampaignRequest(campaign_id=campaign_id),
             )
 
+    async def bring_back(self, process: Process) -> None:
+        """Start a process again, and wait until promotions has found it."""
+        await process.start()
+        cart = cart_of(line("1", "bread", 100), member_id=await self.register())
+        async with asyncio.timeout(15):
+            while (await self.evaluate(cart)).degradations:
+                await asyncio.sleep(0.05)
+
     async def grant(self, campaign_id: str, *member_ids: str, uses: int = 1) -> None:
         await self.call(
             self.campaigns.GrantCoupons,
@@ -258,7 +268,7 @@ class House:
 async def until(is_true: Callable[[], bool], seconds: float) -> None:
     """Wait until something holds; fail when it takes longer."""
     async with asyncio.timeout(seconds):
-        while not is_true():  # noqa: ASYNC110  what is watched has no event to wait for
+        while not is_true():
             await asyncio.sleep(0.01)
 
 
