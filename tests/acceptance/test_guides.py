@@ -1,0 +1,71 @@
+"""What the guides tell people to type works as it stands."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance import chain
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "docs" / "guides" / "pos-integration.md"
+
+pytestmark = pytest.mark.usefixtures("shop")
+
+
+def block(page, language):
+    """The first code block of a language."""
+    found = re.search(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert found, f"{page} has no {language}"
+    return found[1]
+
+
+async def run(*command, **variables):
+    """Run a program to its end; answers what it printed."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        env={**os.environ, **variables},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def test_the_till_of_one_page_sells_and_takes_back(stack):
+    """The Python page records a purchase once and refunds a piece."""
+    told = await run(
+        sys.executable,
+        "-c",
+        block(GUIDE, "python"),
+        TESSERA_GATEWAY=stack.address("gateway"),
+        TESSERA_SECRET=stack.vault.read("client-pos-demo"),
+        TESSERA_STORE=chain.STORE,
+        PYTHONPATH=f"{ROOT}:{ROOT / 'protos'}",
+    )
+    assert "to pay 637, saved 0" in told
+    assert "recorded once: True" in told
+    assert "one piece back: give 199" in told
+
+
+@pytest.mark.parametrize("page", [GUIDE, ROOT / "README.md"], ids=lambda page: page.stem)
+async def test_the_curl_lines_evaluate(stack, page):
+    """They are typed into a shell as they are, but for the address and the store."""
+    text = re.search(r"```sh\n(TOKEN=.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert text
+    script = (
+        text[1]
+        .replace("127.0.0.1:8080", stack.address("gateway"))
+        .replace(".stack/secrets", str(stack.layout.secrets))
+        .replace('"store_id": "1"', f'"store_id": "{chain.STORE}"')
+    )
+    told = await run("sh", "-c", script)
+    assert '"total_minor": "398"' in told.replace('":"', '": "')
