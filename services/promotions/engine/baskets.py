@@ -63,23 +63,30 @@ def arrange(cart: Cart, facts: Facts) -> Basket:
         piles.setdefault((line.sku, line.unit_price_minor), []).append(place)
     keys = sorted(piles)
     articles = [facts.articles.get(sku, UNKNOWN_ARTICLE) for sku, _ in keys]
-    line_places = tuple(tuple(piles[key]) for key in keys)
-    line_amounts = tuple(_amount(line) for line in lines)
+    line_places = tuple([tuple(piles[key]) for key in keys])
+    lone_lines = tuple([m[0] for m in line_places]) if len(keys) == len(lines) else ()
+    line_amounts = tuple([_amount(line) for line in lines])
     line_floors = [0] * len(lines)
     for article, members in zip(articles, line_places, strict=True):
         if article.floor_price_minor:
             for place in members:
                 line_floors[place] = _floor(article, lines[place], line_amounts[place])
-    sums = tuple(sum([line_amounts[place] for place in members]) for members in line_places)
+
+    def sum_up(by_line: Sequence[int]) -> tuple[int, ...]:
+        if lone_lines:
+            return tuple([by_line[place] for place in lone_lines])
+        return tuple([sum([by_line[place] for place in members]) for members in line_places])
+
+    sums = sum_up(line_amounts)
     masks, priced, earning, payable = _search(keys, articles, sums)
     return Basket(
         skus=tuple([sku for sku, _ in keys]),
         prices=tuple([unit_price for _, unit_price in keys]),
-        quantities=tuple([sum([lines[p].quantity_thousandths for p in m]) for m in line_places]),
+        quantities=sum_up([line.quantity_thousandths for line in lines]),
         amounts=sums,
-        floors=tuple([sum([line_floors[place] for place in m]) for m in line_places]),
+        floors=sum_up(line_floors),
         line_places=line_places,
-        lone_lines=tuple([m[0] for m in line_places]) if len(keys) == len(lines) else (),
+        lone_lines=lone_lines,
         line_amounts=line_amounts,
         line_floors=tuple(line_floors),
         masks=masks,

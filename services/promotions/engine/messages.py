@@ -97,6 +97,8 @@ def _tell_coupons(outcomes: Iterable[Outcome], cart: Cart) -> list[Message]:
         return []
     found = []
     for outcome in outcomes:
+        if not outcome.details:
+            continue
         details = dict(outcome.details)
         if outcome.reason is OutcomeReason.UNKNOWN_CODE:
             code = details["code"]

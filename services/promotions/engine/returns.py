@@ -99,7 +99,8 @@ def price_return(
 
     `cart`, `facts`, `decision` and `now` are those of the purchase; `ruleset` must hold the
     campaigns that it applied, in their versions of that day. `returned` maps line ids to
-    thousandths. Raises LineUnknown and ReturnExceeds.
+    thousandths. Raises LineUnknown and ReturnExceeds, and KeyError when `ruleset` lacks a
+    campaign of the receipt.
     """
     back = _add_up(cart, returned, before)
     sale = _Sale(ruleset, cart, facts, decision, now)
