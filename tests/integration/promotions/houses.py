@@ -127,7 +127,7 @@ class House:
             async with self.http.post(
                 self.token_url,
                 data={"grant_type": "client_credentials"},
-                auth=aiohttp.BasicAuth(client_id, secret),
+                headers={"Authorization": aiohttp.encode_basic_auth(client_id, secret)},
             ) as answer:
                 assert answer.status == 200, await answer.text()
                 self.tokens[client_id] = (await answer.json())["access_token"]

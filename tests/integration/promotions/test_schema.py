@@ -1,0 +1,159 @@
+"""The schema: one truth in two forms, and rules that hold even when the code is wrong."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from services.chassis import database as chassis_database
+from services.chassis import migrations, outbox
+
+FOLDER = Path(migrations.__file__).parent.parent / "promotions"
+
+_SHAPE = (
+    """
+    SELECT table_name, column_name, ordinal_position, data_type, is_nullable, column_default
+    FROM information_schema.columns
+    WHERE table_schema = $1 ORDER BY table_name, ordinal_position
+    """,
+    """
+    SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = $1::regnamespace ORDER BY 1, 2
+    """,
+    "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = $1 ORDER BY 1, 2",
+    """
+    SELECT table_name, privilege_type FROM information_schema.role_table_grants
+    WHERE table_schema = $1 AND grantee = 'promotions' ORDER BY 1, 2
+    """,
+    """
+    SELECT proname, prosrc, prosecdef, proacl::text FROM pg_proc
+    WHERE pronamespace = $1::regnamespace ORDER BY 1
+    """,
+)
+
+
+@pytest.fixture(scope="module")
+async def fresh(database):
+    return await database("promotions")
+
+
+@pytest.fixture
+async def connection(fresh):
+    connection = await asyncpg.connect(fresh.dsn)
+    yield connection
+    await connection.close()
+
+
+async def _shape(connection, schema):
+    shape = []
+    for statement in _SHAPE:
+        rows = [
+            [str(value).replace(f"{schema}.", "") for value in row]
+            for row in await connection.fetch(statement, schema)
+        ]
+        shape.append([row for row in rows if "schema_migrations" not in row[0]])
+    return shape
+
+
+async def test_migrations_add_up_to_the_schema(fresh):
+    """schema.sql and all migrations together make the same tables, rules and rights."""
+    connection = await chassis_database.connect_owner(fresh.settings())
+    try:
+        await connection.execute("CREATE SCHEMA whole")
+        await connection.execute("SET search_path TO whole")
+        await connection.execute((FOLDER / "schema.sql").read_text())
+        await connection.execute("SET search_path TO public")
+        assert await _shape(connection, "whole") == await _shape(connection, "public")
+    finally:
+        await connection.execute("DROP SCHEMA whole CASCADE")
+        await connection.close()
+
+
+def test_the_outbox_is_the_chassis_own():
+    """The table is word for word the one that the relay reads."""
+    assert outbox.DDL.split("GRANT")[0].strip() in (FOLDER / "schema.sql").read_text()
+
+
+@pytest.mark.parametrize("table", ["campaign_revisions", "rulesets", "coupon_grants"])
+async def test_what_explains_receipts_never_changes(connection, table):
+    """The runtime role may add to it and nothing else."""
+    for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET ctid = ctid"):
+        with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError)):
+            await connection.execute(statement)
+
+
+async def test_the_service_makes_partitions_and_no_tables(connection):
+    """The one door is the function; a month that is there is left as it is."""
+    for _ in range(2):
+        await connection.execute(
+            "SELECT ensure_receipt_partitions($1, 2)", datetime(2031, 11, 15, tzinfo=UTC).date()
+        )
+    names = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relname ~ '^(receipts|returns)_2031' AND relkind = 'r'"
+    )
+    assert {row["relname"] for row in names} == {
+        "receipts_2031_11",
+        "receipts_2031_12",
+        "returns_2031_11",
+        "returns_2031_12",
+    }
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute("CREATE TABLE mine ()")
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        ("INSERT INTO catalogue_clock VALUES (FALSE, 1)", "catalogue_clock_sole"),
+        ("UPDATE catalogue_clock SET version = -1", "catalogue_clock_version"),
+        ("INSERT INTO categories VALUES ('a', 'a', '', 1)", "categories_parent_differs"),
+        ("INSERT INTO rulesets VALUES (0, '{}', '{}', now())", "rulesets_version"),
+        ("INSERT INTO rulesets VALUES (1, '{}', '{1}', now())", "rulesets_campaigns"),
+        (
+            (
+                "INSERT INTO campaigns VALUES "
+                "(gen_random_uuid(), 1, 'LIVE', '', now(), NULL, NULL, NULL, 'r', '')"
+            ),
+            "campaigns_publication",
+        ),
+        (
+            (
+                "INSERT INTO campaigns VALUES "
+                "(gen_random_uuid(), 1, 'ENDED', '', now(), now(), 1, NULL, 'r', '')"
+            ),
+            "campaigns_end",
+        ),
+        (
+            (
+                "INSERT INTO receipts VALUES (gen_random_uuid(), now(), now(), 'COMMITTED', 's', NULL,"
+                " 0, '', '', '', gen_random_uuid(), '', NULL, NULL, now())"
+            ),
+            "receipts_moved",
+        ),
+        (
+            (
+                "INSERT INTO receipts VALUES (gen_random_uuid(), now(), now(), 'VOIDING', 's', NULL,"
+                " 0, '', '', '', NULL, NULL, NULL, NULL, now())"
+            ),
+            "receipts_undo_batch",
+        ),
+        (
+            (
+                "INSERT INTO returns VALUES (gen_random_uuid(), now(), gen_random_uuid(), 1, now(),"
+                " now(), 'COMPLETED', '', '', FALSE, gen_random_uuid(), '', NULL, now())"
+            ),
+            "returns_moved",
+        ),
+    ],
+)
+async def test_the_database_refuses_what_cannot_be(connection, statement, constraint):
+    """Every invariant is a named constraint."""
+    with pytest.raises(asyncpg.CheckViolationError) as caught:
+        await connection.execute(statement)
+    assert caught.value.constraint_name == constraint
+
+
+async def test_an_upgrade_of_a_filled_database_changes_nothing(fresh):
+    """At head there is nothing to apply."""
+    assert await migrations.apply(fresh.settings(), FOLDER / "migrations") == []

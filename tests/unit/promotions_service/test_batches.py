@@ -1,0 +1,219 @@
+"""What purchases and returns move in the ledger."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tessera.ledger.v1 import batch_pb2, error_reason_pb2
+
+from services.promotions import engine, errors
+from services.promotions.wire import batches
+
+TERMS = batches.Terms(
+    points_asset="points",
+    currency_code="EUR",
+    zone=ZoneInfo("Europe/Moscow"),
+    points=engine.PointsTerms(point_value_minor=5, point_units=2),
+)
+NOW = datetime(2026, 3, 1, 22, 30, tzinfo=UTC)
+
+
+def ruleset(*campaign_ids):
+    rules = engine.Rules(
+        title=engine.Text("t"),
+        rewards=(engine.Reward(engine.PercentOff(100)),),
+        combination=engine.Combination(engine.Lane.ITEM),
+        limits=engine.Limits(uses_per_member_max=3),
+    )
+    return engine.compile(
+        [engine.Campaign(campaign_id, 1, rules) for campaign_id in campaign_ids], version=1
+    )
+
+
+def decision(**fields):
+    zero = dict.fromkeys(
+        (
+            "ruleset_version",
+            "subtotal_minor",
+            "discount_minor",
+            "total_minor",
+            "points_payment_minor",
+            "points_payment_max_minor",
+            "points_spent",
+            "points_earned",
+        ),
+        0,
+    )
+    none = dict.fromkeys(("lines", "outcomes", "messages", "charges", "earnings"), ())
+    return engine.Decision(**{**zero, **none, **fields})
+
+
+def charge(campaign_id, *, personal=False, uses=False, member_uses=False, budget_minor=0):
+    return engine.Charge(
+        campaign_id=campaign_id,
+        code="",
+        personal=personal,
+        uses=uses,
+        member_uses=member_uses,
+        budget_minor=budget_minor,
+    )
+
+
+def build(made, *campaign_ids):
+    return batches.build_purchase(
+        made, ruleset=ruleset(*campaign_ids), member_id="mem_1", occurred_time=NOW, terms=TERMS
+    )
+
+
+def test_a_purchase_moves_in_a_fixed_order():
+    """Coupons, uses, budgets, points spent, points earned."""
+    operations = build(
+        decision(
+            charges=(
+                charge("c1", uses=True, member_uses=True, budget_minor=70),
+                charge("c2", personal=True),
+            ),
+            points_spent=40,
+            earnings=(engine.Earning("c3", 9, 0), engine.Earning("c4", 1, 10)),
+        ),
+        "c1",
+        "c2",
+    )
+    told = [
+        (one.transfer.asset_code, one.transfer.debit.owner_id, one.transfer.credit.owner_id)
+        for one in operations
+    ]
+    assert told == [
+        ("coupon.c2", "mem_1", "redemption"),
+        ("uses", "counting", "c1"),
+        ("use.c1.3", "counting", "mem_1"),
+        ("budget.EUR", "c1", "discounts"),
+        ("points", "mem_1", "redemption"),
+        ("points", "issuance", "mem_1"),
+        ("points", "issuance", "mem_1"),
+    ]
+    assert [one.transfer.amount for one in operations] == [1, 1, 1, 70, 40, 9, 1]
+    assert not operations[5].transfer.HasField("lot_expire_time")
+    # The purchase is on 2 March in Moscow; ten days later is the 12th, to its end.
+    expires = operations[6].transfer.lot_expire_time.ToDatetime(tzinfo=UTC)
+    assert expires == datetime(2026, 3, 12, 21, 0, tzinfo=UTC)
+
+
+def test_a_purchase_without_value_moves_nothing():
+    """And needs no ledger."""
+    assert build(decision()) == []
+
+
+def test_more_than_a_batch_holds_is_refused():
+    """Two hundred campaigns on one receipt are beyond counting."""
+    made = decision(earnings=tuple(engine.Earning(f"c{n}", 1, 0) for n in range(201)))
+    with pytest.raises(errors.AmountOutOfRange):
+        build(made)
+
+
+def test_undoing_gives_first_and_takes_then():
+    """Points that were spent come back before earned ones are taken, as far as they are there."""
+    bought = batch_pb2.Batch(batch_id="bat_1", operations=build(SALE, "c1"))
+    undo = [one.reversal for one in batches.build_undo(bought, [1, 70, 40, 9, 1])]
+    assert [one.operation_index for one in undo] == [0, 1, 2, 3, 4]
+    refuse, available = batch_pb2.SHORTFALL_REFUSE, batch_pb2.SHORTFALL_TAKE_AVAILABLE
+    assert [one.shortfall for one in undo] == [refuse, refuse, refuse, available, available]
+    assert {one.batch_id for one in undo} == {"bat_1"}
+
+
+SALE = decision(
+    charges=(charge("c1", uses=True, budget_minor=70),),
+    points_spent=40,
+    earnings=(engine.Earning("c3", 9, 0), engine.Earning("c4", 1, 0)),
+)
+MOVED = (1, 70, 40, 9, 1)
+
+
+def give_back(*, restored=0, clawed_back=0, losses=None, complete=False, undone=None):
+    bought = batch_pb2.Batch(batch_id="bat_1", operations=build(SALE, "c1"))
+    value = batches.ReturnedValue(
+        points_restored=restored,
+        points_clawed_back=clawed_back,
+        losses=losses or {},
+        complete=complete,
+    )
+    operations = batches.build_return(bought, MOVED, undone=undone or {}, value=value)
+    return [(one.reversal.operation_index, one.reversal.amount) for one in operations]
+
+
+def test_a_return_takes_points_from_the_campaign_that_gives_less():
+    """And only what that does not cover from the others."""
+    assert give_back(restored=10, clawed_back=4, losses={"c4": 1, "c3": 3}) == [
+        (2, 10),
+        (3, 3),
+        (4, 1),
+    ]
+    assert give_back(clawed_back=3, losses={"c4": 1}) == [(3, 2), (4, 1)]
+    assert give_back(clawed_back=1, losses={"c3": -5, "c4": 1}) == [(4, 1)]
+
+
+def test_a_part_keeps_limits_and_the_whole_frees_them():
+    """What earlier returns undid is not undone twice."""
+    assert give_back(restored=30, clawed_back=10, undone={2: 10}) == [(2, 30), (3, 9), (4, 1)]
+    whole = give_back(restored=30, clawed_back=5, complete=True, undone={2: 10, 3: 5})
+    assert whole == [(0, 1), (1, 70), (2, 30), (3, 4), (4, 1)]
+
+
+@given(
+    clawed_back=st.integers(0, 10),
+    losses=st.dictionaries(st.sampled_from(["c3", "c4", "c9"]), st.integers(-20, 20)),
+)
+def test_no_point_is_lost_or_taken_twice(clawed_back, losses):
+    """Whatever the campaigns lose, exactly what is due is taken, from nobody more than it gave."""
+    taken = dict(give_back(clawed_back=clawed_back, losses=losses))
+    assert sum(taken.values()) == clawed_back
+    assert all(0 < amount <= MOVED[index] for index, amount in taken.items())
+
+
+def refusal(index, reason, **metadata):
+    return batch_pb2.BatchRefusal(reason=reason, operation_index=index, metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("index", "cause"), [(0, "USAGE_LIMIT_REACHED"), (1, "BUDGET_EXHAUSTED"), (4, None)]
+)
+def test_a_refusal_names_campaign_and_cause(index, cause):
+    """The till evaluates again and knows which benefit is gone."""
+    batch = batch_pb2.Batch(operations=build(SALE, "c1"))
+    told = batches.explain_refusal(
+        batch, refusal(index, error_reason_pb2.ERROR_REASON_CEILING_EXCEEDED), terms=TERMS
+    )
+    assert isinstance(told, errors.BenefitGone)
+    assert told.fields["campaign_id"] == batch.operations[index].transfer.campaign_id
+    assert told.fields["cause"] == (cause or "BALANCE_LIMIT_REACHED")
+
+
+def test_missing_points_are_told_in_money():
+    """Seven points are three steps of two, fifteen in money."""
+    batch = batch_pb2.Batch(operations=build(SALE, "c1"))
+    told = batches.explain_refusal(
+        batch,
+        refusal(2, error_reason_pb2.ERROR_REASON_INSUFFICIENT_FUNDS, available="7"),
+        terms=TERMS,
+    )
+    assert told == errors.PointsPaymentTooHigh(max_minor=15)
+
+
+def test_what_must_not_be_refused_is_no_answer_to_a_till():
+    """A defect stays a defect."""
+    batch = batch_pb2.Batch(operations=build(SALE, "c1"))
+    reason = error_reason_pb2.ERROR_REASON_ASSET_NOT_FOUND
+    assert batches.explain_refusal(batch, refusal(0, reason), terms=TERMS) is None
+
+
+def test_shortfalls_and_undone_parts_add_up():
+    """What returns asked for counts as undone; what they did not get is told."""
+    operations = [
+        batch_pb2.Operation(reversal=batch_pb2.Reversal(operation_index=index, amount=amount))
+        for index, amount in ((2, 10), (3, 5))
+    ]
+    batch = batch_pb2.Batch(operations=operations)
+    assert batches.find_shortfall(batch, [10, 2]) == 3
+    assert batches.sum_undone([batch, batch]) == {2: 20, 3: 10}

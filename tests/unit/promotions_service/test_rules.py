@@ -1,0 +1,187 @@
+"""Campaign rules arrive in the engine as they were written."""
+
+from datetime import UTC, datetime
+
+import pytest
+from google.protobuf import json_format
+from tessera.promotions.v1 import campaign_pb2
+
+from services.chassis import errors
+from services.promotions import engine
+from services.promotions.wire import rules
+
+FILTER = {
+    "skus": ["a"],
+    "category_ids": ["b"],
+    "brands": ["c"],
+    "tags": ["d"],
+    "exclude_skus": ["e"],
+    "exclude_category_ids": ["f"],
+    "exclude_brands": ["g"],
+    "exclude_tags": ["h"],
+    "unit_price_min_minor": 1,
+    "unit_price_max_minor": 2,
+}
+PARSED_FILTER = engine.ItemFilter(
+    skus=frozenset("a"),
+    category_ids=frozenset("b"),
+    brands=frozenset("c"),
+    tags=frozenset("d"),
+    exclude_skus=frozenset("e"),
+    exclude_category_ids=frozenset("f"),
+    exclude_brands=frozenset("g"),
+    exclude_tags=frozenset("h"),
+    unit_price_min_minor=1,
+    unit_price_max_minor=2,
+)
+
+
+def parse(plain):
+    return rules.parse_rules(json_format.ParseDict(plain, campaign_pb2.CampaignRules()))
+
+
+def test_everything_that_surrounds_a_reward_survives():
+    """Title, trigger, time, audience, combination and limits."""
+    parsed = parse(
+        {
+            "title": {"en": "Spring", "ru": "Весна"},
+            "trigger": {"coupon": {"codes": ["ONE", "two"], "personal": True}},
+            "validity": {
+                "period": {
+                    "start_time": "2026-01-01T00:00:00Z",
+                    "end_time": "2026-02-01T00:00:00Z",
+                },
+                "weekdays": ["MONDAY", "SUNDAY"],
+                "hours": [{"start_minute": 60, "end_minute": 120}],
+            },
+            "audience": {
+                "membership": "MEMBERSHIP_MEMBERS",
+                "store_ids": ["s"],
+                "exclude_store_ids": ["x"],
+                "region_ids": ["r"],
+                "format_ids": ["f"],
+                "channels": ["CHANNEL_APP"],
+                "segment_ids": ["g"],
+                "exclude_segment_ids": ["h"],
+            },
+            "combination": {
+                "lane": "LANE_COUPON",
+                "exclusive_group": "best",
+                "priority": -3,
+                "basis": "BASIS_ORIGINAL",
+                "stop": True,
+            },
+            "limits": {"uses_max": 1, "uses_per_member_max": 2, "budget_minor": 3},
+        }
+    )
+    assert parsed == engine.Rules(
+        title=engine.Text("Spring", "Весна"),
+        rewards=(),
+        combination=engine.Combination(
+            lane=engine.Lane.COUPON,
+            exclusive_group="best",
+            priority=-3,
+            basis=engine.Basis.ORIGINAL,
+            stop=True,
+        ),
+        trigger=engine.CouponTrigger(("ONE", "two"), personal=True),
+        validity=engine.Validity(
+            start_time=datetime(2026, 1, 1, tzinfo=UTC),
+            end_time=datetime(2026, 2, 1, tzinfo=UTC),
+            weekdays=frozenset({1, 7}),
+            hours=(engine.HourWindow(60, 120),),
+        ),
+        audience=engine.Audience(
+            membership=engine.Membership.MEMBERS,
+            store_ids=frozenset("s"),
+            exclude_store_ids=frozenset("x"),
+            region_ids=frozenset("r"),
+            format_ids=frozenset("f"),
+            channels=frozenset({engine.Channel.APP}),
+            segment_ids=frozenset("g"),
+            exclude_segment_ids=frozenset("h"),
+        ),
+        limits=engine.Limits(uses_max=1, uses_per_member_max=2, budget_minor=3),
+    )
+
+
+def test_what_is_not_said_is_the_default():
+    """An automatic campaign for everybody, at any time, without end, with running amounts."""
+    parsed = parse({"trigger": {"automatic": {}}, "combination": {"lane": "LANE_ITEM"}})
+    assert parsed == engine.Rules(
+        title=engine.Text("", ""), rewards=(), combination=engine.Combination(engine.Lane.ITEM)
+    )
+
+
+@pytest.mark.parametrize(
+    ("plain", "kind"),
+    [
+        ({"percent_off": {"basis_points": 5}}, engine.PercentOff(5)),
+        (
+            {"amount_off": {"amount_minor": 5, "spread": "AMOUNT_SPREAD_EACH_LINE"}},
+            engine.AmountOff(5, engine.AmountSpread.EACH_LINE),
+        ),
+        ({"fixed_price": {"unit_price_minor": 5}}, engine.FixedPrice(5)),
+        (
+            {
+                "earn_percent": {
+                    "basis_points": 5,
+                    "multipliers": [{"filter": FILTER, "factor_hundredths": 200}],
+                }
+            },
+            engine.EarnPercent(5, (engine.EarnMultiplier(PARSED_FILTER, 200),)),
+        ),
+        (
+            {
+                "earn_points": {
+                    "points": 5,
+                    "spread": "POINTS_SPREAD_EACH_STEP",
+                    "step_minor": 6,
+                    "expire_days": 7,
+                }
+            },
+            engine.EarnPoints(5, engine.PointsSpread.EACH_STEP, step_minor=6, expire_days=7),
+        ),
+    ],
+)
+def test_every_reward_survives(plain, kind):
+    """Kind, target and bound."""
+    parsed = parse({"rewards": [{**plain, "target": FILTER, "amount_max": 9}], **_LANE})
+    assert parsed.rewards == (engine.Reward(kind, PARSED_FILTER, 9),)
+
+
+_LANE = {"combination": {"lane": "LANE_ITEM"}}
+_TOTAL = {"basket_total": {"filter": FILTER, "amount_min_minor": 5, "basis": "BASIS_ORIGINAL"}}
+_PARSED_TOTAL = engine.BasketTotal(5, PARSED_FILTER, engine.Basis.ORIGINAL)
+
+
+@pytest.mark.parametrize(
+    ("plain", "condition"),
+    [
+        (_TOTAL, _PARSED_TOTAL),
+        ({"all": {"conditions": [_TOTAL, _TOTAL]}}, engine.AllOf((_PARSED_TOTAL, _PARSED_TOTAL))),
+        ({"any": {"conditions": [_TOTAL]}}, engine.AnyOf((_PARSED_TOTAL,))),
+        ({"not": _TOTAL}, engine.Not(_PARSED_TOTAL)),
+        (
+            {"item_group": {"filter": FILTER, "quantity_min_thousandths": 5}},
+            engine.ItemGroup(PARSED_FILTER, quantity_min_thousandths=5),
+        ),
+        (
+            {"distinct_items": {"filter": FILTER, "count_min": 5}},
+            engine.DistinctItems(5, PARSED_FILTER),
+        ),
+        ({"purchase_number": {"every": 5}}, engine.PurchaseNumber(every=5)),
+    ],
+)
+def test_every_condition_survives(plain, condition):
+    """Alone and inside of others."""
+    assert parse({"condition": plain, **_LANE}).condition == condition
+
+
+def test_a_time_that_no_clock_shows_is_refused_with_its_field():
+    """Timestamps reach further than calendars."""
+    message = campaign_pb2.CampaignRules()
+    message.validity.period.end_time.seconds = -(10**14)
+    with pytest.raises(errors.InvalidRequest) as caught:
+        rules.parse_rules(message)
+    assert caught.value.violations[0].field == "rules.validity.period.end_time"
