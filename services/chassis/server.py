@@ -12,7 +12,7 @@ from google.protobuf import descriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.chassis import auth, config, deadlines, limits, measures, methods, telemetry
+from services.chassis import auth, config, deadlines, limits, measures, methods, tasks, telemetry
 
 Check = Callable[[], Awaitable[object]]
 Work = Callable[[], Awaitable[None]]
@@ -145,9 +145,7 @@ class Server:
         await self._health.enter_graceful_shutdown()
         if self._server is not None:
             await self._server.stop(self._settings.drain_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.end(*self._tasks)
         await asyncio.to_thread(self._exporter.close)
         log.info("stopped")
 

@@ -15,7 +15,7 @@ from prometheus_client import Counter
 from redis import exceptions
 from tessera.event.v1 import event_pb2
 
-from services.chassis import deadlines, errors, hotstore, status, telemetry
+from services.chassis import deadlines, errors, hotstore, status, tasks, telemetry
 
 Handler = Callable[[event_pb2.Event], Awaitable[None]]
 Fields = Mapping[bytes, bytes]
@@ -142,8 +142,7 @@ class Consumer:
             yield
         finally:
             self._held = []
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            await tasks.end(keeping)
 
     async def _keep_held(self) -> None:
         while True:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from joserfc import jwk, jwt
 
 from services.chassis import auth, clients, config, server
 from tools import contracts
+from tools.stack import ports, valkey
+from tools.stack.standalone import Standalone
 
 PROTO = """
 syntax = "proto3";
@@ -218,3 +221,25 @@ async def postgres_superuser(postgres: Any) -> AsyncIterator[Any]:
     yield connect_to
     for connection in opened:
         await connection.close()
+
+
+@dataclass
+class OwnValkey:
+    """A Valkey that one test may kill."""
+
+    url: str
+    process: Standalone
+
+
+@pytest.fixture
+async def own_valkey(tmp_path: Path) -> AsyncIterator[OwnValkey]:
+    password, port = "secret", ports.free()
+    endpoint = valkey.endpoint(port=port, password=password)
+    process = Standalone(
+        valkey.prepare(tmp_path / "valkey", port=port, password=password),
+        log=tmp_path / "valkey.log",
+        is_ready=lambda: valkey.is_ready(endpoint),
+    )
+    await process.start()
+    yield OwnValkey(endpoint.url, process)
+    process.stop()

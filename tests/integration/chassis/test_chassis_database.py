@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from services.chassis import database, deadlines, errors, migrations
+from services.chassis import database, deadlines, errors, migrations, tasks
 
 
 @pytest.fixture
@@ -236,8 +236,7 @@ async def test_listener_hears_and_hears_again_after_a_break(
     await eventually(lambda: heard == ["", "one", ""])
     await opened.execute("SELECT pg_notify('news', 'two')")
     await eventually(lambda: heard[-1] == "two")
-    listening.cancel()
-    await asyncio.gather(listening, return_exceptions=True)
+    await tasks.end(listening)
 
 
 def test_lock_keys_are_stable_and_apart():
