@@ -196,10 +196,24 @@ def give_eventually() -> Any:
     return eventually
 
 
+@pytest.fixture(scope="session")
+async def chassis_database(database: Any) -> Any:
+    """Make one database for the session: making one costs more than most tests."""
+    return await database("chassis")
+
+
 @pytest.fixture
-def role_database(database: Any) -> Any:
-    """Return `await role_database()`: an empty database of the role `chassis`."""
-    return lambda: database("chassis")
+async def empty_database(chassis_database: Any, postgres_superuser: Any) -> Any:
+    """Return the database of the session without anything in it."""
+    connection = await postgres_superuser(chassis_database.name)
+    await connection.execute(
+        """
+        DROP SCHEMA public CASCADE;
+        CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+        GRANT USAGE ON SCHEMA public TO PUBLIC;
+        """
+    )
+    return chassis_database
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from services.chassis import database, deadlines, errors, migrations, tasks
 
 
 @pytest.fixture
-async def settings(role_database):
-    made = await role_database()
-    return made.settings(statement_s_max=5)
+def settings(empty_database):
+    return empty_database.settings(statement_s_max=5)
 
 
 @pytest.fixture

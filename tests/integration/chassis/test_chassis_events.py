@@ -23,11 +23,11 @@ from services.chassis import (
 
 
 @pytest.fixture
-async def db(role_database, tmp_path):
-    made = await role_database()
+async def db(empty_database, tmp_path):
+    settings = empty_database.settings()
     (tmp_path / "0001_pre_outbox.sql").write_text(outbox.DDL.format(role="chassis"))
-    await migrations.apply(made.settings(), tmp_path)
-    async with database.Database.open(made.settings()) as opened:
+    await migrations.apply(settings, tmp_path)
+    async with database.Database.open(settings) as opened:
         yield opened
 
 

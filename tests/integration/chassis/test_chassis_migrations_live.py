@@ -9,8 +9,8 @@ from services.chassis import database, errors, migrations
 
 
 @pytest.fixture
-async def settings(role_database):
-    return (await role_database()).settings()
+def settings(empty_database):
+    return empty_database.settings()
 
 
 @pytest.fixture
