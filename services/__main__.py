@@ -1,4 +1,4 @@
-"""Run roles, or bring their schemas up to date: `python -m services ledger`."""
+"""Run roles: `python -m services ledger`. Or look after them: `migrate` and `letters`."""
 
 import argparse
 import asyncio
@@ -10,46 +10,62 @@ from pathlib import Path
 import uvloop
 
 from services import roles
-from services.chassis import config, errors, migrations, telemetry
+from services.chassis import (
+    config,
+    errors,
+    hotstore,
+    migrations,
+    outbox,
+    status,
+    streams,
+    telemetry,
+)
+
+_USAGE = """
+  python -m services ROLE [ROLE ...]    run roles in this process
+  python -m services migrate ROLE ...   bring the schemas of roles up to date
+  python -m services letters ROLE       list the events of a role that a consumer could not handle
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code of the process."""
+    """Run the command line; return the exit code of the process: 2 for a mistake in the input."""
     command = _parser().parse_args(arguments)
-    names: list[str] = command.names
-    is_migration = names[0] == "migrate"
-    chosen = names[1:] if is_migration else names
+    verb = command.words[0] if command.words[0] in {"migrate", "letters"} else "run"
+    chosen = command.words if verb == "run" else command.words[1:]
     unknown = [name for name in chosen if name not in roles.ROLES]
     if unknown or not chosen:
-        known = ", ".join(roles.ROLES)
-        return _fail(
-            f"{unknown[0] if unknown else 'Nothing'} is not a role; the roles are {known}."
-        )
+        name = unknown[0] if unknown else "Nothing"
+        return _fail(f"{name} is not a role; the roles are {', '.join(roles.ROLES)}.")
     try:
         settings = {name: _settings(name, command.config) for name in chosen}
         telemetry.setup("+".join(chosen), settings[chosen[0]].telemetry)
-        if is_migration:
+        if verb == "migrate":
             uvloop.run(_migrate(settings, command.phase))
+        elif verb == "letters":
+            uvloop.run(_show_letters(settings, command.replay))
         else:
             uvloop.run(_run(settings))
     except (config.ConfigError, migrations.MigrationError) as error:
         return _fail(str(error))
-    except errors.Unavailable as error:
-        return _fail(f"{error} Nothing was changed.")
+    except (errors.Unavailable, *hotstore.FAILURES) as error:
+        return _fail(str(status.explain(error)))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m services", description=__doc__)
-    parser.add_argument(
-        "names",
-        nargs="+",
-        metavar="role",
-        help=f"one or more of {', '.join(roles.ROLES)}; after the word `migrate`, apply migrations",
+    parser = argparse.ArgumentParser(
+        prog="python -m services",
+        usage=_USAGE,
+        description=f"The roles are {', '.join(roles.ROLES)}.",
     )
+    parser.add_argument("words", nargs="+", metavar="ROLE", help=argparse.SUPPRESS)
     parser.add_argument("--config", type=Path, help="settings file (YAML)")
     parser.add_argument(
         "--phase", choices=("pre", "post"), help="migrate: `pre` leaves out trailing post files"
+    )
+    parser.add_argument(
+        "--replay", metavar="LETTER", help="letters: send this one back to its group, or `all`"
     )
     return parser
 
@@ -75,6 +91,27 @@ async def _migrate(
         directory = Path(next(iter(package.__path__))) / "migrations"
         applied = await migrations.apply(values.database, directory, phase=phase)
         sys.stdout.write(f"{role}: {', '.join(applied) or 'at head'}\n")
+
+
+async def _show_letters(settings: dict[str, config.RoleSettings], replay: str | None) -> None:
+    for role, values in settings.items():
+        stream = outbox.stream(role)
+        async with hotstore.Hotstore.open(values.hotstore) as store:
+            if replay == "all":
+                count = await streams.replay_all(store, stream)
+                sys.stdout.write(f"{stream}: {count} sent back\n")
+            elif replay is not None:
+                is_found = await streams.replay(store, stream, replay)
+                sys.stdout.write(f"{stream}: {'sent back' if is_found else 'no such letter'}\n")
+            else:
+                for letter in await streams.dead_letters(store, stream):
+                    sys.stdout.write(f"{_line(letter)}\n")
+
+
+def _line(letter: streams.DeadLetter) -> str:
+    when = letter.bury_time.isoformat(timespec="seconds")
+    what = f"{letter.letter_id}  {when}  {letter.group}  {letter.event_id}"
+    return f"{what}  after {letter.deliveries} tries: {letter.error}"
 
 
 def _fail(sentence: str) -> int:

@@ -51,5 +51,6 @@ async def main(image: Path) -> None:
 
 
 if __name__ == "__main__":
-    telemetry.setup("drain", config.TelemetrySettings())
+    endpoint = sys.argv[2] if len(sys.argv) > 2 else ""
+    telemetry.setup("drain", config.TelemetrySettings(otlp_endpoint=endpoint, sampling_ratio=1))
     uvloop.run(main(Path(sys.argv[1])))
