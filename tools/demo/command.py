@@ -23,10 +23,11 @@ from rich.progress import (
 from rich.text import Text
 
 from tools.demo import job, story
-from tools.demo.job import Gateway, Options, Outcome
+from tools.demo.job import Gateway, Options, Outcome, Unsuitable
 from tools.demo.session import Login, Refused
 from tools.stack import clients, layout, lifecycle
 from tools.stack.errors import StackError
+from tools.stack.health import Health
 from tools.stack.layout import Layout
 from tools.stack.state import State
 from tools.stack.vault import Vault
@@ -73,12 +74,13 @@ def demo(
     receipts sent again must change nothing. Any difference ends the command with 1.
     """
     place = layout.at(data)
-    options = Options(receipts=_count(receipts), workers=workers)
+    asked = _count(receipts)
     begin = time.monotonic()
     try:
         with _running_stack(place, keep=keep):
+            options = Options(receipts=_continue(place, asked), workers=workers)
             outcome = _perform(place, options)
-    except (StackError, Refused, TimeoutError, LookupError) as error:
+    except (StackError, Unsuitable, Refused, TimeoutError, LookupError) as error:
         Console(stderr=True, soft_wrap=True).print(f"[red]{escape(str(error))}[/red]")
         raise typer.Exit(1) from None
     total_s = time.monotonic() - begin
@@ -95,6 +97,24 @@ def _count(receipts: str) -> int | None:
     if receipts.isdecimal() and int(receipts) > 0:
         return int(receipts)
     raise typer.BadParameter(f"--receipts is a number above 0 or `{_ALL}`, not {receipts}")
+
+
+def _continue(place: Layout, asked: int | None) -> int | None:
+    """Return how many receipts to replay: at least as many as any replay on this stack before.
+
+    The ledger keeps the points of all of them, so all of them belong to the proof. What is begun
+    now is noted, in case it is cut off.
+    """
+    note = place.root / "demo.json"
+    try:
+        before = json.loads(note.read_text(encoding="utf-8"))["receipts"]
+    except FileNotFoundError:
+        before = 0
+    count = None if asked is None or before is None else max(asked, before)
+    if count != asked:
+        _say(f"{before or _ALL} receipts were replayed on this stack before: taking as many again")
+    note.write_text(json.dumps({"receipts": count}) + "\n", encoding="utf-8")
+    return count
 
 
 @contextmanager
@@ -122,9 +142,17 @@ def _perform(place: Layout, options: Options) -> Outcome:
         address=record.address("gateway"),
         admin=Login("admin", clients.secret_file("admin", vault)),
         till=Login("pos-demo", clients.secret_file("pos-demo", vault)),
+        ledger_dsn=_ledger_dsn(record, vault),
     )
     with _Bars() as bars:
         return asyncio.run(job.perform(gateway, options, bars.advance))
+
+
+def _ledger_dsn(record: State, vault: Vault) -> str | None:
+    """Return how to read the ledger's database; None when PostgreSQL is not the stack's own."""
+    if "postgres" not in record.programs:
+        return None
+    return Health(record, vault).postgres().dsn("tessera_ledger")
 
 
 class _Bars:

@@ -99,7 +99,7 @@ async def recognise(
         return int(row["household_id"]), answer.member.member_id
 
     rows = people.members.rows(named=True)
-    members = dict(await session.each(rows, look_up, "members", progress))
+    members = dict(await session.each(rows, look_up, "members found", progress))
     return Loaded(
         members=members,
         campaigns={key: campaign.campaign_id for key, campaign in campaigns.items()},

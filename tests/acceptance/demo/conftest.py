@@ -25,4 +25,5 @@ def own_gateway(own_stack: Composition) -> Gateway:
         address=own_stack.state.address("gateway"),
         admin=Login("admin", clients.secret_file("admin", own_stack.vault)),
         till=Login("pos-demo", clients.secret_file("pos-demo", own_stack.vault)),
+        ledger_dsn=own_stack.database.dsn("tessera_ledger"),
     )

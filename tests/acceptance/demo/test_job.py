@@ -8,8 +8,15 @@ import os
 import signal
 import time
 
-from tools.demo import job
-from tools.demo.job import Gateway, Options, Outcome
+import pytest
+from tessera.identity.v1 import member_service_pb2
+from tessera.ledger.v1 import account_pb2, batch_pb2, ledger_service_pb2
+from tessera.promotions.v1 import campaign_pb2, campaign_service_pb2
+from tessera.type.v1 import text_pb2
+
+from services.chassis import ids
+from tools.demo import job, reading, session
+from tools.demo.job import Gateway, Options, Outcome, Unsuitable
 from tools.stack import lifecycle
 from tools.stack.composition import Composition
 
@@ -69,3 +76,55 @@ async def test_killed_services_change_nothing(own_gateway: Gateway, own_stack: C
     outcome, _ = await asyncio.gather(job.perform(own_gateway, options, listen), kill())
     assert failures(outcome) == []
     assert sum(one.retries for one in outcome.timings) > 0
+
+
+async def test_points_of_others_do_not_disturb(own_gateway: Gateway) -> None:
+    """A member whom the demo does not know gets points; the sums still come to zero."""
+    async with session.connect(own_gateway.address, own_gateway.admin) as admin:
+        made = await admin.ask(
+            "RegisterMember",
+            admin.members.RegisterMember,
+            member_service_pb2.RegisterMemberRequest(
+                request_id="somebody-else", card_number="5550001"
+            ),
+        )
+        world = account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_WORLD, owner_id="issuance")
+        credit = reading.key(reading.member_points(made.member.member_id)).owner
+        transfer = batch_pb2.Transfer(
+            asset_code=reading.POINTS,
+            debit=world,
+            credit=credit,
+            amount=7,
+            reason=account_pb2.TRANSFER_REASON_EARN,
+        )
+        batch = batch_pb2.Batch(
+            batch_id=ids.new("bat"), operations=[batch_pb2.Operation(transfer=transfer)]
+        )
+        batch.occurred_time.GetCurrentTime()
+        posted = ledger_service_pb2.PostBatchesRequest(batches=[batch])
+        answer = await admin.ask("PostBatches", admin.ledger.PostBatches, posted)
+        assert answer.results[0].state == batch_pb2.BATCH_STATE_POSTED
+    outcome = await job.perform(own_gateway, Options(receipts=LATER, workers=8), ignore)
+    assert failures(outcome) == []
+
+
+async def test_campaigns_of_others_stop_the_demo(own_gateway: Gateway) -> None:
+    """Receipts that foreign campaigns change could not be proven."""
+    rules = campaign_pb2.CampaignRules(
+        title=text_pb2.LocalizedText(en="Somebody else's"),
+        trigger=campaign_pb2.Trigger(automatic=campaign_pb2.AutomaticTrigger()),
+        rewards=[campaign_pb2.Reward(percent_off=campaign_pb2.PercentOff(basis_points=100))],
+        combination=campaign_pb2.Combination(lane=campaign_pb2.LANE_ITEM),
+    )
+    async with session.connect(own_gateway.address, own_gateway.admin) as admin:
+        created = await admin.ask(
+            "CreateCampaign",
+            admin.campaigns.CreateCampaign,
+            campaign_service_pb2.CreateCampaignRequest(request_id="somebody-else", rules=rules),
+        )
+        publish = campaign_service_pb2.PublishCampaignsRequest(
+            campaign_ids=[created.campaign.campaign_id]
+        )
+        await admin.ask("PublishCampaigns", admin.campaigns.PublishCampaigns, publish)
+    with pytest.raises(Unsuitable, match="Somebody else's"):
+        await job.perform(own_gateway, Options(receipts=LATER, workers=8), ignore)

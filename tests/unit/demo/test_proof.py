@@ -162,6 +162,14 @@ def test_a_sum_that_is_not_zero_is_noticed() -> None:
     assert not proof.compare_sums(ledger_value({held: balance(6), issued: balance(-5)})).passed
 
 
+def test_what_others_hold_counts_where_the_books_are_open() -> None:
+    """With members whom the demo does not know, the ledger's own sums decide."""
+    value = ledger_value({(WORLD, "issuance", "points"): balance(-5)})
+    assert not proof.compare_sums(value).passed
+    assert proof.compare_sums(value, all_accounts={"points": 0}).passed
+    assert not proof.compare_sums(value, all_accounts={"points": 1}).passed
+
+
 def test_a_balance_that_moves_is_noticed() -> None:
     """Sending again must leave even the versions alone."""
     account: Account = (MEMBER, "mem_1", "points")
