@@ -50,7 +50,7 @@ class Ledger:
         """Return the account of a member that nobody else uses."""
         return account(ids.new("mem"), asset)
 
-    async def asset(self, code: str = "points", **fields: Any) -> asset_pb2.Asset:
+    async def asset(self, code: str = "points", **fields: Any) -> Any:
         request = pb.CreateAssetRequest(asset=asset_pb2.Asset(asset_code=code, **fields))
         return (await self.stub.CreateAsset(request)).asset
 

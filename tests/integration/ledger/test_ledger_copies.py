@@ -86,7 +86,7 @@ async def test_a_useless_copy_is_replaced_by_who_has_seen_it(held):
     assert await _held(held, key) == 3
 
 
-async def test_copies_live_for_a_minute(ledger, held):
+async def test_copies_live_for_a_minute(ledger):
     """Whatever goes wrong is over then."""
     anna = ledger.member()
     await ledger.earn(anna, 1)

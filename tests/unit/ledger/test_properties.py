@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from datetime import timedelta
+from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,7 +66,7 @@ def histories(draw):
 
 def _play(asset, history):
     teller = Teller(asset)
-    batches = []
+    batches: list[engine.Batch] = []
     hours = 0
     for wait, steps in history:
         hours += wait
@@ -124,7 +125,7 @@ def _check_account(teller, asset, account):
 def _check_lots(teller, account, view):
     lots = [lot for lot in teller.lots.values() if lot.account_id == account.key.id]
     assert sum(lot.remaining for lot in lots) == account.balance
-    taken = defaultdict(int)
+    taken: defaultdict[UUID, int] = defaultdict(int)
     for row in teller.takes:
         taken[row.lot_id] += row.amount
     assert all(lot.amount - taken[lot.id] == lot.remaining >= 0 for lot in lots)
@@ -140,7 +141,7 @@ def _check_lots(teller, account, view):
 
 def _check_transfers(teller):
     amounts = {row[:2]: row.amount for row in teller.transfers}
-    undone = defaultdict(int)
+    undone: defaultdict[tuple[UUID, int], int] = defaultdict(int)
     for row in teller.reversals:
         undone[row[:2]] += row.amount
         assert row.reversed_amount == undone[row[:2]]

@@ -1,0 +1,119 @@
+"""The schema: one truth in two forms, and rules that hold even when the code is wrong."""
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from services.chassis import database as chassis_database
+from services.chassis import migrations, outbox
+from tests.integration.ledger.conftest import undo
+
+FOLDER = Path(migrations.__file__).parent.parent / "ledger"
+
+_SHAPE = (
+    """
+    SELECT table_name, column_name, ordinal_position, data_type, collation_name, is_nullable,
+        column_default, is_identity
+    FROM information_schema.columns
+    WHERE table_schema = $1 ORDER BY table_name, ordinal_position
+    """,
+    """
+    SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = $1::regnamespace ORDER BY 1, 2
+    """,
+    "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = $1 ORDER BY 1, 2",
+    """
+    SELECT table_name, privilege_type FROM information_schema.role_table_grants
+    WHERE table_schema = $1 AND grantee = 'ledger' ORDER BY 1, 2
+    """,
+    """
+    SELECT relname, reloptions FROM pg_class
+    WHERE relnamespace = $1::regnamespace AND relkind = 'r' ORDER BY 1
+    """,
+)
+
+
+async def _shape(connection, schema):
+    shape = []
+    for statement in _SHAPE:
+        found = await connection.fetch(statement, schema)
+        rows = [[str(value).replace(f"{schema}.", "") for value in row] for row in found]
+        shape.append([row for row in rows if "schema_migrations" not in row[0]])
+    return shape
+
+
+async def test_migrations_add_up_to_the_schema(ledger_database):
+    """schema.sql and all migrations together make the same tables, rules and rights."""
+    connection = await chassis_database.connect_owner(ledger_database.settings())
+    try:
+        await connection.execute("CREATE SCHEMA whole")
+        await connection.execute("SET search_path TO whole")
+        await connection.execute((FOLDER / "schema.sql").read_text())
+        await connection.execute("SET search_path TO public")
+        assert await _shape(connection, "whole") == await _shape(connection, "public")
+    finally:
+        await connection.execute("DROP SCHEMA whole CASCADE")
+        await connection.close()
+
+
+def test_the_outbox_is_the_chassis_own():
+    """The table is word for word the one that the relay reads."""
+    assert outbox.DDL.split("GRANT")[0].strip() in (FOLDER / "schema.sql").read_text()
+
+
+@pytest.mark.parametrize(
+    "table", ["assets", "batches", "transfers", "entries", "lot_takes", "reversals"]
+)
+async def test_evidence_can_only_be_added_to(ledger, table):
+    """The runtime role may neither change nor remove it."""
+    for statement in (
+        f"DELETE FROM {table}",
+        f"UPDATE {table} SET ctid = ctid",
+        f"TRUNCATE {table}",
+    ):
+        with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError)):
+            await ledger.db.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        ("UPDATE accounts SET version = -1", "accounts_version_current"),
+        (
+            "UPDATE accounts SET balance = floor - 1, pending = 0 WHERE balance > 0",
+            "accounts_floor_kept",
+        ),
+        ("UPDATE accounts SET ceiling = balance - 1 WHERE balance > 0", "accounts_ceiling_kept"),
+        ("UPDATE accounts SET pending = balance + 1", "accounts_pending_within_balance"),
+        ("UPDATE lots SET remaining = amount + 1", "lots_remaining_within"),
+        ("UPDATE lots SET remaining = -1", "lots_remaining_within"),
+        (
+            "INSERT INTO entries SELECT id, 1, id, 0, 5, 1, 7, now() FROM gen_random_uuid() AS id",
+            "entries_balance_runs",
+        ),
+        (
+            "INSERT INTO reversals SELECT id, 0, 1, id, 0, 5, 11, 10 FROM gen_random_uuid() AS id",
+            "reversals_within_transfer",
+        ),
+        (
+            """
+            INSERT INTO transfers
+            SELECT id, 0, id, id, 1, 1, '', now(), now() FROM gen_random_uuid() AS id
+            """,
+            "transfers_accounts_differ",
+        ),
+        (
+            "INSERT INTO assets VALUES ('x', 0, -1, NULL, '{}', now())",
+            "assets_lots_need_floor_zero",
+        ),
+    ],
+)
+async def test_the_database_refuses_what_cannot_be(ledger, statement, constraint):
+    """Every invariant is a named constraint."""
+    anna = ledger.member()
+    purchase = await ledger.earn(anna, 10)
+    await ledger.post(undo(purchase, 4))
+    with pytest.raises(asyncpg.CheckViolationError) as caught:
+        await ledger.db.execute(statement)
+    assert caught.value.constraint_name == constraint
