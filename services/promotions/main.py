@@ -28,8 +28,14 @@ from services.promotions.servicer.checkout import CheckoutServicer
 from services.promotions.wire import batches
 
 _ROLE = "promotions"
-#: Plans for whatever parameters: planning costs more than our statements.
-_SESSION = {"plan_cache_mode": "force_generic_plan"}
+#: Planning costs more than our statements, so they are planned once, whatever the parameters. The
+#: tables may be empty then and full an hour later: a plan must not rest on their being small.
+_SESSION = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 
 
 @dataclass(frozen=True, slots=True)

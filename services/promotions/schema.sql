@@ -148,111 +148,115 @@ CREATE TABLE coupon_grants (
 
 -- Receipts --------------------------------------------------------------------------------------
 
--- Every receipt key that is in use, of purchases and of returns: unique over all partitions, which
--- no index of a partitioned table can promise. The id follows from the key.
-CREATE TABLE receipt_keys (
-    receipt_id UUID NOT NULL,
-    kind TEXT NOT NULL,
-    -- Tells the partition: when the purchase happened, also for its returns.
-    purchase_time TIMESTAMPTZ NOT NULL,
-    CONSTRAINT receipt_keys_pkey PRIMARY KEY (receipt_id),
-    -- A key stands for one of two things.
-    CONSTRAINT receipt_keys_kind CHECK (kind IN ('PURCHASE', 'RETURN'))
-);
-
+-- Every receipt key in use, of purchases and of returns, and how far each has come. Narrow, because
+-- every receipt is written here twice, and in one piece, because no index of a partitioned table
+-- promises that a key is used once for ever. The id follows from the key.
 CREATE TABLE receipts (
     receipt_id UUID NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    -- When the purchase happened by the till's clock: tells where the documents are, also those of
+    -- its returns.
+    purchase_time TIMESTAMPTZ NOT NULL,
+    -- For a return: the purchase, and which of its returns it is, from 1.
+    purchase_id UUID,
+    return_number INTEGER,
+    -- The ledger's batch; NULL when nothing of value moves.
+    batch_id UUID,
+    -- What each operation of the batch moved; NULL until it is known.
+    moved BIGINT[],
+    -- The ledger's batch that undoes a purchase, decided before it is posted.
+    undo_batch BYTEA,
+    update_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT receipts_pkey PRIMARY KEY (receipt_id),
+    -- Returns are priced one after the other, each by what those before it left.
+    CONSTRAINT receipts_return_key UNIQUE (purchase_id, return_number),
+    -- A key stands for one of two things.
+    CONSTRAINT receipts_kind CHECK (kind IN ('PURCHASE', 'RETURN')),
+    -- PENDING and VOIDING wait for the ledger, and end as COMMITTED (or not at all) and VOIDED.
+    CONSTRAINT receipts_state CHECK (
+        state IN ('PENDING', 'COMMITTED', 'VOIDING', 'VOIDED', 'RETURNED')
+    ),
+    -- A return is one of a purchase, and is never undone.
+    CONSTRAINT receipts_return CHECK (
+        (kind = 'RETURN') = (purchase_id IS NOT NULL)
+        AND (kind = 'RETURN') = (return_number IS NOT NULL)
+        AND (kind = 'PURCHASE' OR state IN ('PENDING', 'COMMITTED'))
+    ),
+    -- Only what the ledger posted is more than pending.
+    CONSTRAINT receipts_moved CHECK ((state = 'PENDING' OR batch_id IS NULL) = (moved IS NULL)),
+    -- What is being voided knows how.
+    CONSTRAINT receipts_undo_batch CHECK (state <> 'VOIDING' OR undo_batch IS NOT NULL)
+);
+
+CREATE INDEX receipts_unfinished_idx ON receipts (update_time)
+    WHERE state IN ('PENDING', 'VOIDING');
+
+-- What was bought, what it got, and why. Never changed; a purchase that the ledger refused is
+-- forgotten as a whole.
+CREATE TABLE purchases (
+    receipt_id UUID NOT NULL,
     -- By the till's clock.
-    occurred_time TIMESTAMPTZ NOT NULL,
+    purchase_time TIMESTAMPTZ NOT NULL,
     -- By ours.
     record_time TIMESTAMPTZ NOT NULL,
-    state TEXT NOT NULL,
     store_id TEXT NOT NULL,
     -- NULL for an unknown shopper.
     member_id UUID,
     ruleset_version BIGINT NOT NULL,
     -- tessera.promotions.v1.CommitRequest.
     request BYTEA NOT NULL,
-    -- What the evaluation knew besides the cart.
+    -- What the evaluation knew besides the cart, as JSON.
     facts BYTEA NOT NULL,
     -- tessera.promotions.v1.Evaluation.
     evaluation BYTEA NOT NULL,
-    -- The ledger's batch, decided before it was posted; NULL when nothing of value moved.
-    batch_id UUID,
+    -- tessera.ledger.v1.Batch, decided before it is posted; NULL when nothing of value moves.
     batch BYTEA,
-    -- What each operation of the batch moved; NULL until it is known.
-    moved BIGINT[],
-    -- The ledger's batch that undoes the receipt, decided before it was posted.
-    undo_batch BYTEA,
-    update_time TIMESTAMPTZ NOT NULL,
-    CONSTRAINT receipts_pkey PRIMARY KEY (receipt_id, occurred_time),
-    -- PENDING and VOIDING wait for the ledger, and end as COMMITTED (or not at all) and VOIDED.
-    CONSTRAINT receipts_state CHECK (
-        state IN ('PENDING', 'COMMITTED', 'VOIDING', 'VOIDED', 'RETURNED')
-    ),
-    -- A batch has an id.
-    CONSTRAINT receipts_batch CHECK ((batch_id IS NULL) = (batch IS NULL)),
-    -- Only what the ledger posted is more than pending.
-    CONSTRAINT receipts_moved CHECK ((state = 'PENDING' OR batch IS NULL) = (moved IS NULL)),
-    -- What is being voided knows how.
-    CONSTRAINT receipts_undo_batch CHECK (state <> 'VOIDING' OR undo_batch IS NOT NULL)
-) PARTITION BY RANGE (occurred_time);
+    CONSTRAINT purchases_pkey PRIMARY KEY (receipt_id, purchase_time)
+) PARTITION BY RANGE (purchase_time);
 
-CREATE INDEX receipts_member_idx ON receipts (member_id, occurred_time)
+CREATE INDEX purchases_member_idx ON purchases (member_id, purchase_time)
     WHERE member_id IS NOT NULL;
 
-CREATE INDEX receipts_unfinished_idx ON receipts (update_time)
-    WHERE state IN ('PENDING', 'VOIDING');
-
 -- Takes what is older than any month that has a partition of its own.
-CREATE TABLE receipts_default PARTITION OF receipts DEFAULT;
+CREATE TABLE purchases_default PARTITION OF purchases DEFAULT;
 
--- Returns lie in the month of their purchase, so that a month is kept or dropped as a whole.
+-- What came back, in the month of its purchase, so that a month is kept or dropped as a whole.
 CREATE TABLE returns (
-    return_id UUID NOT NULL,
-    purchase_time TIMESTAMPTZ NOT NULL,
     receipt_id UUID NOT NULL,
-    -- Counts the returns of a receipt from 1.
-    number INTEGER NOT NULL,
+    purchase_time TIMESTAMPTZ NOT NULL,
+    -- By the till's clock.
     occurred_time TIMESTAMPTZ NOT NULL,
+    -- By ours.
     record_time TIMESTAMPTZ NOT NULL,
-    state TEXT NOT NULL,
+    -- Who had bought; NULL for an unknown shopper.
+    member_id UUID,
     -- tessera.promotions.v1.ReturnRequest.
     request BYTEA NOT NULL,
-    -- tessera.promotions.v1.Return; what the ledger could not recover is filled in at the end.
+    -- tessera.promotions.v1.Return, with the points that are due; the ledger knows what it got.
     document BYTEA NOT NULL,
     -- True when nothing of the purchase stays with the shopper.
     empties BOOLEAN NOT NULL,
-    batch_id UUID,
+    -- tessera.ledger.v1.Batch, decided before it is posted; NULL when nothing of value moves.
     batch BYTEA,
-    moved BIGINT[],
-    update_time TIMESTAMPTZ NOT NULL,
-    CONSTRAINT returns_pkey PRIMARY KEY (return_id, purchase_time),
-    -- One after the other: each is priced by what those before it left.
-    CONSTRAINT returns_number_key UNIQUE (receipt_id, number, purchase_time),
-    CONSTRAINT returns_state CHECK (state IN ('PENDING', 'COMPLETED')),
-    CONSTRAINT returns_batch CHECK ((batch_id IS NULL) = (batch IS NULL)),
-    -- Only what the ledger posted is more than pending.
-    CONSTRAINT returns_moved CHECK ((state = 'PENDING' OR batch IS NULL) = (moved IS NULL))
+    CONSTRAINT returns_pkey PRIMARY KEY (receipt_id, purchase_time)
 ) PARTITION BY RANGE (purchase_time);
-
-CREATE INDEX returns_unfinished_idx ON returns (update_time) WHERE state = 'PENDING';
 
 CREATE TABLE returns_default PARTITION OF returns DEFAULT;
 
 -- Makes the partitions of some months, the month of `first` being the first of them. The service
 -- may call it though it may not create tables.
-CREATE FUNCTION ensure_receipt_partitions(first DATE, months INTEGER) RETURNS void
+CREATE FUNCTION ensure_month_partitions(first DATE, months INTEGER) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     month DATE;
     parent TEXT;
     part TEXT;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('ensure_receipt_partitions'));
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_month_partitions'));
     FOR step IN 0..months - 1 LOOP
         month := (date_trunc('month', first) + make_interval(months => step))::date;
-        FOREACH parent IN ARRAY ARRAY['receipts', 'returns'] LOOP
+        FOREACH parent IN ARRAY ARRAY['purchases', 'returns'] LOOP
             part := parent || to_char(month, '_YYYY_MM');
             CONTINUE WHEN to_regclass(part) IS NOT NULL;
             EXECUTE format(
@@ -267,7 +271,7 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION ensure_receipt_partitions(DATE, INTEGER) FROM PUBLIC;
+REVOKE ALL ON FUNCTION ensure_month_partitions(DATE, INTEGER) FROM PUBLIC;
 
 -- Events on their way to the stream --------------------------------------------------------------
 
@@ -286,8 +290,8 @@ GRANT SELECT, INSERT, UPDATE ON campaigns TO promotions;
 GRANT SELECT, INSERT, DELETE ON campaign_codes TO promotions;
 -- What receipts are explained by is never changed.
 GRANT SELECT, INSERT ON campaign_revisions, rulesets, coupon_grants TO promotions;
--- A purchase that the ledger refused gives its key back.
-GRANT SELECT, INSERT, DELETE ON receipt_keys TO promotions;
-GRANT SELECT, INSERT, UPDATE, DELETE ON receipts, returns TO promotions;
+GRANT SELECT, INSERT, UPDATE, DELETE ON receipts TO promotions;
+-- What the ledger refused is forgotten, and its key is free again.
+GRANT SELECT, INSERT, DELETE ON purchases, returns TO promotions;
 GRANT SELECT, INSERT, DELETE ON outbox_events TO promotions;
-GRANT EXECUTE ON FUNCTION ensure_receipt_partitions(DATE, INTEGER) TO promotions;
+GRANT EXECUTE ON FUNCTION ensure_month_partitions(DATE, INTEGER) TO promotions;

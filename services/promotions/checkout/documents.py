@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 
+from tessera.ledger.v1 import batch_pb2
 from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from services.chassis import timestamps
 from services.promotions import storage
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.returns import Return
+from services.promotions.wire import batches
 
 _STATES = {
     storage.receipts.COMMITTED: checkout_pb2.RECEIPT_STATE_COMMITTED,
@@ -30,8 +32,18 @@ def show_receipt(receipt: Receipt, returns: Iterable[Return] = ()) -> checkout_p
         occurred_time=request.occurred_time,
         record_time=timestamps.show(receipt.record_time),
         returns=[
-            checkout_pb2.Return.FromString(returned.document)
+            show_return(returned)
             for returned in returns
-            if returned.state == storage.returns.COMPLETED
+            if returned.state == storage.returns.COMMITTED
         ],
     )
+
+
+def show_return(returned: Return) -> checkout_pb2.Return:
+    """Return a recorded return, with what the ledger could take back of the points due."""
+    told = checkout_pb2.Return.FromString(returned.document)
+    if returned.batch:
+        batch = batch_pb2.Batch.FromString(returned.batch)
+        told.points_not_recovered = batches.find_shortfall(batch, returned.moved)
+        told.points_clawed_back -= told.points_not_recovered
+    return told

@@ -237,7 +237,7 @@ class Purchases:
             locked = await storage.receipts.lock(tx, key)
             if locked is None or locked.state != storage.receipts.COMMITTED:
                 return locked or receipt
-            returns = await storage.returns.of_receipt(tx, key)
+            returns = await storage.returns.of_purchase(tx, key)
             if returns:
                 raise errors.ReceiptState(state=locked.state, return_count=len(returns))
             if not locked.batch:

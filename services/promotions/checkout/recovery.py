@@ -1,18 +1,16 @@
 """What a stopped process left half way is taken to its end by another."""
 
 import asyncio
-from collections.abc import Awaitable
 from datetime import timedelta
 
 import structlog
 from prometheus_client import Counter
 
-from services.chassis import clock, database
+from services.chassis import clock, database, ids
 from services.chassis import errors as chassis_errors
 from services.promotions import storage
 from services.promotions.checkout.settlement import Settlement
-from services.promotions.storage.receipts import Receipt
-from services.promotions.storage.returns import Return
+from services.promotions.storage.keys import Key
 
 _ROWS_MAX = 100
 _RETRY_S = 1.0
@@ -61,32 +59,31 @@ class Recovery:
     async def sweep(self) -> int:
         """Take everything that waits too long to its end; return how many that were."""
         before = self._now() - timedelta(seconds=self._patience_s)
-        receipts = await storage.receipts.unfinished(self._db, before=before, count_max=_ROWS_MAX)
-        returns = await storage.returns.unfinished(self._db, before=before, count_max=_ROWS_MAX)
-        for receipt in receipts:
-            await self._recover(receipt.receipt_id, self._finish_receipt(receipt))
-        for returned in returns:
-            await self._recover(returned.return_id, self._finish_return(returned))
-        return len(receipts) + len(returns)
+        found = await storage.keys.unfinished(self._db, before=before, count_max=_ROWS_MAX)
+        for key in found:
+            await self._recover(key)
+        return len(found)
 
-    async def _finish_receipt(self, receipt: Receipt) -> None:
-        if receipt.state == storage.receipts.VOIDING:
-            await self._settlement.complete_void(receipt)
-        else:
-            await self._settlement.complete(receipt)
-
-    async def _finish_return(self, returned: Return) -> None:
-        key = storage.keys.locate(returned.receipt_id, returned.purchase_time)
-        receipt = await storage.receipts.find(self._db, key)
-        assert receipt is not None
-        await self._settlement.complete_return(returned, member_id=receipt.member_id)
-
-    async def _recover(self, receipt_id: str, work: Awaitable[None]) -> None:
+    async def _recover(self, key: Key) -> None:
+        receipt_id = ids.show(storage.keys.PREFIX, key.receipt_id)
         try:
-            await work
+            await self._finish(key)
         except chassis_errors.Refusal as refusal:
             log.warning("not recovered", receipt_id=receipt_id, reason=refusal.reason)
             RECOVERED.labels(refusal.reason).inc()
         else:
             log.info("recovered", receipt_id=receipt_id)
             RECOVERED.labels("done").inc()
+
+    async def _finish(self, key: Key) -> None:
+        """Finish what a key stands for, unless it was finished or forgotten meanwhile."""
+        if key.kind == storage.keys.RETURN:
+            returned = await storage.returns.find(self._db, key)
+            if returned is not None and returned.state == storage.returns.PENDING:
+                await self._settlement.complete_return(returned)
+            return
+        receipt = await storage.receipts.find(self._db, key)
+        if receipt is not None and receipt.state == storage.receipts.VOIDING:
+            await self._settlement.complete_void(receipt)
+        elif receipt is not None and receipt.state == storage.receipts.PENDING:
+            await self._settlement.complete(receipt)

@@ -5,7 +5,7 @@ is decided, and none is decided while another still waits for the ledger.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tessera.ledger.v1 import batch_pb2
 from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
@@ -58,7 +58,7 @@ class Returns:
         self._ledger = ledger
         self._now = now
 
-    async def give_back(self, request: Request) -> tuple[checkout_pb2.Return, bool]:
+    async def give_back(self, request: Request) -> tuple[Return, bool]:
         """Record a return; return it, and whether that had happened before."""
         sent = request.receipt_key
         return_id = storage.keys.derive(
@@ -77,7 +77,7 @@ class Returns:
             ruleset = await self._load_rules(receipt)
             returned = await self._try(return_id, request, key=key, ruleset=ruleset)
             if returned is not None:
-                return await self._complete(returned, receipt), False
+                return await self._complete(returned), False
         raise chassis_errors.Contention
 
     async def _find(self, return_id: str) -> Return | None:
@@ -88,14 +88,13 @@ class Returns:
             raise errors.ReceiptConflict(field="receipt_key")
         return await storage.returns.find(self._db, key)
 
-    async def _repeat(self, stored: Return, request: Request) -> checkout_pb2.Return:
+    async def _repeat(self, stored: Return, request: Request) -> Return:
         """Return a stored return to a repeated call, having helped it to its end."""
         before = Request.FromString(stored.request)
         difference = differences.find_difference(before, request)
         if difference:
             raise errors.ReceiptConflict(field=difference)
-        receipt, _ = await self._purchase(stored.receipt_id)
-        return await self._complete(stored, receipt)
+        return await self._complete(stored)
 
     async def _purchase(self, receipt_id: str) -> tuple[Receipt, Key]:
         key = await storage.keys.find(self._db, receipt_id)
@@ -117,16 +116,16 @@ class Returns:
         if receipt.state == storage.receipts.VOIDING:
             await self._settlement.complete_void(receipt)
             return True
-        for returned in await storage.returns.of_receipt(self._db, key):
+        for returned in await storage.returns.of_purchase(self._db, key):
             if returned.state == storage.returns.PENDING:
-                await self._complete(returned, receipt)
+                await self._complete(returned)
                 return True
         return False
 
-    async def _complete(self, returned: Return, receipt: Receipt) -> checkout_pb2.Return:
-        if returned.state == storage.returns.COMPLETED:
-            return checkout_pb2.Return.FromString(returned.document)
-        return await self._settlement.complete_return(returned, member_id=receipt.member_id)
+    async def _complete(self, returned: Return) -> Return:
+        if returned.state == storage.returns.COMMITTED:
+            return returned
+        return await self._settlement.complete_return(returned)
 
     async def _load_rules(self, receipt: Receipt) -> engine.Ruleset:
         """Return the campaigns that a purchase took, with their rules of that day."""
@@ -148,7 +147,7 @@ class Returns:
                 return None
             if receipt.state != storage.receipts.COMMITTED:
                 raise errors.ReceiptState(state=receipt.state)
-            returns = await storage.returns.of_receipt(tx, key)
+            returns = await storage.returns.of_purchase(tx, key)
             if any(returned.state == storage.returns.PENDING for returned in returns):
                 return None
             returned = self._decide(return_id, request, Purchase(receipt, returns, ruleset))
@@ -156,11 +155,7 @@ class Returns:
                 return None
             if returned.batch:
                 return returned
-            document = checkout_pb2.Return.FromString(returned.document)
-            await self._settlement.record_return(
-                tx, returned, document=document, moved=None, member_id=receipt.member_id
-            )
-            return replace(returned, state=storage.returns.COMPLETED)
+            return await self._settlement.record_return(tx, returned)
 
     def _decide(self, return_id: str, request: Request, purchase: Purchase) -> Return:
         """Return a return as it is to be recorded."""
@@ -193,6 +188,7 @@ class Returns:
             occurred_time=occurred_time,
             record_time=now,
             state=storage.returns.PENDING,
+            member_id=purchase.receipt.member_id,
             request=request.SerializeToString(),
             document=document.SerializeToString(),
             empties=priced.complete,
@@ -236,7 +232,7 @@ def _before(returns: Sequence[Return]) -> engine.ReturnedSoFar:
             quantities[line.line_id] = before + line.quantity_thousandths
         refund_minor += told.refund_minor
         restored += told.points_restored
-        clawed_back += told.points_clawed_back + told.points_not_recovered
+        clawed_back += told.points_clawed_back
     return engine.ReturnedSoFar(
         quantities=tuple(quantities.items()),
         refund_minor=refund_minor,

@@ -17,6 +17,7 @@ from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 from services.chassis import clock, database, ids, outbox
 from services.chassis import errors as chassis_errors
 from services.promotions import errors, storage
+from services.promotions.checkout import documents
 from services.promotions.gathering import Gatherer
 from services.promotions.peers.ledger import Ledger
 from services.promotions.storage.receipts import Event, Posting, Receipt
@@ -113,44 +114,29 @@ class Settlement:
         await storage.receipts.finish_void(db, receipt, event=_row(told), now=now)
         self._relay.nudge()
 
-    async def complete_return(self, returned: Return, *, member_id: str) -> checkout_pb2.Return:
-        """Post a pending return and record it; return it as it is told."""
-        document = checkout_pb2.Return.FromString(returned.document)
-        moved = None
-        if returned.batch:
-            batch = batch_pb2.Batch.FromString(returned.batch)
-            result = await self._post(batch)
-            if result.state == batch_pb2.BATCH_STATE_REFUSED:
-                await storage.returns.drop(self._db, returned)
-                raise _defect(batch, result)
-            moved = _moved(result)
-            document.points_not_recovered = batches.find_shortfall(batch, moved)
-            document.points_clawed_back -= document.points_not_recovered
-        await self.record_return(
-            self._db, returned, document=document, moved=moved, member_id=member_id
-        )
-        return document
+    async def complete_return(self, returned: Return) -> Return:
+        """Post a pending return and record it; return it as committed.
 
-    async def record_return(
-        self,
-        db: database.Queryable,
-        returned: Return,
-        *,
-        document: checkout_pb2.Return,
-        moved: Sequence[int] | None,
-        member_id: str,
-    ) -> None:
-        """Record a pending return as completed, as `document` tells it."""
-        told = events.tell_returned(document, member_id=member_id, empties=returned.empties)
-        await storage.returns.finish(
-            db,
-            returned,
-            document=document.SerializeToString(),
-            moved=moved,
-            event=_row(told),
-            now=self._now(),
+        Raises DependencyUnavailable when the outcome is open.
+        """
+        batch = batch_pb2.Batch.FromString(returned.batch)
+        result = await self._post(batch)
+        if result.state == batch_pb2.BATCH_STATE_REFUSED:
+            await storage.returns.drop(self._db, returned)
+            raise _defect(batch, result)
+        return await self.record_return(self._db, replace(returned, moved=_moved(result)))
+
+    async def record_return(self, db: database.Queryable, returned: Return) -> Return:
+        """Record a pending return as committed, with what moved when anything did."""
+        told = events.tell_returned(
+            documents.show_return(returned),
+            member_id=returned.member_id,
+            empties=returned.empties,
         )
+        moved = returned.moved if returned.batch else None
+        await storage.returns.finish(db, returned, moved=moved, event=_row(told), now=self._now())
         self._relay.nudge()
+        return replace(returned, state=storage.returns.COMMITTED)
 
     async def _post(self, batch: batch_pb2.Batch) -> batch_pb2.BatchResult:
         try:

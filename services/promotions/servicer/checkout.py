@@ -74,7 +74,9 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         permissions.require_store(request.receipt_key.store_id)
         self._require_past(request.occurred_time)
         returned, replayed = await self._returns.give_back(request)
-        return checkout_service_pb2.ReturnResponse(returned=returned, replayed=replayed)
+        return checkout_service_pb2.ReturnResponse(
+            returned=documents.show_return(returned), replayed=replayed
+        )
 
     async def GetReceipt(
         self, request: checkout_service_pb2.GetReceiptRequest, context: Context
@@ -97,7 +99,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
 
     async def _show(self, receipt: Receipt) -> checkout_pb2.Receipt:
         key = storage.keys.locate(receipt.receipt_id, receipt.occurred_time)
-        returns = await storage.returns.of_receipt(self._db, key)
+        returns = await storage.returns.of_purchase(self._db, key)
         return documents.show_receipt(receipt, returns)
 
     def _require_past(self, stamp: timestamp_pb2.Timestamp) -> None:

@@ -34,7 +34,7 @@ def locate(receipt_id: str, purchase_time: datetime) -> Key:
     return Key(ids.parse(PREFIX, receipt_id), PURCHASE, purchase_time)
 
 
-_FIND = "SELECT receipt_id, kind, purchase_time FROM receipt_keys WHERE receipt_id = $1"
+_FIND = "SELECT receipt_id, kind, purchase_time FROM receipts WHERE receipt_id = $1"
 
 
 async def find(db: database.Queryable, receipt_id: str) -> Key | None:
@@ -43,7 +43,21 @@ async def find(db: database.Queryable, receipt_id: str) -> Key | None:
     return None if row is None else Key(**dict(row))
 
 
-_ENSURE = "SELECT ensure_receipt_partitions($1, $2)"
+_UNFINISHED = """
+SELECT receipt_id, kind, purchase_time
+FROM receipts
+WHERE state IN ('PENDING', 'VOIDING') AND update_time < $1
+ORDER BY update_time
+LIMIT $2
+"""
+
+
+async def unfinished(db: database.Queryable, *, before: datetime, count_max: int) -> list[Key]:
+    """Return what has waited for the ledger since before an instant, oldest first."""
+    return [Key(**dict(row)) for row in await db.fetch(_UNFINISHED, before, count_max)]
+
+
+_ENSURE = "SELECT ensure_month_partitions($1, $2)"
 
 
 class Months:

@@ -24,7 +24,7 @@ Event = tuple[UUID, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A row of `receipts`; bytes are messages on the wire, see the schema."""
+    """A purchase: its life and its documents; bytes are messages on the wire, see the schema."""
 
     receipt_id: str
     occurred_time: datetime
@@ -50,7 +50,7 @@ class Receipt:
         member_id, batch_id = row["member_id"], row["batch_id"]
         return cls(
             receipt_id=ids.show(keys.PREFIX, row["receipt_id"]),
-            occurred_time=row["occurred_time"],
+            occurred_time=row["purchase_time"],
             record_time=row["record_time"],
             state=row["state"],
             store_id=row["store_id"],
@@ -67,7 +67,7 @@ class Receipt:
 
 
 # A purchase is written in one statement whatever its number: keys first, in the order of ids, and
-# receipts only for keys that were free. Callers send each id once.
+# documents only for keys that were free. Callers send each id once.
 _ADD = """
 WITH sent AS (
     SELECT *
@@ -76,24 +76,26 @@ WITH sent AS (
         $7::BIGINT[], $8::BYTEA[], $9::BYTEA[], $10::BYTEA[], $11::UUID[], $12::BYTEA[],
         $13::UUID[], $14::BYTEA[]
     ) AS sent (
-        receipt_id, occurred_time, record_time, state, store_id, member_id, ruleset_version,
+        receipt_id, purchase_time, record_time, state, store_id, member_id, ruleset_version,
         request, facts, evaluation, batch_id, batch, event_id, event
     )
 ),
 free AS (
-    INSERT INTO receipt_keys (receipt_id, kind, purchase_time)
-    SELECT receipt_id, 'PURCHASE', occurred_time FROM sent ORDER BY receipt_id
+    INSERT INTO receipts (receipt_id, kind, state, purchase_time, batch_id, update_time)
+    SELECT receipt_id, 'PURCHASE', state, purchase_time, batch_id, record_time
+    FROM sent
+    ORDER BY receipt_id
     ON CONFLICT (receipt_id) DO NOTHING
     RETURNING receipt_id
 ),
 written AS (
-    INSERT INTO receipts (
-        receipt_id, occurred_time, record_time, state, store_id, member_id, ruleset_version,
-        request, facts, evaluation, batch_id, batch, update_time
+    INSERT INTO purchases (
+        receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
+        facts, evaluation, batch
     )
     SELECT
-        receipt_id, occurred_time, record_time, state, store_id, member_id, ruleset_version,
-        request, facts, evaluation, batch_id, batch, record_time
+        receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
+        facts, evaluation, batch
     FROM sent JOIN free USING (receipt_id)
 ),
 told AS (
@@ -140,23 +142,22 @@ class Posting:
 
 _FINISH = """
 WITH sent AS (
-    SELECT receipt_id, occurred_time, batch_id, moved::BIGINT[] AS moved, event_id, event
-    FROM unnest(
-        $1::UUID[], $2::TIMESTAMPTZ[], $3::UUID[], $4::TEXT[], $5::UUID[], $6::BYTEA[]
-    ) AS sent (receipt_id, occurred_time, batch_id, moved, event_id, event)
+    SELECT receipt_id, batch_id, moved::BIGINT[] AS moved, event_id, event
+    FROM unnest($1::UUID[], $2::UUID[], $3::TEXT[], $4::UUID[], $5::BYTEA[])
+        AS sent (receipt_id, batch_id, moved, event_id, event)
 ),
 locked AS (
     SELECT receipts.receipt_id
-    FROM receipts JOIN sent USING (receipt_id, occurred_time, batch_id)
+    FROM receipts JOIN sent USING (receipt_id, batch_id)
     WHERE receipts.state = 'PENDING'
     ORDER BY receipts.receipt_id
     FOR UPDATE OF receipts
 ),
 finished AS (
     UPDATE receipts
-    SET state = 'COMMITTED', moved = sent.moved, update_time = $7
+    SET state = 'COMMITTED', moved = sent.moved, update_time = $6
     FROM sent JOIN locked USING (receipt_id)
-    WHERE receipts.receipt_id = sent.receipt_id AND receipts.occurred_time = sent.occurred_time
+    WHERE receipts.receipt_id = sent.receipt_id
     RETURNING receipts.receipt_id
 )
 INSERT INTO outbox_events (event_id, payload)
@@ -169,7 +170,6 @@ async def finish(db: database.Queryable, postings: Sequence[Posting], *, now: da
     await db.execute(
         _FINISH,
         [ids.parse(keys.PREFIX, posting.receipt.receipt_id) for posting in postings],
-        [posting.receipt.occurred_time for posting in postings],
         [ids.parse(BATCH_PREFIX, posting.receipt.batch_id) for posting in postings],
         ["{" + ",".join(map(str, posting.moved)) + "}" for posting in postings],
         [posting.event[0] for posting in postings],
@@ -181,10 +181,11 @@ async def finish(db: database.Queryable, postings: Sequence[Posting], *, now: da
 _DROP = """
 WITH dropped AS (
     DELETE FROM receipts
-    WHERE receipt_id = $1 AND occurred_time = $2 AND batch_id = $3 AND state = 'PENDING'
+    WHERE receipt_id = $1 AND batch_id = $2 AND state = 'PENDING'
     RETURNING receipt_id
 )
-DELETE FROM receipt_keys WHERE receipt_id IN (SELECT receipt_id FROM dropped)
+DELETE FROM purchases
+WHERE receipt_id IN (SELECT receipt_id FROM dropped) AND purchase_time = $3
 """
 
 
@@ -193,17 +194,19 @@ async def drop(db: database.Queryable, receipt: Receipt) -> None:
     await db.execute(
         _DROP,
         ids.parse(keys.PREFIX, receipt.receipt_id),
-        receipt.occurred_time,
         ids.parse(BATCH_PREFIX, receipt.batch_id),
+        receipt.occurred_time,
     )
 
 
 _FIND = """
 SELECT
-    receipt_id, occurred_time, record_time, state, store_id, member_id, ruleset_version, request,
-    facts, evaluation, batch_id, batch, moved, undo_batch
+    receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
+    receipts.undo_batch, record_time, store_id, member_id, ruleset_version, request, facts,
+    evaluation, batch
 FROM receipts
-WHERE receipt_id = $1 AND occurred_time = $2
+JOIN purchases ON purchases.receipt_id = receipts.receipt_id
+WHERE receipts.receipt_id = $1 AND purchases.receipt_id = $1 AND purchases.purchase_time = $2
 """
 
 
@@ -213,7 +216,7 @@ async def find(db: database.Queryable, key: keys.Key) -> Receipt | None:
     return None if row is None else Receipt.of(row)
 
 
-_LOCK = _FIND + "FOR UPDATE"
+_LOCK = _FIND + "FOR UPDATE OF receipts"
 
 
 async def lock(tx: database.Queryable, key: keys.Key) -> Receipt | None:
@@ -223,28 +226,25 @@ async def lock(tx: database.Queryable, key: keys.Key) -> Receipt | None:
 
 
 _BEGIN_VOID = """
-UPDATE receipts
-SET state = 'VOIDING', undo_batch = $3, update_time = $4
-WHERE receipt_id = $1 AND occurred_time = $2
+UPDATE receipts SET state = 'VOIDING', undo_batch = $2, update_time = $3 WHERE receipt_id = $1
 """
 
 
 async def begin_void(
     tx: database.Queryable, receipt: Receipt, *, undo_batch: bytes, now: datetime
 ) -> None:
-    """Note how a committed purchase is being undone."""
-    receipt_id = ids.parse(keys.PREFIX, receipt.receipt_id)
-    await tx.execute(_BEGIN_VOID, receipt_id, receipt.occurred_time, undo_batch, now)
+    """Note how a purchase that is locked and committed is being undone."""
+    await tx.execute(_BEGIN_VOID, ids.parse(keys.PREFIX, receipt.receipt_id), undo_batch, now)
 
 
 _FINISH_VOID = """
 WITH voided AS (
     UPDATE receipts
     SET state = 'VOIDED', update_time = $3
-    WHERE receipt_id = $1 AND occurred_time = $2 AND state = $4
+    WHERE receipt_id = $1 AND state = $2
     RETURNING receipt_id
 )
-INSERT INTO outbox_events (event_id, payload) SELECT $5, $6 FROM voided
+INSERT INTO outbox_events (event_id, payload) SELECT $4, $5 FROM voided
 """
 
 
@@ -253,33 +253,17 @@ async def finish_void(
 ) -> None:
     """Record a purchase as voided, with its event, unless somebody else just did."""
     receipt_id = ids.parse(keys.PREFIX, receipt.receipt_id)
-    await db.execute(_FINISH_VOID, receipt_id, receipt.occurred_time, now, receipt.state, *event)
+    await db.execute(_FINISH_VOID, receipt_id, receipt.state, now, *event)
 
 
 _CANCEL_VOID = """
 UPDATE receipts
-SET state = 'COMMITTED', undo_batch = NULL, update_time = $4
-WHERE receipt_id = $1 AND occurred_time = $2 AND state = 'VOIDING' AND undo_batch = $3
+SET state = 'COMMITTED', undo_batch = NULL, update_time = $3
+WHERE receipt_id = $1 AND state = 'VOIDING' AND undo_batch = $2
 """
 
 
 async def cancel_void(db: database.Queryable, receipt: Receipt, *, now: datetime) -> None:
     """Put a purchase back to committed, because its undoing was refused."""
     receipt_id = ids.parse(keys.PREFIX, receipt.receipt_id)
-    await db.execute(_CANCEL_VOID, receipt_id, receipt.occurred_time, receipt.undo_batch, now)
-
-
-_UNFINISHED = """
-SELECT
-    receipt_id, occurred_time, record_time, state, store_id, member_id, ruleset_version, request,
-    facts, evaluation, batch_id, batch, moved, undo_batch
-FROM receipts
-WHERE state IN ('PENDING', 'VOIDING') AND update_time < $1
-ORDER BY update_time
-LIMIT $2
-"""
-
-
-async def unfinished(db: database.Queryable, *, before: datetime, count_max: int) -> list[Receipt]:
-    """Return purchases that have waited for the ledger since before an instant, oldest first."""
-    return [Receipt.of(row) for row in await db.fetch(_UNFINISHED, before, count_max)]
+    await db.execute(_CANCEL_VOID, receipt_id, receipt.undo_batch, now)

@@ -7,15 +7,15 @@ from typing import Self
 
 from services.chassis import database, ids
 from services.promotions.storage import keys
-from services.promotions.storage.receipts import BATCH_PREFIX, Event
+from services.promotions.storage.receipts import BATCH_PREFIX, MEMBER_PREFIX, Event
 
 PENDING = "PENDING"
-COMPLETED = "COMPLETED"
+COMMITTED = "COMMITTED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Return:
-    """A row of `returns`; bytes are messages on the wire, see the schema."""
+    """A return: its life and its documents; bytes are messages on the wire, see the schema."""
 
     return_id: str
     purchase_time: datetime
@@ -24,6 +24,8 @@ class Return:
     occurred_time: datetime
     record_time: datetime
     state: str
+    #: Empty for an unknown shopper.
+    member_id: str
     request: bytes
     document: bytes
     empties: bool
@@ -34,15 +36,16 @@ class Return:
     @classmethod
     def of(cls, row: database.Record) -> Self:
         """Return a row as a value."""
-        batch_id = row["batch_id"]
+        member_id, batch_id = row["member_id"], row["batch_id"]
         return cls(
-            return_id=ids.show(keys.PREFIX, row["return_id"]),
+            return_id=ids.show(keys.PREFIX, row["receipt_id"]),
             purchase_time=row["purchase_time"],
-            receipt_id=ids.show(keys.PREFIX, row["receipt_id"]),
-            number=row["number"],
+            receipt_id=ids.show(keys.PREFIX, row["purchase_id"]),
+            number=row["return_number"],
             occurred_time=row["occurred_time"],
             record_time=row["record_time"],
             state=row["state"],
+            member_id=ids.show(MEMBER_PREFIX, member_id) if member_id else "",
             request=row["request"],
             document=row["document"],
             empties=row["empties"],
@@ -54,16 +57,19 @@ class Return:
 
 _ADD = """
 WITH free AS (
-    INSERT INTO receipt_keys (receipt_id, kind, purchase_time) VALUES ($1, 'RETURN', $2)
+    INSERT INTO receipts (
+        receipt_id, kind, state, purchase_time, purchase_id, return_number, batch_id, update_time
+    )
+    VALUES ($1, 'RETURN', 'PENDING', $2, $3, $4, $5, $6)
     ON CONFLICT (receipt_id) DO NOTHING
     RETURNING receipt_id
 )
 INSERT INTO returns (
-    return_id, purchase_time, receipt_id, number, occurred_time, record_time, state, request,
-    document, empties, batch_id, batch, update_time
+    receipt_id, purchase_time, occurred_time, record_time, member_id, request, document, empties,
+    batch
 )
-SELECT $1, $2, $3, $4, $5, $6, 'PENDING', $7, $8, $9, $10, $11, $6 FROM free
-RETURNING return_id
+SELECT receipt_id, $2, $7, $6, $8, $9, $10, $11, $12 FROM free
+RETURNING receipt_id
 """
 
 
@@ -75,12 +81,13 @@ async def add(tx: database.Queryable, returned: Return) -> bool:
         returned.purchase_time,
         ids.parse(keys.PREFIX, returned.receipt_id),
         returned.number,
-        returned.occurred_time,
+        ids.parse(BATCH_PREFIX, returned.batch_id) if returned.batch_id else None,
         returned.record_time,
+        returned.occurred_time,
+        ids.parse(MEMBER_PREFIX, returned.member_id) if returned.member_id else None,
         returned.request,
         returned.document,
         returned.empties,
-        ids.parse(BATCH_PREFIX, returned.batch_id) if returned.batch_id else None,
         returned.batch or None,
     )
     return written is not None
@@ -88,19 +95,18 @@ async def add(tx: database.Queryable, returned: Return) -> bool:
 
 _FINISH = """
 WITH finished AS (
-    UPDATE returns
-    SET state = 'COMPLETED', document = $3, moved = $4, update_time = $5
-    WHERE return_id = $1 AND purchase_time = $2 AND state = 'PENDING'
-    RETURNING receipt_id, empties
+    UPDATE receipts
+    SET state = 'COMMITTED', moved = $2, update_time = $3
+    WHERE receipt_id = $1 AND state = 'PENDING'
+    RETURNING purchase_id
 ),
 emptied AS (
     UPDATE receipts
-    SET state = 'RETURNED', update_time = $5
+    SET state = 'RETURNED', update_time = $3
     FROM finished
-    WHERE receipts.receipt_id = finished.receipt_id AND receipts.occurred_time = $2
-        AND finished.empties
+    WHERE receipts.receipt_id = finished.purchase_id AND $4
 )
-INSERT INTO outbox_events (event_id, payload) SELECT $6, $7 FROM finished
+INSERT INTO outbox_events (event_id, payload) SELECT $5, $6 FROM finished
 """
 
 
@@ -108,23 +114,23 @@ async def finish(
     db: database.Queryable,
     returned: Return,
     *,
-    document: bytes,
     moved: Sequence[int] | None,
     event: Event,
     now: datetime,
 ) -> None:
-    """Record a pending return as completed, with its event, unless somebody else just did."""
+    """Record a pending return as committed, with its event, unless somebody else just did."""
     return_id = ids.parse(keys.PREFIX, returned.return_id)
-    await db.execute(_FINISH, return_id, returned.purchase_time, document, moved, now, *event)
+    await db.execute(_FINISH, return_id, moved, now, returned.empties, *event)
 
 
 _DROP = """
 WITH dropped AS (
-    DELETE FROM returns
-    WHERE return_id = $1 AND purchase_time = $2 AND batch_id = $3 AND state = 'PENDING'
-    RETURNING return_id
+    DELETE FROM receipts
+    WHERE receipt_id = $1 AND batch_id = $2 AND state = 'PENDING'
+    RETURNING receipt_id
 )
-DELETE FROM receipt_keys WHERE receipt_id IN (SELECT return_id FROM dropped)
+DELETE FROM returns
+WHERE receipt_id IN (SELECT receipt_id FROM dropped) AND purchase_time = $3
 """
 
 
@@ -133,17 +139,18 @@ async def drop(db: database.Queryable, returned: Return) -> None:
     await db.execute(
         _DROP,
         ids.parse(keys.PREFIX, returned.return_id),
-        returned.purchase_time,
         ids.parse(BATCH_PREFIX, returned.batch_id),
+        returned.purchase_time,
     )
 
 
 _FIND = """
 SELECT
-    return_id, purchase_time, receipt_id, number, occurred_time, record_time, state, request,
-    document, empties, batch_id, batch, moved
-FROM returns
-WHERE return_id = $1 AND purchase_time = $2
+    receipts.receipt_id, receipts.purchase_time, purchase_id, return_number, state, batch_id,
+    moved, occurred_time, record_time, member_id, request, document, empties, batch
+FROM receipts
+JOIN returns ON returns.receipt_id = receipts.receipt_id
+WHERE receipts.receipt_id = $1 AND returns.receipt_id = $1 AND returns.purchase_time = $2
 """
 
 
@@ -153,33 +160,18 @@ async def find(db: database.Queryable, key: keys.Key) -> Return | None:
     return None if row is None else Return.of(row)
 
 
-_OF_RECEIPT = """
+_OF_PURCHASE = """
 SELECT
-    return_id, purchase_time, receipt_id, number, occurred_time, record_time, state, request,
-    document, empties, batch_id, batch, moved
-FROM returns
-WHERE receipt_id = $1 AND purchase_time = $2
-ORDER BY number
+    receipts.receipt_id, receipts.purchase_time, purchase_id, return_number, state, batch_id,
+    moved, occurred_time, record_time, member_id, request, document, empties, batch
+FROM receipts
+JOIN returns ON returns.receipt_id = receipts.receipt_id
+WHERE receipts.purchase_id = $1 AND returns.purchase_time = $2
+ORDER BY return_number
 """
 
 
-async def of_receipt(db: database.Queryable, key: keys.Key) -> list[Return]:
+async def of_purchase(db: database.Queryable, key: keys.Key) -> list[Return]:
     """Return the returns of a purchase, oldest first."""
-    rows = await db.fetch(_OF_RECEIPT, key.receipt_id, key.purchase_time)
+    rows = await db.fetch(_OF_PURCHASE, key.receipt_id, key.purchase_time)
     return [Return.of(row) for row in rows]
-
-
-_UNFINISHED = """
-SELECT
-    return_id, purchase_time, receipt_id, number, occurred_time, record_time, state, request,
-    document, empties, batch_id, batch, moved
-FROM returns
-WHERE state = 'PENDING' AND update_time < $1
-ORDER BY update_time
-LIMIT $2
-"""
-
-
-async def unfinished(db: database.Queryable, *, before: datetime, count_max: int) -> list[Return]:
-    """Return returns that have waited for the ledger since before an instant, oldest first."""
-    return [Return.of(row) for row in await db.fetch(_UNFINISHED, before, count_max)]

@@ -428,7 +428,7 @@ async def test_months_long_gone_are_kept_too(house):
         )
         assert read.receipt == receipt
     parts = {
-        row[0] for row in await house.db.fetch("SELECT tableoid::regclass::text FROM receipts")
+        row[0] for row in await house.db.fetch("SELECT tableoid::regclass::text FROM purchases")
     }
-    assert "receipts_default" in parts
+    assert "purchases_default" in parts
     assert len(parts) >= 3
