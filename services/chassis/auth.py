@@ -53,6 +53,12 @@ def current() -> Caller:
     return _current.get()
 
 
+def caller_id() -> str:
+    """Return the client id of the call at hand for logs; empty when nobody is known yet."""
+    caller = _current.get(None)
+    return "" if caller is None else caller.client_id
+
+
 def begin(caller: Caller) -> None:
     """Set the caller for the rest of the present task."""
     _current.set(caller)

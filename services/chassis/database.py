@@ -43,6 +43,7 @@ _CONTENDED = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
+    asyncpg.InvalidCachedStatementError,  # a migration has changed the table meanwhile
 )
 # PostgreSQL keeps every character but U+0000, which protobuf and JSON let through.
 _UNSTORABLE = (asyncpg.UntranslatableCharacterError, asyncpg.CharacterNotInRepertoireError)

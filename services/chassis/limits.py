@@ -48,7 +48,7 @@ class Limiter:
         try:
             return await waiting
         except asyncio.CancelledError:
-            if waiting.done() and not waiting.cancelled():
+            if waiting.done() and not waiting.cancelled() and waiting.result():
                 self.leave()  # the place came in the same instant as the cancellation
             raise
         finally:

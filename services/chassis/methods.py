@@ -196,7 +196,7 @@ class _Method:
         if isinstance(error, grpc.aio.AbortError):
             code = context.code()
             return (code.value[0] if isinstance(code, grpc.StatusCode) else int(code)), None
-        if isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
             is_late = (deadlines.remaining() or 1) <= 0
             end = errors.Category.DEADLINE_EXCEEDED if is_late else errors.Category.CANCELLED
             return end.value, None
@@ -212,8 +212,13 @@ class _Method:
         self._measure.add(code, seconds)
         if self._logs_all or (self._logs_faults and (code in _FAULTS or seconds > self._slow_s)):
             write = log.warning if code in _FAULTS else log.info
-            name, duration_ms = _CODES[code].name, round(seconds * 1000, 1)
-            write("call", method=self._path, code=name, duration_ms=duration_ms)
+            write(
+                "call",
+                method=self._path,
+                code=_CODES[code].name,
+                client_id=auth.caller_id(),
+                duration_ms=round(seconds * 1000, 1),
+            )
 
 
 def _receive(context: Context) -> str:
@@ -240,4 +245,4 @@ async def _abort(refusal: errors.Refusal | None, context: Context) -> None:
     if refusal.retry_delay_ms is not None:
         metadata.append(("grpc-retry-pushback-ms", str(refusal.retry_delay_ms)))
     code = _CODES[refusal.category]
-    await context.abort(code, refusal.message, trailing_metadata=tuple(metadata))
+    await context.abort(code, status.short(refusal.message), trailing_metadata=tuple(metadata))

@@ -19,6 +19,8 @@ _OUTSIDE = "-- migrate: no transaction"
 _LOCK = "migrations"
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 _RETRY_S = 0.1
+_LOCK_TRIES = 10
+_LOCK_PAUSE_S = 1.0
 _CREATE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version INTEGER NOT NULL,
@@ -124,6 +126,23 @@ async def _wait_alone(connection: asyncpg.Connection) -> None:
 
 
 async def _apply_one(connection: asyncpg.Connection, migration: Migration) -> None:
+    """Apply a migration; while it waits for a lock, everybody behind it waits, so it gives up soon.
+
+    It tries again up to _LOCK_TRIES times. Raises LockNotAvailableError after the last.
+    """
+    for tries_left in reversed(range(_LOCK_TRIES)):
+        try:
+            await _execute(connection, migration)
+        except asyncpg.LockNotAvailableError:
+            if not tries_left:
+                raise
+            log.warning("migration waits for a lock", migration=migration.name)
+            await asyncio.sleep(_LOCK_PAUSE_S)
+        else:
+            return
+
+
+async def _execute(connection: asyncpg.Connection, migration: Migration) -> None:
     record = (migration.version, migration.name, migration.checksum)
     if migration.in_transaction:
         async with connection.transaction():

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import grpc
 import protovalidate
@@ -26,7 +27,7 @@ _RESTART_S_MIN = 0.1
 _RESTART_S_MAX = 10.0
 
 log = structlog.get_logger()
-_stops: dict[int, asyncio.Event] = {}
+_stops: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Event] = WeakKeyDictionary()
 
 
 class _Dispatch(grpc.GenericRpcHandler):
@@ -75,6 +76,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._is_serving: bool | None = None
         self._server: grpc.aio.Server | None = None
+        self._exporter: measures.Exporter | None = None
         self.port = 0
         self.metrics_port = 0
 
@@ -118,18 +120,9 @@ class Server:
     async def start(self) -> int:
         """Start answering; return the port. Raises ConfigError when a port is taken."""
         telemetry.enter(self._role)
-        self._start_metrics()
-        server = grpc.aio.server(options=self._options())
-        server.add_generic_rpc_handlers((self._dispatch,))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
-        try:
-            self.port = server.add_insecure_port(f"{self._settings.host}:{self._settings.port}")
-        except RuntimeError:
-            raise config.ConfigError(
-                f"{self._role}.server.port {self._settings.port} cannot be used: it is taken."
-            ) from None
+        server = self._make_server()
+        self._exporter = self._export()
+        self.metrics_port = self._exporter.port
         await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         await self._check_once()
         await server.start()
@@ -146,8 +139,22 @@ class Server:
         if self._server is not None:
             await self._server.stop(self._settings.drain_s)
         await tasks.end(*self._tasks)
-        await asyncio.to_thread(self._exporter.close)
+        if self._exporter is not None:
+            await asyncio.to_thread(self._exporter.close)
         log.info("stopped")
+
+    def _make_server(self) -> grpc.aio.Server:
+        server = grpc.aio.server(options=self._options())
+        server.add_generic_rpc_handlers((self._dispatch,))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        settings = self._settings
+        try:
+            self.port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+        except RuntimeError:
+            raise self._taken("port", settings.port) from None
+        return server
 
     def _options(self) -> list[tuple[str, int]]:
         settings = self._settings
@@ -162,18 +169,17 @@ class Server:
             ("grpc.keepalive_permit_without_calls", 1),
         ]
 
-    def _start_metrics(self) -> None:
-        settings = self._settings
-        try:
-            self._exporter = measures.Exporter(settings.host, settings.metrics_port)
-        except OSError:
-            raise config.ConfigError(
-                f"{self._role}.server.metrics_port {settings.metrics_port} cannot be used: "
-                "it is taken."
-            ) from None
-        self.metrics_port = self._exporter.port
+    def _export(self) -> measures.Exporter:
         gauge = measures.IN_FLIGHT.labels(self._role)
         gauge.set_function(lambda: self._limiter.in_flight)
+        settings = self._settings
+        try:
+            return measures.Exporter(settings.host, settings.metrics_port)
+        except OSError:
+            raise self._taken("metrics_port", settings.metrics_port) from None
+
+    def _taken(self, name: str, port: int) -> config.ConfigError:
+        return config.ConfigError(f"{self._role}.server.{name} {port} cannot be used: it is taken.")
 
     def _start_tasks(self) -> None:
         self._tasks = [
@@ -234,9 +240,9 @@ async def _keep_running(name: str, work: Work) -> None:
 def _stop_event() -> asyncio.Event:
     """Return the event that the process' first SIGTERM or SIGINT sets, one for all its servers."""
     loop = asyncio.get_running_loop()
-    event = _stops.get(id(loop))
+    event = _stops.get(loop)
     if event is None:
-        event = _stops[id(loop)] = asyncio.Event()
+        event = _stops[loop] = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, event.set)
     return event

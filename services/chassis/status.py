@@ -11,6 +11,11 @@ from services.chassis import errors, hotstore
 #: The trailing metadata key under which gRPC carries a google.rpc.Status.
 METADATA_KEY = "grpc-status-details-bin"
 
+# Everything here travels in HTTP/2 trailers, and clients accept 8 KB of those.
+_MESSAGE_MAX = 300
+_DETAIL_MAX = 120
+_VIOLATIONS_MAX = 10
+
 _PEER_AWAY = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -34,10 +39,11 @@ class Answer:
 
 def encode(refusal: errors.Refusal) -> status_pb2.Status:
     """Return the refusal as a Status with ErrorInfo and, where they apply, further details."""
+    metadata = {name: _cut(value, _DETAIL_MAX) for name, value in refusal.metadata.items()}
     info = error_details_pb2.ErrorInfo(
-        reason=refusal.reason, domain=refusal.domain, metadata=refusal.metadata
+        reason=refusal.reason, domain=refusal.domain, metadata=metadata
     )
-    status = status_pb2.Status(code=refusal.category.value, message=refusal.message)
+    status = status_pb2.Status(code=refusal.category.value, message=short(refusal.message))
     status.details.append(_pack(info))
     if isinstance(refusal, errors.InvalidRequest):
         status.details.append(_pack(_bad_request(refusal)))
@@ -46,6 +52,11 @@ def encode(refusal: errors.Refusal) -> status_pb2.Status:
         delay.FromMilliseconds(refusal.retry_delay_ms)
         status.details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status
+
+
+def short(message: str) -> str:
+    """Return a message in the length that it may have on the wire."""
+    return _cut(message, _MESSAGE_MAX)
 
 
 def read(error: grpc.RpcError) -> Answer:
@@ -95,11 +106,17 @@ def _bad_request(refusal: errors.InvalidRequest) -> error_details_pb2.BadRequest
     return error_details_pb2.BadRequest(
         field_violations=[
             error_details_pb2.BadRequest.FieldViolation(
-                field=violation.field, description=violation.description, reason=violation.rule
+                field=_cut(violation.field, _DETAIL_MAX),
+                description=_cut(violation.description, _DETAIL_MAX),
+                reason=violation.rule,
             )
-            for violation in refusal.violations
+            for violation in refusal.violations[:_VIOLATIONS_MAX]
         ]
     )
+
+
+def _cut(text: str, length_max: int) -> str:
+    return text if len(text) <= length_max else f"{text[: length_max - 1]}…"
 
 
 def _pack(detail: message.Message) -> any_pb2.Any:

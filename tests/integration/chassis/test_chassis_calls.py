@@ -153,6 +153,16 @@ async def test_every_broken_rule_is_listed(echo, contract, issuer):
     }
 
 
+async def test_request_with_a_thousand_mistakes_is_answered(echo, contract, issuer):
+    """The list is cut so that the answer fits into the trailers that clients accept."""
+    request = contract.Request()
+    for _ in range(1000):
+        request.parts.add(size=0)
+    error = await _refused(echo(request, metadata=issuer.metadata()))
+    answer = status.read(error)
+    assert (answer.reason, answer.metadata["violation_count"]) == ("INVALID_REQUEST", "1000")
+
+
 async def test_bytes_that_are_no_message_are_invalid(echo, issuer):
     """Garbage is never INTERNAL."""
     raw = echo.channel.unary_unary("/chassis_test.v1.EchoService/Echo")

@@ -125,3 +125,36 @@ async def test_server_that_is_away_is_unavailable(settings, files):
     away = settings.model_copy(update={"port": 1})
     with pytest.raises(errors.Unavailable):
         await migrations.apply(away, files(_0001_pre_a=FIRST))
+
+
+async def test_lock_that_others_hold_is_asked_for_again(
+    settings, files, postgres_superuser, monkeypatch
+):
+    """A long report delays the migration; the migration does not stop the traffic behind it."""
+    monkeypatch.setattr(migrations, "_LOCK_PAUSE_S", 0.05)
+    hasty = settings.model_copy(update={"lock_s_max": 1})
+    await migrations.apply(hasty, files(_0001_pre_a=FIRST))
+    holder = await postgres_superuser(settings.database)
+    report = holder.transaction()
+    await report.start()
+    await holder.execute("SELECT count(*) FROM a")
+    directory = files(_0002_pre_y=SECOND)
+    applying = asyncio.create_task(migrations.apply(hasty, directory))
+    done, _ = await asyncio.wait([applying], timeout=1.5)
+    assert not done
+    await report.rollback()
+    assert await applying == ["0002_pre_y"]
+
+
+async def test_lock_that_is_never_free_stops_the_migration(
+    settings, files, postgres_superuser, monkeypatch
+):
+    """After the last try an operator has to look."""
+    monkeypatch.setattr(migrations, "_LOCK_TRIES", 1)
+    hasty = settings.model_copy(update={"lock_s_max": 1})
+    await migrations.apply(hasty, files(_0001_pre_a=FIRST))
+    holder = await postgres_superuser(settings.database)
+    async with holder.transaction():
+        await holder.execute("SELECT count(*) FROM a")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await migrations.apply(hasty, files(_0002_pre_y=SECOND))

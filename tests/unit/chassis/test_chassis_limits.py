@@ -96,3 +96,15 @@ async def test_no_queue_sheds_at_once():
     await limiter.enter(low_priority=False)
     with pytest.raises(errors.Overloaded):
         await limiter.enter(low_priority=False)
+
+
+async def test_cancelled_waiter_that_was_shed_takes_no_place():
+    """Giving up and hanging up in the same instant is one departure, not two."""
+    limiter = limits.Limiter(places=1, queue_ms_max=5_000)
+    await limiter.enter(low_priority=False)
+    gone = asyncio.create_task(limiter.enter(low_priority=False))
+    await _settle()
+    limits._give_up(limiter._queue[0])
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert limiter.in_flight == 1

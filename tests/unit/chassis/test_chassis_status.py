@@ -1,5 +1,8 @@
 """Refusals on the wire and back."""
 
+import base64
+import urllib.parse
+
 import grpc
 from google.rpc import error_details_pb2
 from redis import exceptions
@@ -44,6 +47,15 @@ def test_overload_says_when_to_come_back():
     detail = error_details_pb2.RetryInfo()
     assert status.encode(errors.Overloaded()).details[1].Unpack(detail)
     assert detail.retry_delay.ToMilliseconds() == errors.Overloaded.retry_delay_ms
+
+
+def test_refusal_of_any_size_fits_into_trailers():
+    """A request with a thousand mistakes is still answered: clients accept 8 KB of trailers."""
+    violation = errors.FieldViolation("lines[0]." + "x" * 1000, "ы" * 1000, "rule.id")
+    refusal = errors.InvalidRequest([violation] * 1000)
+    details = base64.b64encode(status.encode(refusal).SerializeToString())
+    message = urllib.parse.quote(status.short(refusal.message))
+    assert len(details) + len(message) < 8192
 
 
 def test_error_without_details_still_has_a_category():
