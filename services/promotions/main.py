@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from google.protobuf import descriptor
 from tessera.promotions.v1 import (
     campaign_service_pb2,
     catalogue_service_pb2,
@@ -38,6 +39,13 @@ _SESSION = {
 }
 
 
+_CATALOGUE = catalogue_service_pb2.DESCRIPTOR.services_by_name["CatalogueService"]
+_CAMPAIGNS = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
+_CHECKOUT = checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"]
+#: Who lists can wait; who stands at a till cannot.
+_LOW = frozenset({"ListStores", "ListCampaigns"})
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """The parts of a process that others look at; `server` is not started yet."""
@@ -68,26 +76,20 @@ async def assemble(
     enter = stack.enter_async_context
     db = await enter(database.Database.open(settings.database, session=_SESSION))
     hot = await enter(hotstore.Hotstore.open(settings.hotstore))
-    tokens = clients.Tokens(settings.auth)
-    to_identity = await enter(
-        clients.channel(settings.identity_address, service=identity.SERVICE, tokens=tokens)
-    )
-    to_ledger = await enter(
-        clients.channel(settings.ledger_address, service=ledger.SERVICE, tokens=tokens)
-    )
-    timeout_s, terms = settings.read_timeout_ms / 1000, terms_of(settings)
-    members = identity.Identity(to_identity, timeout_s=timeout_s)
-    books = ledger.Ledger(to_ledger, read_timeout_s=timeout_s)
+    members, books = await _connect(settings, stack)
     relay = outbox.Relay(db, hot, role=_ROLE)
     goods, months = catalogue.Catalogue(), storage.keys.Months(db)
     sets = rulesets.Rulesets(db, kept=settings.rulesets_kept)
     tidings = news.News(db, goods, sets, interval_s=settings.refresh_interval_s)
     rooms = preparation.Preparation(books, settings)
+    terms = terms_of(settings)
     settled = settlement.Settlement(db, books, terms, relay=relay, now=now)
+    recovered = recovery.Recovery(db, settled, settings.recovery, months=months, now=now)
+    collector = facts.Collector(goods, members, books, terms)
     bought = purchases.Purchases(
         db,
         rulesets=sets,
-        collector=facts.Collector(goods, members, books, terms),
+        collector=collector,
         settlement=settled,
         ledger=books,
         terms=terms,
@@ -95,51 +97,42 @@ async def assemble(
         now=now,
     )
     returned = returning.Returns(db, rulesets=sets, settlement=settled, ledger=books, now=now)
-    recovered = recovery.Recovery(
-        db,
-        settled,
-        months=months,
-        interval_s=settings.recovery.interval_s,
-        patience_s=settings.recovery.patience_s,
-        now=now,
-    )
     serving = server.Server(
-        _ROLE,
-        settings.server,
-        verifier=verifier,
-        checks={"postgresql": db.ping},
+        _ROLE, settings.server, verifier=verifier, checks={"postgresql": db.ping}
     )
-    serving.add(
-        CatalogueServicer(db, tidings, currency_code=settings.currency_code),
-        catalogue_service_pb2.DESCRIPTOR.services_by_name["CatalogueService"],
-        low_priority={"ListStores"},
-    )
-    serving.add(
-        CampaignServicer(db, sets=sets, rooms=rooms, relay=relay, now=now),
-        campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"],
-        low_priority={"ListCampaigns"},
-    )
-    serving.add(
-        CheckoutServicer(
-            db,
-            purchases=bought,
-            returns=returned,
-            ahead_s_max=settings.occurred_ahead_s_max,
-            now=now,
-        ),
-        checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"],
-    )
-    for name, work in {
-        "ledger": books.run,
-        "settlement": settled.run,
-        "listen": tidings.listen,
-        "poll": tidings.poll,
-        "preparation": rooms.run,
-        "recovery": recovered.run,
-        "relay": relay.run,
-    }.items():
-        serving.background(name, work)
+    currency, ahead = settings.currency_code, settings.occurred_ahead_s_max
+    _add(serving, _CATALOGUE, CatalogueServicer(db, tidings, currency_code=currency))
+    _add(serving, _CAMPAIGNS, CampaignServicer(db, sets=sets, rooms=rooms, relay=relay, now=now))
+    _add(serving, _CHECKOUT, CheckoutServicer(db, bought, returned, ahead_s_max=ahead, now=now))
+    for work in (books, settled, rooms, recovered, relay):
+        serving.background(type(work).__name__.lower(), work.run)
+    serving.background("listen", tidings.listen)
+    serving.background("poll", tidings.poll)
     return Role(serving, tidings, goods, sets, recovered)
+
+
+async def _connect(
+    settings: config.Settings, stack: AsyncExitStack
+) -> tuple[identity.Identity, ledger.Ledger]:
+    tokens, timeout_s = clients.Tokens(settings.auth), settings.read_timeout_ms / 1000
+    to_identity = await stack.enter_async_context(
+        clients.channel(settings.identity_address, service=identity.SERVICE, tokens=tokens)
+    )
+    to_ledger = await stack.enter_async_context(
+        clients.channel(settings.ledger_address, service=ledger.SERVICE, tokens=tokens)
+    )
+    return (
+        identity.Identity(to_identity, timeout_s=timeout_s),
+        ledger.Ledger(to_ledger, read_timeout_s=timeout_s),
+    )
+
+
+def _add(serving: server.Server, service: descriptor.ServiceDescriptor, servicer: object) -> None:
+    serving.add(
+        servicer,
+        service,
+        low_priority={method.name for method in service.methods if method.name in _LOW},
+    )
 
 
 def terms_of(settings: config.Settings) -> batches.Terms:

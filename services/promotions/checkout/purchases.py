@@ -119,7 +119,7 @@ class Purchases:
         self, receipt_id: str, request: checkout_service_pb2.CommitRequest
     ) -> Receipt:
         """Return a purchase as it is to be recorded, decided by the facts of this moment."""
-        now, occurred_time = self._now(), timestamps.read(request.occurred_time)
+        occurred_time = times.read(request.occurred_time, field="occurred_time")
         question = Question(
             cart=carts.parse_cart(request.cart),
             member_key=_member_key(request.cart),
@@ -129,33 +129,41 @@ class Purchases:
         )
         decided = await self._decide(question)
         _compare(decided.decision, request)
-        operations = batches.build_purchase(
-            decided.decision,
-            ruleset=question.ruleset,
-            member_id=decided.gathered.member_id,
-            occurred_time=occurred_time,
-            terms=self._terms,
-        )
-        batch_id = new_batch_id() if operations else ""
-        batch = batch_pb2.Batch(
-            batch_id=batch_id,
-            operations=operations,
-            receipt_id=receipt_id,
-            occurred_time=timestamps.show(min(occurred_time, now)),
-        )
+        batch = self._batch(receipt_id, question, decided)
         return Receipt(
             receipt_id=receipt_id,
             occurred_time=occurred_time,
-            record_time=now,
-            state=storage.receipts.PENDING if operations else storage.receipts.COMMITTED,
+            record_time=self._now(),
+            state=storage.receipts.PENDING if batch else storage.receipts.COMMITTED,
             store_id=request.cart.store_id,
             member_id=decided.gathered.member_id,
             ruleset_version=decided.decision.ruleset_version,
             request=request.SerializeToString(),
             facts=decided.gathered.dump(),
             evaluation=decided.evaluation.SerializeToString(),
-            batch_id=batch_id,
-            batch=batch.SerializeToString() if operations else b"",
+            batch_id=batch.batch_id if batch else "",
+            batch=batch.SerializeToString() if batch else b"",
+        )
+
+    def _batch(
+        self, receipt_id: str, question: Question, decided: Decided
+    ) -> batch_pb2.Batch | None:
+        """Return what a purchase moves in the ledger; None when that is nothing."""
+        operations = batches.build_purchase(
+            decided.decision,
+            ruleset=question.ruleset,
+            member_id=decided.gathered.member_id,
+            occurred_time=question.occurred_time,
+            terms=self._terms,
+        )
+        if not operations:
+            return None
+        return batch_pb2.Batch(
+            batch_id=new_batch_id(),
+            operations=operations,
+            receipt_id=receipt_id,
+            # A till's clock may be ahead further than the ledger allows.
+            occurred_time=timestamps.show(min(question.occurred_time, self._now())),
         )
 
     async def _repeat(

@@ -8,7 +8,7 @@ from prometheus_client import Counter
 
 from services.chassis import clock, database, ids
 from services.chassis import errors as chassis_errors
-from services.promotions import storage
+from services.promotions import config, storage
 from services.promotions.checkout.settlement import Settlement
 from services.promotions.storage.keys import Key
 
@@ -29,17 +29,15 @@ class Recovery:
         self,
         db: database.Database,
         settlement: Settlement,
+        settings: config.RecoverySettings,
         *,
         months: storage.keys.Months,
-        interval_s: float,
-        patience_s: float,
         now: clock.Clock,
     ) -> None:
         self._db = db
         self._settlement = settlement
         self._months = months
-        self._interval_s = interval_s
-        self._patience_s = patience_s
+        self._settings = settings
         self._now = now
 
     async def run(self) -> None:
@@ -51,14 +49,14 @@ class Recovery:
                         await session.fetchval("SELECT 1")  # still the only one?
                         await self._months.prepare(self._now())
                         await self.sweep()
-                        await asyncio.sleep(self._interval_s)
+                        await asyncio.sleep(self._settings.interval_s)
             except chassis_errors.Refusal as error:
                 log.warning("recovery waits", error=str(error))
             await asyncio.sleep(_RETRY_S)
 
     async def sweep(self) -> int:
         """Take everything that waits too long to its end; return how many that were."""
-        before = self._now() - timedelta(seconds=self._patience_s)
+        before = self._now() - timedelta(seconds=self._settings.patience_s)
         found = await storage.keys.unfinished(self._db, before=before, count_max=_ROWS_MAX)
         for key in found:
             await self._recover(key)

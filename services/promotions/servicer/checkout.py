@@ -28,9 +28,9 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
     def __init__(
         self,
         db: database.Database,
-        *,
         purchases: Purchases,
         returns: Returns,
+        *,
         ahead_s_max: int,
         now: clock.Clock,
     ) -> None:
