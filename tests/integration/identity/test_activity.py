@@ -93,7 +93,7 @@ async def test_purchases_arrive_through_the_stream(identity: Any) -> None:
             await valkey.xadd(consumer.STREAM, fields)
     async with asyncio.timeout(WAIT_S_MAX):
         expected = (2, NOON + timedelta(days=1))
-        while await activity_of(identity, member_id) != expected:  # noqa: ASYNC110
+        while await activity_of(identity, member_id) != expected:
             await asyncio.sleep(0.05)
 
 

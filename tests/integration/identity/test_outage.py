@@ -37,7 +37,7 @@ async def test_killed_database_stops_tokens_and_members_but_not_the_keys(
     finally:
         await postgres.process.start()
     async with asyncio.timeout(RECOVER_S_MAX):
-        while await status_of(identity, "/healthz") != 200:  # noqa: ASYNC110
+        while await status_of(identity, "/healthz") != 200:
             await asyncio.sleep(0.05)
     assert (await identity.grant("admin", identity.admin_secret))[0] == 200
     again = await identity.call(identity.members.RegisterMember, request)
