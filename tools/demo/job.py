@@ -130,6 +130,8 @@ async def perform(gateway: Gateway, options: Options, progress: Progress) -> Out
         value = await _read_value(admin, chain, loaded, receipts, progress)
         checks = await asyncio.to_thread(_prove, chain, loaded, receipts, value)
         checks.append(await _prove_sums(value, gateway.ledger_dsn))
+        failures = till.timings.retries + admin.timings.retries
+        checks.append(proof.compare_copies(value, after_failures=failures > 0))
         checks.append(await _prove_again(admin, tills, value, progress))
         return Outcome(
             chain=chain,
@@ -237,8 +239,13 @@ async def _read_value(
     shoppers = sorted(set(receipts.receipts["member_id"]) - {""})
     accounts = _list_accounts(assets, chain, loaded, shoppers)
     movements = await reading.read_movements(admin, shoppers, progress)
-    balances = await reading.read_balances(admin, accounts, progress)
-    return Value(movements=movements, balances=balances, assets=assets)
+    copies = await reading.read_balances(
+        admin, accounts, "balances", progress, min_version=reading.COPIES
+    )
+    truth = await reading.read_balances(
+        admin, accounts, "balances on disk", progress, min_version=reading.TRUTH
+    )
+    return Value(movements=movements, balances=truth, copies=copies, assets=assets)
 
 
 def _list_accounts(
@@ -306,5 +313,7 @@ async def _prove_sums(value: Value, ledger_dsn: str | None) -> Check:
 
 async def _prove_again(admin: Session, tills: Tills, value: Value, progress: Progress) -> Check:
     calls, news = await tills.repeat(count_max=_SENT_AGAIN_MAX, progress=progress)
-    after = await reading.read_balances(admin, list(value.balances), progress)
+    after = await reading.read_balances(
+        admin, list(value.balances), "balances on disk", progress, min_version=reading.TRUTH
+    )
     return proof.compare_again(calls=calls, news=news, before=value.balances, after=after)

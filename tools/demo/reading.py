@@ -15,6 +15,10 @@ from tools.demo.session import Progress, Session
 POINTS = "points"
 #: The outside of the ledger, by purpose: where value comes from and where it goes.
 WORLD = ("issuance", "redemption", "breakage", "funding", "discounts", "counting")
+#: No copy of a balance is as new as this: the ledger then reads its own books.
+TRUTH = 2**62
+#: Any copy will do.
+COPIES = 0
 _ACCOUNTS_PER_CALL = 100
 _ENTRIES_PER_PAGE = 1_000
 
@@ -167,13 +171,20 @@ def _told(receipt: checkout_pb2.Receipt) -> tuple[int, int, int]:
 
 
 async def read_balances(
-    session: Session, accounts: Sequence[Account], progress: Progress
+    session: Session,
+    accounts: Sequence[Account],
+    name: str,
+    progress: Progress,
+    *,
+    min_version: int,
 ) -> dict[Account, account_pb2.Balance]:
-    """Return what accounts hold."""
+    """Return what accounts hold, from copies that are not older than the version."""
     balances: dict[Account, account_pb2.Balance] = {}
 
     async def read(part: Sequence[Account]) -> None:
-        request = ledger_service_pb2.GetBalancesRequest(accounts=[key(one) for one in part])
+        request = ledger_service_pb2.GetBalancesRequest(
+            accounts=[key(one) for one in part], min_version=min_version
+        )
         answer = await session.ask("GetBalances", session.ledger.GetBalances, request)
         balances.update(zip(part, answer.balances, strict=True))
 
@@ -181,7 +192,7 @@ async def read_balances(
         accounts[start : start + _ACCOUNTS_PER_CALL]
         for start in range(0, len(accounts), _ACCOUNTS_PER_CALL)
     ]
-    await session.each(parts, read, "balances", progress)
+    await session.each(parts, read, name, progress)
     return balances
 
 

@@ -151,7 +151,7 @@ def ledger_value(small: dict[Account, account_pb2.Balance], *movements: tuple[st
         schema={"member_id": pl.String, "reason": pl.String, "amount": pl.Int64},
         orient="row",
     )
-    return Value(movements=rows, balances=small, assets=["points"])
+    return Value(movements=rows, balances=small, copies=small, assets=["points"])
 
 
 def test_a_sum_that_is_not_zero_is_noticed() -> None:
@@ -177,6 +177,19 @@ def test_a_balance_that_moves_is_noticed() -> None:
     assert proof.compare_again(calls=1, news=0, before=same, after=same).passed
     assert not proof.compare_again(calls=1, news=0, before=same, after=later).passed
     assert not proof.compare_again(calls=1, news=1, before=same, after=same).passed
+
+
+def test_an_old_copy_is_noticed() -> None:
+    """Unless a service was away: then a copy may lag behind for a while."""
+    account: Account = (MEMBER, "mem_1", "points")
+    value = Value(
+        movements=pl.DataFrame(),
+        balances={account: balance(5, version=2)},
+        copies={account: balance(4)},
+        assets=["points"],
+    )
+    assert not proof.compare_copies(value, after_failures=False).passed
+    assert proof.compare_copies(value, after_failures=True).passed
 
 
 def test_statements_are_held_against_receipts(own_books: Books, recorded: Receipts) -> None:
