@@ -1,5 +1,10 @@
 -- Everything that the ledger keeps, as it is after all migrations.
 
+-- A time from microseconds since 1970, which is how sets of rows arrive.
+CREATE FUNCTION instant(microseconds BIGINT) RETURNS TIMESTAMPTZ
+    LANGUAGE SQL STABLE PARALLEL SAFE
+    RETURN TIMESTAMPTZ '1970-01-01 00:00:00+00' + microseconds * INTERVAL '1 microsecond';
+
 -- What is counted. An asset never changes, so every process may keep it in memory for ever.
 CREATE TABLE assets (
     asset_code TEXT COLLATE "C" NOT NULL,

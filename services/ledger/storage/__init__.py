@@ -2,9 +2,10 @@
 
 from services.ledger.storage.assets import Assets
 from services.ledger.storage.copies import Copies
-from services.ledger.storage.postings import Known, Postings, Stale, StoredBatch, Tables
+from services.ledger.storage.postings import Known, Postings, Stale, Tables
 from services.ledger.storage.statements import EntryLine, LotCursor, Statements
 from services.ledger.storage.upkeep import Upkeep
+from services.ledger.storage.writing import StoredBatch
 
 __all__ = [
     "Assets",

@@ -1,0 +1,335 @@
+"""The one statement that writes a group of batches."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from services.ledger import engine
+from services.ledger.storage import literals
+from services.ledger.storage.literals import (
+    BLOBS,
+    FLAGS,
+    INSTANTS,
+    LARGE_NUMBERS,
+    NUMBERS,
+    SMALL_NUMBERS,
+    TEXTS,
+    UUIDS,
+    Part,
+)
+
+# What a posting writes, in one statement: one round trip and one commit. PostgreSQL runs the parts
+# from the last to the first. Existing accounts come before everything else, in the order of their
+# ids, and so two processes wait for each other in one direction.
+_REVERSED = Part(
+    "reversed",
+    {
+        "batch_id": UUIDS,
+        "operation_index": SMALL_NUMBERS,
+        "number": NUMBERS,
+        "reversing_batch_id": UUIDS,
+        "reversing_operation_index": SMALL_NUMBERS,
+        "amount": NUMBERS,
+        "reversed_amount": NUMBERS,
+        "transfer_amount": NUMBERS,
+    },
+    "INSERT INTO reversals ({columns}) SELECT {columns} FROM {rows}",
+)
+_TAKEN = Part(
+    "taken",
+    {
+        "batch_id": UUIDS,
+        "operation_index": SMALL_NUMBERS,
+        "position": SMALL_NUMBERS,
+        "account_id": UUIDS,
+        "lot_id": UUIDS,
+        "amount": NUMBERS,
+    },
+    "INSERT INTO lot_takes ({columns}) SELECT {columns} FROM {rows}",
+)
+_CHANGED = Part(
+    "changed",
+    {
+        "account_id": UUIDS,
+        "expire_before": INSTANTS,
+        "lot_id": UUIDS,
+        "remaining": NUMBERS,
+        "activate": INSTANTS,
+        "expire": INSTANTS,
+    },
+    """
+    UPDATE lots
+    SET remaining = changed.remaining,
+        activate_time = instant(changed.activate),
+        expire_time = COALESCE(instant(changed.expire), 'infinity')
+    FROM {rows}
+    WHERE lots.account_id = changed.account_id
+        AND lots.expire_time = COALESCE(instant(changed.expire_before), 'infinity')
+        AND lots.lot_id = changed.lot_id
+    """,
+)
+_MADE = Part(
+    "made",
+    {
+        "lot_id": UUIDS,
+        "account_id": UUIDS,
+        "batch_id": UUIDS,
+        "operation_index": SMALL_NUMBERS,
+        "amount": NUMBERS,
+        "remaining": NUMBERS,
+        "activate": INSTANTS,
+        "expire": INSTANTS,
+        "expiry_given": FLAGS,
+    },
+    """
+    INSERT INTO lots (
+        lot_id, account_id, batch_id, operation_index, amount, remaining, activate_time,
+        expire_time, expiry_given, create_time
+    )
+    SELECT lot_id, account_id, batch_id, operation_index, amount, remaining, instant(activate),
+        COALESCE(instant(expire), 'infinity'), expiry_given, $1::TIMESTAMPTZ
+    FROM {rows}
+    """,
+)
+_TOLD = Part(
+    "told",
+    {"event_id": UUIDS, "payload": BLOBS},
+    "INSERT INTO outbox_events ({columns}) SELECT {columns} FROM {rows}",
+)
+_TALLIED = Part(
+    "tallied",
+    {"account_id": UUIDS, "amount": LARGE_NUMBERS},
+    "INSERT INTO tallies ({columns}) SELECT {columns} FROM {rows}",
+)
+_ENTERED = Part(
+    "entered",
+    {
+        "account_id": UUIDS,
+        "version": NUMBERS,
+        "batch_id": UUIDS,
+        "operation_index": SMALL_NUMBERS,
+        "amount": NUMBERS,
+        "balance_before": NUMBERS,
+        "balance_after": NUMBERS,
+    },
+    """
+    INSERT INTO entries ({columns}, record_time)
+    SELECT {columns}, $1::TIMESTAMPTZ FROM {rows}
+    """,
+)
+_TRANSFERRED = Part(
+    "transferred",
+    {
+        "batch_id": UUIDS,
+        "operation_index": SMALL_NUMBERS,
+        "debit_account_id": UUIDS,
+        "credit_account_id": UUIDS,
+        "amount": NUMBERS,
+        "reason": SMALL_NUMBERS,
+        "campaign_id": TEXTS,
+        "occurred": INSTANTS,
+    },
+    """
+    INSERT INTO transfers (
+        batch_id, operation_index, debit_account_id, credit_account_id, amount, reason,
+        campaign_id, occurred_time, record_time
+    )
+    SELECT batch_id, operation_index, debit_account_id, credit_account_id, amount, reason,
+        campaign_id, instant(occurred), $1::TIMESTAMPTZ
+    FROM {rows}
+    """,
+)
+_ANSWERED = Part(
+    "answered",
+    {
+        "batch_id": UUIDS,
+        "request": BLOBS,
+        "answer": BLOBS,
+        "refused": FLAGS,
+        "operation_count": SMALL_NUMBERS,
+        "receipt_id": TEXTS,
+        "operator_id": TEXTS,
+        "occurred": INSTANTS,
+    },
+    """
+    INSERT INTO batches (
+        batch_id, request, answer, refused, operation_count, receipt_id, operator_id,
+        occurred_time, record_time
+    )
+    SELECT batch_id, request, answer, refused, operation_count, receipt_id, operator_id,
+        instant(occurred), $1::TIMESTAMPTZ
+    FROM {rows}
+    ORDER BY batch_id
+    """,
+)
+_SUMS = {
+    "pending": NUMBERS,
+    "next_event": INSTANTS,
+    "next_expire": INSTANTS,
+    "next_expire_amount": NUMBERS,
+    "slide": INSTANTS,
+    "lots_from": INSTANTS,
+}
+_OPENED = Part(
+    "opened",
+    {
+        "account_id": UUIDS,
+        "asset_code": TEXTS,
+        "owner_type": SMALL_NUMBERS,
+        "owner_id": TEXTS,
+        "floor": NUMBERS,
+        "ceiling": NUMBERS,
+        "balance": NUMBERS,
+        "version": NUMBERS,
+        **_SUMS,
+    },
+    """
+    INSERT INTO accounts (
+        account_id, asset_code, owner_type, owner_id, floor, ceiling, balance, version, pending,
+        next_event_time, next_expire_time, next_expire_amount, slide_time, lots_from_time
+    )
+    SELECT account_id, asset_code, owner_type, owner_id, floor, ceiling, balance, version, pending,
+        instant(next_event), instant(next_expire), next_expire_amount, instant(slide),
+        instant(lots_from)
+    FROM {rows}
+    """,
+)
+_MOVED = Part(
+    "moved",
+    {
+        "account_id": UUIDS,
+        "version_before": NUMBERS,
+        "balance": NUMBERS,
+        "version": NUMBERS,
+        **_SUMS,
+    },
+    """
+    UPDATE accounts
+    SET balance = moved.balance,
+        version = CASE
+            WHEN accounts.version = moved.version_before THEN moved.version
+            ELSE -1
+        END,
+        pending = moved.pending,
+        next_event_time = instant(moved.next_event),
+        next_expire_time = instant(moved.next_expire),
+        next_expire_amount = moved.next_expire_amount,
+        slide_time = instant(moved.slide),
+        lots_from_time = instant(moved.lots_from)
+    FROM {rows}
+    WHERE accounts.account_id = moved.account_id
+    """,
+)
+_PARTS = (
+    _REVERSED,
+    _TAKEN,
+    _CHANGED,
+    _MADE,
+    _TOLD,
+    _TALLIED,
+    _ENTERED,
+    _TRANSFERRED,
+    _ANSWERED,
+    _OPENED,
+    _MOVED,
+)
+STATEMENT = f"{literals.compose(_PARTS, first=2)}\nSELECT $1::TIMESTAMPTZ"
+
+
+class StoredBatch(NamedTuple):
+    """A batch with its answer, to be kept for ever."""
+
+    batch_id: UUID
+    request: bytes
+    answer: bytes
+    refused: bool
+    operation_count: int
+    receipt_id: str
+    operator_id: str
+    occurred_at: datetime
+
+
+def arguments(
+    changes: engine.Changes,
+    batches: Sequence[StoredBatch],
+    events: tuple[Sequence[UUID], Sequence[bytes]],
+    *,
+    now: datetime,
+) -> list[Any]:
+    """Return the arguments of STATEMENT; `events` are ids and payloads for the outbox."""
+    written = changes.accounts
+    rows: tuple[Iterable[Sequence[Any]], ...] = (
+        changes.reversals,
+        changes.takes,
+        map(_changed, changes.lots_changed),
+        map(_made, changes.lots_made),
+        zip(*events, strict=True),
+        [(key.id, amount) for key, amount in changes.tallies.items()],
+        changes.entries,
+        changes.transfers,
+        batches,
+        [_opened(one.after) for one in written if not one.before.version],
+        [_moved(one.before, one.after) for one in written if one.before.version],
+    )
+    composed: list[Any] = [now]
+    for part, lines in zip(_PARTS, rows, strict=True):
+        composed += part.literals(lines)
+    return composed
+
+
+def _moved(before: engine.Account, after: engine.Account) -> tuple[Any, ...]:
+    return (after.key.id, before.version, after.balance, after.version, *_sums(after))
+
+
+def _opened(after: engine.Account) -> tuple[Any, ...]:
+    key = after.key
+    return (
+        key.id,
+        key.asset_code,
+        key.owner_type,
+        key.owner_id,
+        after.floor,
+        after.ceiling,
+        after.balance,
+        after.version,
+        *_sums(after),
+    )
+
+
+def _sums(account: engine.Account) -> tuple[Any, ...]:
+    summary = account.summary
+    return (
+        summary.pending,
+        summary.next_event_at,
+        summary.next_expire_at,
+        summary.next_expire_amount,
+        account.slides_until,
+        summary.lots_from,
+    )
+
+
+def _made(lot: engine.Lot) -> tuple[Any, ...]:
+    return (
+        lot.id,
+        lot.account_id,
+        lot.batch_id,
+        lot.operation_index,
+        lot.amount,
+        lot.remaining,
+        lot.activates_at,
+        lot.expires_at,
+        lot.expiry_given,
+    )
+
+
+def _changed(pair: tuple[engine.Lot, engine.Lot]) -> tuple[Any, ...]:
+    before, after = pair
+    return (
+        after.account_id,
+        before.expires_at,
+        after.id,
+        after.remaining,
+        after.activates_at,
+        after.expires_at,
+    )
