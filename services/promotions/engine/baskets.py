@@ -21,7 +21,7 @@ class Basket:
     `masks` holds, for article numbers, categories, brands and tags, which piles each name is on.
     Piles that cost nothing are in no mask of goods: no campaign counts or touches them. `floors`
     are the lowest amounts after all discounts. `lone_lines` are the lines of the piles, when each
-    pile has just one.
+    pile has just one. `weighed` are the piles sold by weight.
     """
 
     skus: tuple[str, ...]
@@ -39,6 +39,11 @@ class Basket:
     payable: int
     subtotal: int
     priced_places: tuple[int, ...]
+    weighed: int
+
+    def count_units(self, pile: int) -> int:
+        """Return the whole units of a pile; goods sold by weight have none."""
+        return 0 if self.weighed >> pile & 1 else self.quantities[pile] // amounts.THOUSANDTHS
 
     def places(self, mask: int) -> Sequence[int]:
         """Return the piles of a set, ascending; most sets are all the goods."""
@@ -79,6 +84,7 @@ def arrange(cart: Cart, facts: Facts) -> Basket:
 
     sums = sum_up(line_amounts)
     masks, priced, earning, payable = _search(keys, articles, sums)
+    weighed = sum([1 << place for place, article in enumerate(articles) if article.weighed])
     return Basket(
         skus=tuple([sku for sku, _ in keys]),
         prices=tuple([unit_price for _, unit_price in keys]),
@@ -95,6 +101,7 @@ def arrange(cart: Cart, facts: Facts) -> Basket:
         payable=payable,
         subtotal=sum(sums),
         priced_places=tuple(places(priced)),
+        weighed=weighed,
     )
 
 

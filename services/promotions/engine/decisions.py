@@ -35,6 +35,9 @@ class OutcomeReason(enum.IntEnum):
     NO_BENEFIT = 19
     MIN_PRICE_FLOOR = 20
     DEPENDENCY_UNAVAILABLE = 21
+    INSUFFICIENT_TARGET_UNITS = 22
+    GROUP_INCOMPLETE = 23
+    ITEMS_ALREADY_CONSUMED = 24
 
 
 class MessageAudience(enum.IntEnum):

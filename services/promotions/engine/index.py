@@ -127,7 +127,7 @@ def build(campaigns: Sequence[rules.Campaign]) -> Index:
             [one.segment_ids for one in audiences], [one.exclude_segment_ids for one in audiences]
         ),
         members_only=_set_of(_asks_for_member(one) for one in given),
-        targets=_build_goods([_target_names(one.rewards) for one in given]),
+        targets=_build_goods([_target_names(one) for one in given]),
         needs=_build_goods([_needed_names(one.condition) for one in given]),
         spends=_build_rising([conditions.required_spend(one.condition) for one in given]),
     )
@@ -288,11 +288,17 @@ def _asks_for_member(given: rules.Rules) -> bool:
     )
 
 
-def _target_names(rewards: Sequence[rules.Reward]) -> list[tuple[int, frozenset[str]]]:
-    """Return what one of the rewards needs; an empty list when one of them needs nothing."""
+def _target_names(given: rules.Rules) -> list[tuple[int, frozenset[str]]]:
+    """Return what one of the rewards needs; an empty list when one of them needs nothing.
+
+    A campaign of sets comes near a cart that has goods of any group: the others may be bought.
+    """
+    wanted = [reward.target for reward in given.rewards]
+    if given.multi_buy is not None:
+        wanted = [group.filter for group in given.multi_buy.groups]
     found = []
-    for reward in rewards:
-        names = filters.required_names(reward.target)
+    for one in wanted:
+        names = filters.required_names(one)
         if names is None:
             return []
         found.append(names)

@@ -11,13 +11,14 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from services.promotions.engine import conditions
+from services.promotions.engine import combinations, conditions, multibuys, sets, strata
 from services.promotions.engine.baskets import Basket
 from services.promotions.engine.carts import Cart, Facts, Remaining
 from services.promotions.engine.decisions import NearMiss, OutcomeReason
 from services.promotions.engine.offers import Offer
 from services.promotions.engine.rules import Lane
 from services.promotions.engine.rulesets import Compiled
+from services.promotions.engine.strata import Strata
 
 _NOTHING_KNOWN = Remaining()
 
@@ -35,7 +36,8 @@ class Run:
     """The working state of one evaluation.
 
     `left` is what each pile still costs, `payments` what points pay of it. `applied` holds what
-    was taken, in order; `verdicts` why other candidates were not, by place.
+    was taken, in order; `verdicts` why other candidates were not, by place. `strata` is what the
+    units of those piles cost whose units do not all cost the same.
     """
 
     cart: Cart
@@ -46,6 +48,7 @@ class Run:
     payment_max: int = 0
     applied: list[tuple[Compiled, Offer]] = field(default_factory=list)
     verdicts: dict[int, Verdict] = field(default_factory=dict)
+    strata: dict[int, Strata] = field(default_factory=dict)
 
 
 def start(cart: Cart, facts: Facts, basket: Basket) -> Run:
@@ -86,17 +89,41 @@ def _by_lane(candidates: Iterable[Compiled]) -> list[tuple[Lane, list[Compiled]]
 
 def _offer_discount(run: Run, one: Compiled) -> Offer:
     assert one.discount is not None
-    budget = None
-    if one.limits.budget_minor:
-        budget = run.facts.remaining.get(one.campaign.campaign_id, _NOTHING_KNOWN).budget_minor
-    return one.discount(run.basket, run.left, budget)
+    return one.discount(run.basket, run.left, run.strata, _find_budget(run, one))
+
+
+def _find_budget(run: Run, one: Compiled) -> int | None:
+    if not one.limits.budget_minor:
+        return None
+    return run.facts.remaining.get(one.campaign.campaign_id, _NOTHING_KNOWN).budget_minor
 
 
 def _take_discount(run: Run, one: Compiled, offer: Offer) -> None:
     left = run.left
+    if run.strata or offer.strata:
+        _take_units(run, offer)
     for pile, amount in zip(offer.piles, offer.amounts, strict=True):
         left[pile] -= amount
     run.applied.append((one, offer))
+
+
+def _take_units(run: Run, offer: Offer) -> None:
+    """Keep what units cost after an offer, a part of which the budget may have cut off."""
+    touched = offer.strata or {}
+    cut = offer.total < offer.desired
+    for pile, amount in zip(offer.piles, offer.amounts, strict=True):
+        after = run.left[pile] - amount
+        if pile not in touched:
+            if pile in run.strata:
+                before = run.left[pile]
+                run.strata[pile] = strata.settle(run.strata[pile], before=before, after=after)
+        elif cut:
+            whole = strata.total_with_rest(run.basket, run.left, run.strata, touched, pile)
+            run.strata[pile] = strata.settle(touched[pile], before=whole, after=after)
+        else:
+            run.strata[pile] = touched[pile]
+    if not cut:
+        run.strata.update(touched)
 
 
 def _take_points(run: Run, one: Compiled, offer: Offer) -> None:
@@ -114,6 +141,9 @@ def _run_lane(
     )
     stopped_by = ""
     for group in _take_turns(members):
+        if group[0].contends and _contends(group):
+            _run_contest(run, scene, group, stopped_by)
+            continue
         offers = []
         for one in group:
             verdict = _admit(run, scene, one)
@@ -126,7 +156,7 @@ def _run_lane(
             elif (offer := make(run, one)).total:
                 offers.append((one, offer))
             else:
-                run.verdicts[one.place] = Verdict(offer.reason)
+                run.verdicts[one.place] = _tell_refused(run, scene, one, offer)
         if offers:
             winner = _choose(run, offers)
             take(run, *winner)
@@ -146,7 +176,102 @@ def _take_turns(members: list[Compiled]) -> list[list[Compiled]]:
         else:
             groups[name] = [one]
             turns.append(groups[name])
-    return turns
+    return _gather(turns) if any(one.sets for one in members) else turns
+
+
+def _contends(turn: list[Compiled]) -> bool:
+    """Tell whether a turn is for the best combination: sets, all of the same priority."""
+    priority = turn[0].campaign.rules.combination.priority
+    return all(one.contends and one.campaign.rules.combination.priority == priority for one in turn)
+
+
+def _gather(turns: list[list[Compiled]]) -> list[list[Compiled]]:
+    """Make one turn of all that contend at one priority, before other campaigns of sets there."""
+    gathered: list[list[Compiled]] = []
+    contests: dict[int, list[Compiled]] = {}
+    for turn in turns:
+        if turn[0].sets is not None:
+            priority = turn[0].campaign.rules.combination.priority
+            if priority not in contests:
+                contests[priority] = []
+                gathered.append(contests[priority])
+            if _contends(turn):
+                contests[priority].extend(turn)
+                continue
+        gathered.append(turn)
+    for contest in contests.values():
+        contest.sort(key=attrgetter("place"))
+    return [turn for turn in gathered if turn]
+
+
+def _run_contest(
+    run: Run, scene: conditions.Scene, members: list[Compiled], stopped_by: str
+) -> None:
+    """Apply the best combination of campaigns whose sets may want the same goods."""
+    admitted = []
+    for one in members:
+        verdict = _admit(run, scene, one)
+        if verdict is None and stopped_by:
+            verdict = Verdict(
+                OutcomeReason.STOPPED_BY_PRIOR_RULE, details=(("stopped_by", stopped_by),)
+            )
+        if verdict is not None:
+            run.verdicts[one.place] = verdict
+        else:
+            admitted.append(one)
+    basket = run.basket
+    given = [one.sets for one in admitted if one.sets is not None]
+    table = sets.lay_out(basket, run.left, run.strata, given)
+    plans = [sets.read_plan(table, basket, one) for one in given]
+    found = combinations.combine(
+        table,
+        [
+            combinations.Entry(plan, one.exclusive_group)
+            for one, plan in zip(admitted, plans, strict=True)
+        ],
+    )
+    _apply_contest(run, scene, admitted, table, plans, found)
+
+
+def _apply_contest(
+    run: Run,
+    scene: conditions.Scene,
+    admitted: list[Compiled],
+    table: sets.Table,
+    plans: list[sets.Plan],
+    found: combinations.Combination,
+) -> None:
+    winners = {
+        one.exclusive_group: one.campaign.campaign_id
+        for n, one in enumerate(admitted)
+        if one.exclusive_group and found.made.get(n)
+    }
+    refused = []
+    for n, (one, plan) in enumerate(zip(admitted, plans, strict=True)):
+        made = found.made.get(n, [])
+        if not made and one.exclusive_group in winners:
+            run.verdicts[one.place] = Verdict(
+                OutcomeReason.LOST_BEST_OF, details=(("winner", winners[one.exclusive_group]),)
+            )
+            continue
+        offer = multibuys.price(
+            run.basket, run.left, table, plan, made, budget=_find_budget(run, one)
+        )
+        if not offer.total:
+            refused.append((one, offer))
+            continue
+        if n in found.searched:
+            how = "PROVEN" if found.searched[n] else "BOUNDED"
+            offer = offer._replace(details=(*offer.details, ("optimality", how)))
+        _take_discount(run, one, offer)
+    for one, offer in refused:
+        run.verdicts[one.place] = _tell_refused(run, scene, one, offer)
+
+
+def _tell_refused(run: Run, scene: conditions.Scene, one: Compiled, offer: Offer) -> Verdict:
+    if one.sets is not None:
+        offer = multibuys.explain_refusal(run.basket, scene.left, one.sets, offer)
+    return Verdict(offer.reason, offer.near_miss, offer.details)
 
 
 def _choose(run: Run, offers: list[tuple[Compiled, Offer]]) -> tuple[Compiled, Offer]:

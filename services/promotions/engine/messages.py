@@ -62,6 +62,15 @@ _WHY_NOT = {
     OutcomeReason.DEPENDENCY_UNAVAILABLE: Text(
         "it cannot be checked now", "сейчас его нельзя проверить"
     ),
+    OutcomeReason.INSUFFICIENT_TARGET_UNITS: Text(
+        "there are too few goods that it rewards", "слишком мало товаров, на которые даётся скидка"
+    ),
+    OutcomeReason.GROUP_INCOMPLETE: Text(
+        "there are too few goods for a set", "для набора не хватает товаров"
+    ),
+    OutcomeReason.ITEMS_ALREADY_CONSUMED: Text(
+        "its goods are part of another offer", "товары уже участвуют в другом предложении"
+    ),
 }
 
 

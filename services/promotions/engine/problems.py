@@ -1,22 +1,15 @@
 """What is wrong with rules before they go live, each problem with the field that has it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from services.promotions.engine import rules
+from services.promotions.engine import rules, set_problems
+from services.promotions.engine.set_problems import Problem, check_filter
 
 DEPTH_MAX = 6
 NODES_MAX = 100
 REWARDS_MAX = 10
 MULTIPLIERS_MAX = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong, in a sentence without its end; `field` is the contract's path."""
-
-    field: str
-    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +30,7 @@ def find_problems(given: rules.Rules) -> list[Problem]:
         *_check_audience(given.audience),
         *_check_condition(given.condition),
         *_check_rewards(given),
+        *set_problems.find_problems(given),
         *_check_combination(given.combination),
         *_check_limits(given),
     ]
@@ -155,35 +149,22 @@ def _check_leaf(condition: rules.Condition, path: str) -> Iterator[Problem]:
             path = f"{path}.basket_total"
             if condition.amount_min_minor <= 0:
                 yield Problem(f"{path}.amount_min_minor", "must be above 0")
-            yield from _check_filter(condition.filter, f"{path}.filter")
+            yield from check_filter(condition.filter, f"{path}.filter")
         case rules.ItemGroup():
             path = f"{path}.item_group"
             minimums = (condition.quantity_min_thousandths, condition.amount_min_minor)
             if min(minimums) < 0 or max(minimums) == 0:
                 yield Problem(path, "quantity_min_thousandths or amount_min_minor must be above 0")
-            yield from _check_filter(condition.filter, f"{path}.filter")
+            yield from check_filter(condition.filter, f"{path}.filter")
         case rules.DistinctItems():
             path = f"{path}.distinct_items"
             if condition.count_min <= 0:
                 yield Problem(f"{path}.count_min", "must be above 0")
-            yield from _check_filter(condition.filter, f"{path}.filter")
+            yield from check_filter(condition.filter, f"{path}.filter")
         case rules.PurchaseNumber():
             numbers = (condition.number, condition.every)
             if min(numbers) < 0 or (numbers[0] > 0) == (numbers[1] > 0):
                 yield Problem(f"{path}.purchase_number", "exactly one of number and every counts")
-
-
-def _check_filter(item_filter: rules.ItemFilter, path: str) -> Iterator[Problem]:
-    lowest, highest = item_filter.unit_price_min_minor, item_filter.unit_price_max_minor
-    if min(lowest, highest) < 0 or (highest and lowest > highest):
-        yield Problem(f"{path}.unit_price_max_minor", "must not be below unit_price_min_minor")
-    for name in [field.name for field in fields(item_filter) if f"exclude_{field.name}" in _NAMES]:
-        wanted: frozenset[str] = getattr(item_filter, name)
-        if wanted and wanted <= getattr(item_filter, f"exclude_{name}"):
-            yield Problem(f"{path}.exclude_{name}", "leaves no goods: all included are excluded")
-
-
-_NAMES = frozenset(field.name for field in fields(rules.ItemFilter))
 
 
 def _check_rewards(given: rules.Rules) -> Iterator[Problem]:
@@ -199,7 +180,8 @@ def _check_rewards(given: rules.Rules) -> Iterator[Problem]:
             yield Problem(f"{path}.{name}", f"{what} {where}")
         if reward.amount_max < 0:
             yield Problem(f"{path}.amount_max", "must not be negative")
-        yield from _check_filter(reward.target, f"{path}.target")
+        yield from check_filter(reward.target, f"{path}.target")
+        yield from set_problems.check_reward(given, reward, path)
         yield from _check_kind(reward.kind, f"{path}.{name}")
 
 
@@ -207,6 +189,7 @@ _KIND_NAMES: dict[type, str] = {
     rules.PercentOff: "percent_off",
     rules.AmountOff: "amount_off",
     rules.FixedPrice: "fixed_price",
+    rules.SetPrice: "set_price",
     rules.EarnPercent: "earn_percent",
     rules.EarnPoints: "earn_points",
 }
@@ -220,6 +203,8 @@ def _check_kind(kind: rules.RewardKind, path: str) -> Iterator[Problem]:
             yield Problem(f"{path}.amount_minor", "must be above 0")
         case rules.FixedPrice() if kind.unit_price_minor < 0:
             yield Problem(f"{path}.unit_price_minor", "must not be negative")
+        case rules.SetPrice() if kind.price_minor < 0:
+            yield Problem(f"{path}.price_minor", "must not be negative")
         case rules.EarnPercent():
             yield from _check_earn_percent(kind, path)
         case rules.EarnPoints():
@@ -235,7 +220,7 @@ def _check_earn_percent(kind: rules.EarnPercent, path: str) -> Iterator[Problem]
         where = f"{path}.multipliers[{place}]"
         if not 0 <= multiplier.factor_hundredths <= 10_000:
             yield Problem(f"{where}.factor_hundredths", "must be 0 to 10000")
-        yield from _check_filter(multiplier.filter, f"{where}.filter")
+        yield from check_filter(multiplier.filter, f"{where}.filter")
 
 
 def _check_earn_points(kind: rules.EarnPoints, path: str) -> Iterator[Problem]:

@@ -67,6 +67,43 @@ class PointsSpread(enum.IntEnum):
     EACH_STEP = 3
 
 
+class PickOrder(enum.IntEnum):
+    """Which units come first."""
+
+    CHEAPEST = 1
+    DEAREST = 2
+
+
+class PickBy(enum.IntEnum):
+    """What is counted and chosen."""
+
+    UNIT = 1
+    LINE = 2
+
+
+class PickScope(enum.IntEnum):
+    """Whether a campaign of sets chooses in each set or once over the units of all."""
+
+    EACH_SET = 1
+    ALL_SETS = 2
+
+
+class Sharing(enum.IntEnum):
+    """Which units of a set carry its discount."""
+
+    REWARDED = 1
+    ALL = 2
+
+
+class Reuse(enum.IntEnum):
+    """What other campaigns of sets may do with the units of a campaign's sets."""
+
+    NONE = 1
+    QUALIFIER = 2
+    TARGET = 3
+    BOTH = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """One text in every language of the platform."""
@@ -181,6 +218,13 @@ class FixedPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPrice:
+    """Gives a price for the rewarded units of a set together, when it is lower than their own."""
+
+    price_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class EarnMultiplier:
     """Changes the share that some goods earn; 200 hundredths double it."""
 
@@ -206,20 +250,57 @@ class EarnPoints:
     expire_days: int = 0
 
 
-Discount: TypeAlias = PercentOff | AmountOff | FixedPrice
+Discount: TypeAlias = PercentOff | AmountOff | FixedPrice | SetPrice
 Earn: TypeAlias = EarnPercent | EarnPoints
 RewardKind: TypeAlias = Discount | Earn
-DISCOUNTS = (PercentOff, AmountOff, FixedPrice)
+DISCOUNTS = (PercentOff, AmountOff, FixedPrice, SetPrice)
 EARNS = (EarnPercent, EarnPoints)
 
 
 @dataclass(frozen=True, slots=True)
+class Pick:
+    """Chooses among units or lines in the order of their prices; 0 means no bound."""
+
+    order: PickOrder = PickOrder.DEAREST
+    count_max: int = 0
+    units_per_line_max: int = 0
+    skip: int = 0
+    every: int = 0
+    by: PickBy = PickBy.UNIT
+    scope: PickScope = PickScope.EACH_SET
+
+
+@dataclass(frozen=True, slots=True)
 class Reward:
-    """What a campaign gives; `amount_max` bounds it on one receipt, 0 means no bound."""
+    """What a campaign gives; `amount_max` bounds it on one receipt, 0 means no bound.
+
+    `groups` are the places of the groups of a set that it is for; none means all.
+    """
 
     kind: RewardKind
     target: ItemFilter = EVERYTHING
     amount_max: int = 0
+    pick: Pick | None = None
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnitGroup:
+    """A part of a set: so many units, or as many as come to an amount; one of the two is 0."""
+
+    filter: ItemFilter = EVERYTHING
+    units: int = 0
+    amount_min_minor: int = 0
+    order: PickOrder = PickOrder.DEAREST
+
+
+@dataclass(frozen=True, slots=True)
+class MultiBuy:
+    """Makes a campaign work on sets of whole units; `sets_max` 0 means as many as there are."""
+
+    groups: tuple[UnitGroup, ...]
+    sets_max: int = 0
+    sharing: Sharing = Sharing.REWARDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +360,7 @@ class Combination:
     priority: int = 0
     basis: Basis = Basis.RUNNING
     stop: bool = False
+    reuse: Reuse = Reuse.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +384,7 @@ class Rules:
     audience: Audience = Audience()
     condition: Condition | None = None
     limits: Limits = Limits()
+    multi_buy: MultiBuy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,23 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from services.promotions.engine import conditions, discounts, earnings, index, problems, rules
+from services.promotions.engine import (
+    conditions,
+    discounts,
+    earnings,
+    index,
+    multibuys,
+    problems,
+    rules,
+    set_problems,
+    sets,
+)
 
 
 class RulesetInvalid(ValueError):  # noqa: N818  a refusal is an answer, not a fault
     """Says that campaigns cannot go live together; `problems` says why."""
 
-    def __init__(self, found: Iterable[tuple[str, problems.Problem]]) -> None:
+    def __init__(self, found: Iterable[tuple[str, set_problems.Problem]]) -> None:
         self.problems = tuple(found)
         first_id, first = self.problems[0]
         super().__init__(f"{first_id}: {first.field} {first.problem}")
@@ -17,7 +27,10 @@ class RulesetInvalid(ValueError):  # noqa: N818  a refusal is an answer, not a f
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A campaign, ready to run; `place` is its place in the order of evaluation."""
+    """A campaign, ready to run; `place` is its place in the order of evaluation.
+
+    One that `contends` shares the goods with others in the best combination of sets.
+    """
 
     place: int
     campaign: rules.Campaign
@@ -29,6 +42,8 @@ class Compiled:
     limits: rules.Limits
     limited: bool
     counts_purchases: bool
+    sets: sets.SetRules | None
+    contends: bool
     check: conditions.Check | None
     discount: discounts.Discounter | None
     earn: earnings.Earner | None
@@ -73,19 +88,19 @@ def _order(campaign: rules.Campaign) -> tuple[int, int, str]:
     return combination.lane, -combination.priority, campaign.campaign_id
 
 
-def _find_problems(given: list[rules.Campaign]) -> list[tuple[str, problems.Problem]]:
+def _find_problems(given: list[rules.Campaign]) -> list[tuple[str, set_problems.Problem]]:
     found = [
         (one.campaign_id, problem) for one in given for problem in problems.find_problems(one.rules)
     ]
     seen: set[str] = set()
     for one in given:
         if one.campaign_id in seen:
-            found.append((one.campaign_id, problems.Problem("campaign_id", "is there twice")))
+            found.append((one.campaign_id, set_problems.Problem("campaign_id", "is there twice")))
         seen.add(one.campaign_id)
     found.extend(
         (
             taken.other_campaign_id,
-            problems.Problem(
+            set_problems.Problem(
                 "trigger.coupon.codes", f"{taken.code} belongs to {taken.campaign_id} already"
             ),
         )
@@ -100,6 +115,7 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
     trigger = given.trigger
     coded = isinstance(trigger, rules.CouponTrigger)
     personal = isinstance(trigger, rules.CouponTrigger) and trigger.personal
+    made_of = None if given.multi_buy is None else sets.compile_sets(given, given.multi_buy)
     return Compiled(
         place=place,
         campaign=campaign,
@@ -111,10 +127,22 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
         limits=given.limits,
         limited=personal or given.limits != _UNLIMITED,
         counts_purchases=conditions.counts_purchases(given.condition),
+        sets=made_of,
+        contends=made_of is not None and not made_of.allowed and not given.combination.stop,
         check=None if given.condition is None else conditions.compile_condition(given.condition),
-        discount=None if earning else discounts.compile_discounts(given),
+        discount=_compile_discount(given, made_of),
         earn=earnings.compile_earnings(given) if earning else None,
     )
+
+
+def _compile_discount(
+    given: rules.Rules, made_of: sets.SetRules | None
+) -> discounts.Discounter | None:
+    if given.combination.lane is rules.Lane.EARN:
+        return None
+    if made_of is not None:
+        return multibuys.compile_multi_buy(made_of)
+    return discounts.compile_discounts(given)
 
 
 _UNLIMITED = rules.Limits()

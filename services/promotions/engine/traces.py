@@ -80,7 +80,7 @@ def _find_refused(found: Match, asked: int) -> dict[int, Verdict]:
 def _tell_applied(one: Compiled, offer: Offer, codes: Mapping[str, str]) -> Outcome:
     campaign = one.campaign
     discount = one.discount is not None
-    details = _name_code(one, codes)
+    details = _name_code(one, codes) + offer.details
     if cut := offer.desired - offer.total:
         details += (("cut_minor", str(cut)), ("desired_minor", str(offer.desired)))
     return Outcome(

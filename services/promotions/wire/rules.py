@@ -34,6 +34,7 @@ def parse_rules(rules: campaign_pb2.CampaignRules) -> engine.Rules:
             uses_per_member_max=rules.limits.uses_per_member_max,
             budget_minor=rules.limits.budget_minor,
         ),
+        multi_buy=_multi_buy(rules.multi_buy) if rules.HasField("multi_buy") else None,
     )
 
 
@@ -157,7 +158,43 @@ def _filter(item_filter: campaign_pb2.ItemFilter) -> engine.ItemFilter:
 
 def _reward(reward: campaign_pb2.Reward) -> engine.Reward:
     return engine.Reward(
-        kind=_reward_kind(reward), target=_filter(reward.target), amount_max=reward.amount_max
+        kind=_reward_kind(reward),
+        target=_filter(reward.target),
+        amount_max=reward.amount_max,
+        pick=_pick(reward.pick) if reward.HasField("pick") else None,
+        groups=tuple(reward.groups),
+    )
+
+
+def _pick(pick: campaign_pb2.Pick) -> engine.Pick:
+    return engine.Pick(
+        order=_order(pick.order),
+        count_max=pick.count_max,
+        units_per_line_max=pick.units_per_line_max,
+        skip=pick.skip,
+        every=pick.every,
+        by=engine.PickBy(pick.by or engine.PickBy.UNIT),
+        scope=engine.PickScope(pick.scope or engine.PickScope.EACH_SET),
+    )
+
+
+def _order(order: campaign_pb2.PickOrder.ValueType) -> engine.PickOrder:
+    return engine.PickOrder(order or engine.PickOrder.DEAREST)
+
+
+def _multi_buy(multi_buy: campaign_pb2.MultiBuy) -> engine.MultiBuy:
+    return engine.MultiBuy(
+        groups=tuple(
+            engine.UnitGroup(
+                filter=_filter(group.filter),
+                units=group.units,
+                amount_min_minor=group.amount_min_minor,
+                order=_order(group.order),
+            )
+            for group in multi_buy.groups
+        ),
+        sets_max=multi_buy.sets_max,
+        sharing=engine.Sharing(multi_buy.sharing or engine.Sharing.REWARDED),
     )
 
 
@@ -172,6 +209,8 @@ def _reward_kind(reward: campaign_pb2.Reward) -> engine.RewardKind:
             )
         case "fixed_price":
             return engine.FixedPrice(unit_price_minor=reward.fixed_price.unit_price_minor)
+        case "set_price":
+            return engine.SetPrice(price_minor=reward.set_price.price_minor)
         case "earn_percent":
             return _earn_percent(reward.earn_percent)
         case _:
@@ -206,4 +245,5 @@ def _combination(combination: campaign_pb2.Combination) -> engine.Combination:
         priority=combination.priority,
         basis=_basis(combination.basis),
         stop=combination.stop,
+        reuse=engine.Reuse(combination.reuse or engine.Reuse.NONE),
     )

@@ -42,7 +42,7 @@ def read_campaign(plain: Plain) -> engine.Campaign:
     _check_words(
         plain,
         "id title title_ru version gives lane limits group priority percent_of stop coupon personal"
-        " from until days hours for when",
+        " from until days hours for when buy sets share others_may",
     )
     gifts = plain["gives"] if isinstance(plain["gives"], list) else [plain["gives"]]
     rewards = tuple(_read_reward(gift) for gift in gifts)
@@ -60,6 +60,7 @@ def read_campaign(plain: Plain) -> engine.Campaign:
                 priority=plain.get("priority", 0),
                 basis=engine.Basis[plain.get("percent_of", "running").upper()],
                 stop=plain.get("stop", False),
+                reuse=engine.Reuse[plain.get("others_may", "none").upper()],
             ),
             trigger=_read_trigger(plain),
             validity=_read_validity(plain),
@@ -68,11 +69,33 @@ def read_campaign(plain: Plain) -> engine.Campaign:
             limits=engine.Limits(
                 limits.get("uses", 0), limits.get("per_member", 0), money(limits.get("budget", 0))
             ),
+            multi_buy=_read_sets(plain) if "buy" in plain else None,
         ),
     )
 
 
+def _read_sets(plain: Plain) -> engine.MultiBuy:
+    groups = plain["buy"] if isinstance(plain["buy"], list) else [plain["buy"]]
+    for group in groups:
+        _check_words(group, "units worth goods first")
+    return engine.MultiBuy(
+        groups=tuple(
+            engine.UnitGroup(
+                filter=read_filter(group.get("goods")),
+                units=group.get("units", 0),
+                amount_min_minor=money(group.get("worth", 0)),
+                order=engine.PickOrder[group.get("first", "dearest").upper()],
+            )
+            for group in groups
+        ),
+        sets_max=plain.get("sets", 0),
+        sharing=engine.Sharing[plain.get("share", "rewarded").upper()],
+    )
+
+
 def _guess_lane(plain: Plain, rewards: tuple[engine.Reward, ...]) -> str:
+    if "buy" in plain:
+        return "multi_buy"
     if isinstance(rewards[0].kind, engine.EarnPercent | engine.EarnPoints):
         return "earn"
     return "coupon" if "coupon" in plain else "item"
@@ -172,13 +195,31 @@ def _read_goods(plain: Plain, goods: engine.ItemFilter) -> engine.Condition:
 def _read_reward(plain: Plain) -> engine.Reward:
     _check_words(
         plain,
-        "percent_off amount_off price earn_percent multiply points live_days per goods at_most",
+        "percent_off amount_off price set_price earn_percent multiply points live_days per goods"
+        " at_most pick groups",
     )
     kind = _read_kind(plain)
     points = isinstance(kind, engine.EarnPercent | engine.EarnPoints)
     at_most = plain.get("at_most", 0)
     return engine.Reward(
-        kind, read_filter(plain.get("goods")), at_most if points else money(at_most)
+        kind,
+        read_filter(plain.get("goods")),
+        at_most if points else money(at_most),
+        pick=_read_pick(plain["pick"]) if "pick" in plain else None,
+        groups=tuple(place - 1 for place in plain.get("groups", [])),
+    )
+
+
+def _read_pick(plain: Plain) -> engine.Pick:
+    _check_words(plain, "first count per_line skip every by over")
+    return engine.Pick(
+        order=engine.PickOrder[plain.get("first", "dearest").upper()],
+        count_max=plain.get("count", 0),
+        units_per_line_max=plain.get("per_line", 0),
+        skip=plain.get("skip", 0),
+        every=plain.get("every", 0),
+        by=engine.PickBy[plain.get("by", "unit").upper()],
+        scope=engine.PickScope[plain.get("over", "each_set").upper()],
     )
 
 
@@ -188,6 +229,8 @@ def _read_kind(plain: Plain) -> engine.RewardKind:
         return engine.PercentOff(money(plain["percent_off"]))
     if "amount_off" in plain:
         return engine.AmountOff(money(plain["amount_off"]), _PER_AMOUNT[per])
+    if "set_price" in plain:
+        return engine.SetPrice(money(plain["set_price"]))
     if "price" in plain:
         return engine.FixedPrice(money(plain["price"]))
     if "earn_percent" in plain:
@@ -249,6 +292,7 @@ def _read_article(plain: Plain) -> engine.Article:
         brand=plain.get("brand", ""),
         tags=_names(plain.get("tags", [])),
         floor_price_minor=money(plain.get("never_below", 0)),
+        weighed=plain.get("by_weight", False),
         earning_excluded=plain.get("earns_nothing", False),
         points_payment_excluded=plain.get("not_for_points", False),
     )

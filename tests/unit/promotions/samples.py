@@ -93,6 +93,37 @@ earns = st.one_of(
     ),
 )
 
+orders = st.sampled_from(engine.PickOrder)
+picks = st.builds(
+    engine.Pick,
+    order=orders,
+    count_max=st.sampled_from([0, 1, 2, 3]),
+    units_per_line_max=st.sampled_from([0, 0, 0, 1, 2]),
+    skip=st.sampled_from([0, 0, 1]),
+    every=st.sampled_from([0, 0, 2]),
+    by=st.sampled_from([engine.PickBy.UNIT, engine.PickBy.UNIT, engine.PickBy.LINE]),
+)
+set_picks = st.builds(
+    engine.Pick,
+    order=orders,
+    count_max=st.sampled_from([0, 1, 1, 2]),
+    skip=st.sampled_from([0, 0, 1]),
+    every=st.sampled_from([0, 0, 2]),
+    scope=st.sampled_from(engine.PickScope),
+)
+groups = st.one_of(
+    st.builds(engine.UnitGroup, filters, st.integers(1, 3), st.just(0), orders),
+    st.builds(engine.UnitGroup, filters, st.integers(1, 2), st.just(0), orders),
+    st.builds(engine.UnitGroup, filters, st.just(0), st.integers(1, 1_500), orders),
+)
+multi_buys = st.builds(
+    engine.MultiBuy,
+    st.lists(groups, min_size=1, max_size=3).map(tuple),
+    st.sampled_from([0, 0, 1, 2]),
+    st.sampled_from(engine.Sharing),
+)
+set_discounts = st.one_of(discounts, st.builds(engine.SetPrice, st.integers(0, 1_500)))
+
 windows = (
     st.tuples(st.integers(0, 1_439), st.integers(0, 1_440))
     .filter(lambda pair: pair[0] != pair[1])
@@ -133,6 +164,8 @@ LANES = (
     engine.Lane.ITEM,
     engine.Lane.ITEM,
     engine.Lane.MULTI_BUY,
+    engine.Lane.MULTI_BUY,
+    engine.Lane.MULTI_BUY,
     engine.Lane.RECEIPT,
     engine.Lane.COUPON,
     engine.Lane.EARN,
@@ -147,7 +180,21 @@ def rulebooks(draw, lanes=LANES, *, groups=("best", "")):
     for place in range(draw(st.integers(1, 6))):
         lane = draw(st.sampled_from(lanes))
         kinds = earns if lane is engine.Lane.EARN else discounts
-        reward = st.builds(engine.Reward, kinds, filters, rarely(st.integers(1, 300), 0))
+        pick = st.none() if lane is engine.Lane.EARN else rarely(picks, None)
+        reward = st.builds(engine.Reward, kinds, filters, rarely(st.integers(1, 300), 0), pick)
+        multi_buy = None
+        if lane is engine.Lane.MULTI_BUY and draw(st.integers(0, 3)):
+            multi_buy = draw(multi_buys)
+            reward = st.builds(
+                engine.Reward,
+                set_discounts,
+                rarely(filters, engine.ItemFilter()),
+                rarely(st.integers(1, 300), 0),
+                st.one_of(st.none(), set_picks),
+                st.frozensets(st.integers(0, len(multi_buy.groups) - 1), max_size=2).map(
+                    lambda places: tuple(sorted(places))
+                ),
+            )
         rules = engine.Rules(
             title=engine.Text(f"Campaign {place}", f"Акция {place}"),
             rewards=draw(rarely(st.tuples(reward, reward), None)) or (draw(reward),),
@@ -157,7 +204,11 @@ def rulebooks(draw, lanes=LANES, *, groups=("best", "")):
                 priority=draw(st.integers(-1, 1)),
                 basis=draw(st.sampled_from(engine.Basis)),
                 stop=draw(st.integers(0, 9)) == 0,
+                reuse=draw(rarely(st.sampled_from(engine.Reuse), engine.Reuse.NONE))
+                if multi_buy
+                else engine.Reuse.NONE,
             ),
+            multi_buy=multi_buy,
             trigger=(
                 engine.CouponTrigger((f"CODE-{'ABCDEF'[place]}",), draw(st.booleans()))
                 if lane is engine.Lane.COUPON
@@ -203,6 +254,7 @@ articles = st.builds(
     brand=st.sampled_from(BRANDS),
     tags=some(TAGS),
     floor_price_minor=rarely(st.integers(1, 300), 0),
+    weighed=rarely(st.booleans(), default=False),
     earning_excluded=rarely(st.booleans(), default=False),
     points_payment_excluded=rarely(st.booleans(), default=False),
 )

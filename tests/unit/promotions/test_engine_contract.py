@@ -16,6 +16,11 @@ from services.promotions import engine
         (engine.Channel, campaign_pb2.Channel, "CHANNEL_"),
         (engine.Membership, campaign_pb2.Membership, "MEMBERSHIP_"),
         (engine.AmountSpread, campaign_pb2.AmountSpread, "AMOUNT_SPREAD_"),
+        (engine.PickOrder, campaign_pb2.PickOrder, "PICK_ORDER_"),
+        (engine.PickBy, campaign_pb2.PickBy, "PICK_BY_"),
+        (engine.PickScope, campaign_pb2.PickScope, "PICK_SCOPE_"),
+        (engine.Sharing, campaign_pb2.Sharing, "SHARING_"),
+        (engine.Reuse, campaign_pb2.Reuse, "REUSE_"),
         (engine.PointsSpread, campaign_pb2.PointsSpread, "POINTS_SPREAD_"),
     ],
 )

@@ -1,0 +1,344 @@
+"""Sets that were chosen, priced to the minor unit.
+
+A campaign's sets are priced together: percentages round once for each pile, prices and amounts of
+a set hold for each set exactly.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from services.promotions.engine import amounts, combinations, picks, rules, sets, strata
+from services.promotions.engine.baskets import Basket
+from services.promotions.engine.combinations import Made
+from services.promotions.engine.decisions import NearMiss, OutcomeReason
+from services.promotions.engine.discounts import Discounter, why_nothing
+from services.promotions.engine.offers import Offer, refuse
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Units of one lot in equal sets: what they cost and cost at first, how many are rewarded."""
+
+    row: int
+    group: int
+    lot: int
+    pile: int
+    units: int
+    worth: int
+    left: int
+    rewarded: int = 0
+
+
+@dataclass(slots=True)
+class _Sale:
+    """The sets of one campaign while they are priced; `rows` are (how many equal sets, pieces)."""
+
+    basket: Basket
+    given: sets.SetRules
+    table: sets.Table
+    plan: sets.Plan
+    left: list[int]
+    rows: list[tuple[int, list[_Piece]]] = field(default_factory=list)
+
+    @property
+    def pieces(self) -> list[_Piece]:
+        """Return the pieces of all sets."""
+        return [piece for _, pieces in self.rows for piece in pieces]
+
+
+def compile_multi_buy(given: sets.SetRules) -> Discounter:
+    """Return the function to what a campaign gives when it makes its sets alone."""
+
+    def offer(
+        basket: Basket, left: Sequence[int], ledger: strata.Ledger, budget: int | None
+    ) -> Offer:
+        table = sets.lay_out(basket, left, ledger, [given])
+        plan = sets.read_plan(table, basket, given)
+        made = combinations.make_alone(table, plan, table.counts)
+        return price(basket, left, table, plan, made, budget=budget)
+
+    return offer
+
+
+def price(
+    basket: Basket,
+    left: Sequence[int],
+    table: sets.Table,
+    plan: sets.Plan,
+    made: Made,
+    *,
+    budget: int | None,
+) -> Offer:
+    """Return what these sets give, as far as the budget goes; nothing without any sets."""
+    if not made:
+        return refuse(OutcomeReason.GROUP_INCOMPLETE)
+    sale = _Sale(basket, plan.rules, table, plan, list(left))
+    _cut_pieces(sale, made)
+    for place in range(len(plan.rules.gifts)):
+        _give(sale, place)
+    given: dict[int, int] = {}
+    for piece in sale.pieces:
+        given[piece.pile] = given.get(piece.pile, 0) + piece.worth - piece.left
+    if plan.rules.sharing_all:
+        given = _share_out(sale, sum(given.values()), left)
+    piles = sorted(given)
+    shares = [given[pile] for pile in piles]
+    total = sum(shares)
+    if not total:
+        return refuse(why_nothing(piles, basket, left))
+    count = sum(times for times, _ in sale.rows)
+    served = total if budget is None else min(budget, total)
+    return Offer(
+        served,
+        piles,
+        shares if served == total else amounts.fill(served, shares),
+        total,
+        strata=_leave(sale, piles),
+        details=(("sets", str(count)),),
+    )
+
+
+def _cut_pieces(sale: _Sale, made: Made) -> None:
+    """Share out what each lot costs over the sets that use it, so that nothing is lost."""
+    used: dict[int, int] = {}
+    for row, (times, drawn) in enumerate(made):
+        pieces = []
+        for group, lot, count in drawn:
+            one, before = sale.table.strata[lot], used.get(lot, 0)
+            after = used[lot] = before + count * times
+            worth = one.amount * after // one.units - one.amount * before // one.units
+            pile = sale.table.lots[lot].pile
+            pieces.append(_Piece(row, group, lot, pile, count * times, worth, worth))
+        sale.rows.append((times, pieces))
+
+
+def _give(sale: _Sale, place: int) -> None:
+    """Let one reward give on the units that it is for."""
+    gift = sale.given.gifts[place]
+    meant = sale.plan.meant[place]
+    rows = [
+        (
+            times,
+            [
+                piece
+                for piece in pieces
+                if gift.groups >> piece.group & 1 and (meant is None or piece.lot in meant)
+            ],
+        )
+        for times, pieces in sale.rows
+    ]
+    chosen = _choose(sale, gift, rows)
+    kind = gift.kind
+    by_set = isinstance(kind, rules.SetPrice) or (
+        isinstance(kind, rules.AmountOff) and kind.spread is rules.AmountSpread.ACROSS
+    )
+    cuts = _cut_by_set(sale, gift, chosen) if by_set else _cut_by_pile(sale, gift, chosen)
+    total = sum(cuts)
+    if gift.amount_max and total > gift.amount_max:
+        cuts = amounts.spread(gift.amount_max, cuts)
+    for (piece, units, _), cut in zip(chosen, cuts, strict=True):
+        piece.left -= cut
+        piece.rewarded = max(piece.rewarded, units)
+        sale.left[piece.pile] -= cut
+
+
+def _choose(
+    sale: _Sale, gift: sets.Gift, rows: Sequence[tuple[int, list[_Piece]]]
+) -> list[tuple[_Piece, int, int]]:
+    """Return (piece, units, what they cost now) of what the reward is for."""
+    lots = sale.table.lots
+    found: list[tuple[_Piece, int]] = []
+    if gift.pick.scope is rules.PickScope.ALL_SETS:
+        pieces = [piece for _, some in rows for piece in some]
+        row = [(lots[one.lot].value, n, one.units) for n, one in enumerate(pieces)]
+        count = sum(times for times, _ in rows)
+        found = [(pieces[n], units) for n, units in sets.choose(gift.pick, row, sets=count)]
+    else:
+        for times, pieces in rows:
+            row = [(lots[one.lot].value, n, one.units // times) for n, one in enumerate(pieces)]
+            found += [(pieces[n], units * times) for n, units in sets.choose(gift.pick, row)]
+    return [(piece, units, piece.left * units // piece.units) for piece, units in found]
+
+
+def _cut_by_pile(
+    sale: _Sale, gift: sets.Gift, chosen: Sequence[tuple[_Piece, int, int]]
+) -> list[int]:
+    """Count the discount pile by pile and lay it on the pieces by what they cost."""
+    by_pile: dict[int, list[int]] = {}
+    for n, (piece, _, _) in enumerate(chosen):
+        by_pile.setdefault(piece.pile, []).append(n)
+    piles = sorted(by_pile)
+    shares = [
+        (
+            pile,
+            sum([chosen[n][1] for n in by_pile[pile]]),
+            sum([chosen[n][2] for n in by_pile[pile]]),
+        )
+        for pile in piles
+    ]
+    basis = rules.Basis.ORIGINAL if sale.given.original else rules.Basis.RUNNING
+    parts = picks.measure(sale.basket, sale.left, shares)
+    cuts = [0] * len(chosen)
+    for pile, amount in zip(piles, picks.compile_cut(gift.kind, basis)(parts), strict=True):
+        places = by_pile[pile]
+        dealt = amounts.spread(amount, [chosen[n][2] for n in places])
+        for n, cut in zip(places, dealt, strict=True):
+            cuts[n] = cut
+    return cuts
+
+
+def _cut_by_set(
+    sale: _Sale, gift: sets.Gift, chosen: Sequence[tuple[_Piece, int, int]]
+) -> list[int]:
+    """Count the discount row by row of equal sets."""
+    by_row: dict[int, list[int]] = {}
+    for n, (piece, _, _) in enumerate(chosen):
+        by_row.setdefault(piece.row, []).append(n)
+    cuts = [0] * len(chosen)
+    rooms = dict(enumerate(sale.left))
+    floors = sale.basket.floors
+    for row, places in by_row.items():
+        times = sale.rows[row][0]
+        worths = [chosen[n][2] for n in places]
+        ceilings = []
+        for n in places:
+            piece, units, worth = chosen[n]
+            room = min(
+                worth - strata.find_floor(sale.basket, piece.pile, units),
+                rooms[piece.pile] - floors[piece.pile],
+            )
+            ceilings.append(max(0, room))
+            rooms[piece.pile] -= ceilings[-1]
+        for n, ceiling in zip(places, ceilings, strict=True):
+            rooms[chosen[n][0].pile] += ceiling
+        if isinstance(gift.kind, rules.SetPrice):
+            off = max(0, sum(worths) - gift.kind.price_minor * times)
+        else:
+            assert isinstance(gift.kind, rules.AmountOff)
+            off = gift.kind.amount_minor * times
+        for n, cut in zip(places, amounts.spread_within(off, worths, ceilings), strict=True):
+            cuts[n] = cut
+            rooms[chosen[n][0].pile] -= cut
+    return cuts
+
+
+def _share_out(sale: _Sale, total: int, left: Sequence[int]) -> dict[int, int]:
+    """Lay the discount on all units of the sets, in proportion to what they cost."""
+    pieces = sale.pieces
+    rooms = dict(enumerate(left))
+    ceilings = []
+    for piece in pieces:
+        floor = strata.find_floor(sale.basket, piece.pile, piece.units)
+        room = min(piece.worth - floor, rooms[piece.pile] - sale.basket.floors[piece.pile])
+        ceilings.append(max(0, room))
+        rooms[piece.pile] -= ceilings[-1]
+    given: dict[int, int] = {}
+    weights = [piece.worth for piece in pieces]
+    for piece, share in zip(pieces, amounts.spread_within(total, weights, ceilings), strict=True):
+        piece.left = piece.worth - share
+        given[piece.pile] = given.get(piece.pile, 0) + share
+    return given
+
+
+def _leave(sale: _Sale, piles: Iterable[int]) -> dict[int, strata.Strata]:
+    """Return the strata of the piles after the sets took their units."""
+    wanted = {*piles, *[piece.pile for piece in sale.pieces]}
+    found: dict[int, list[strata.Stratum]] = {pile: [] for pile in wanted}
+    used: dict[int, tuple[int, int]] = {}
+    for piece in sale.pieces:
+        one = sale.table.strata[piece.lot]
+        units, worth = used.get(piece.lot, (0, 0))
+        used[piece.lot] = (units + piece.units, worth + piece.worth)
+        found[piece.pile] += _part(piece, one, sale.given)
+    for lot, (at, one) in enumerate(zip(sale.table.lots, sale.table.strata, strict=True)):
+        if at.pile in found:
+            units, worth = used.get(lot, (0, 0))
+            found[at.pile].append(one._replace(units=one.units - units, amount=one.amount - worth))
+    return {pile: strata.merge(units) for pile, units in found.items()}
+
+
+def _part(piece: _Piece, one: strata.Stratum, given: sets.SetRules) -> list[strata.Stratum]:
+    """Return a piece's rewarded units and its others."""
+    plain = piece.units - piece.rewarded
+    cut = piece.worth - piece.left
+    if given.sharing_all:
+        rewarded = piece.left * piece.rewarded // piece.units
+    else:
+        rewarded = max(0, piece.worth * piece.rewarded // piece.units - cut)
+    allowed = one.allowed & given.allowed
+    return [
+        strata.Stratum(piece.rewarded, rewarded, one.roles | strata.TARGET, allowed),
+        strata.Stratum(plain, piece.left - rewarded, one.roles | strata.QUALIFIER, allowed),
+    ]
+
+
+def explain_refusal(
+    basket: Basket, left: Sequence[int], given: sets.SetRules, offer: Offer
+) -> Offer:
+    """Return an offer of nothing with the reason why the campaign could not make its sets.
+
+    `left` is what the piles cost before other campaigns of sets took units.
+    """
+    if offer.reason is not OutcomeReason.GROUP_INCOMPLETE:
+        return offer
+    table = sets.lay_out(basket, left, {}, [given])
+    plan = sets.read_plan(table, basket, given, fresh=True)
+    drawn = sets.draw(plan, table, table.counts)
+    if drawn is None:
+        reason, near_miss, details = _explain_lack(table, plan)
+        return offer._replace(reason=reason, near_miss=near_miss, details=details)
+    if sets.save(plan, table, drawn) > 0:
+        return offer._replace(reason=OutcomeReason.ITEMS_ALREADY_CONSUMED)
+    return offer._replace(reason=why_nothing([t.pile for t in table.lots], basket, left))
+
+
+def _explain_lack(
+    table: sets.Table, plan: sets.Plan
+) -> tuple[OutcomeReason, NearMiss | None, tuple[tuple[str, str], ...]]:
+    """Return why a campaign cannot make one set of goods that nobody else has used."""
+    groups = plan.rules.groups
+    if any(
+        group.roles == strata.TARGET and not row
+        for group, row in zip(groups, plan.rows, strict=True)
+    ) or not any(plan.rows):
+        return OutcomeReason.NO_TARGET_ITEMS, None, ()
+    missing, required, bits = _find_missing(table, plan)
+    if missing:
+        reason = OutcomeReason.GROUP_INCOMPLETE
+        if all(group.roles == strata.TARGET for n, group in enumerate(groups) if bits >> n & 1):
+            reason = OutcomeReason.INSUFFICIENT_TARGET_UNITS
+        near = missing * 2 <= required
+        details = (("available", str(required - missing)), ("required", str(required)))
+        return reason, NearMiss(0, missing * amounts.THOUSANDTHS) if near else None, details
+    return _explain_amount(table, plan)
+
+
+def _find_missing(table: sets.Table, plan: sets.Plan) -> tuple[int, int, int]:
+    """Return how many units one set lacks, how many it needs, and which groups lack them."""
+    required = sum(group.units for group in plan.rules.groups)
+    worst, at = 0, 0
+    counted = [n for n, group in enumerate(plan.rules.groups) if group.units]
+    for choice in range(1, 1 << len(counted)):
+        chosen = [n for place, n in enumerate(counted) if choice >> place & 1]
+        pool = {lot for n in chosen for lot in plan.rows[n]}
+        lack = sum([plan.rules.groups[n].units for n in chosen])
+        lack -= sum([table.counts[lot] for lot in pool])
+        if lack > worst:
+            worst, at = lack, sum([1 << n for n in chosen])
+    return worst, required, at
+
+
+def _explain_amount(
+    table: sets.Table, plan: sets.Plan
+) -> tuple[OutcomeReason, NearMiss | None, tuple[tuple[str, str], ...]]:
+    taken = sum(group.units for group in plan.rules.groups)
+    for group, row in zip(plan.rules.groups, plan.rows, strict=True):
+        if group.amount_min:
+            worth = sum([table.strata[lot].amount for lot in row])
+            required = group.amount_min // sets.SCALE
+            if worth < required or taken:
+                lack = max(0, required - worth)
+                near = NearMiss(lack, 0) if lack and 2 * worth >= required else None
+                details = (("available_minor", str(worth)), ("required_minor", str(required)))
+                return OutcomeReason.GROUP_INCOMPLETE, near, details
+    return OutcomeReason.GROUP_INCOMPLETE, None, ()

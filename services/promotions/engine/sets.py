@@ -1,0 +1,362 @@
+"""Sets of units: how a campaign makes one, and what that saves, as far as choosing needs to know.
+
+A table lists what units there are for several campaigns at once. Lots are units of one pile that
+are alike. Values are in thousandths of a minor unit, and only for comparing: prices of sets are
+counted exactly once the sets are chosen.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from services.promotions.engine import amounts, filters, picks, rules, strata
+from services.promotions.engine.baskets import Basket
+
+SETS_MAX = 1_000
+SCALE = 1_000
+Draw: TypeAlias = tuple[tuple[int, int, int], ...]
+Counts: TypeAlias = list[int]
+
+
+class Lot(NamedTuple):
+    """Units of one stratum of a pile: what one costs, and how much of that may come off."""
+
+    pile: int
+    place: int
+    value: int
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gift:
+    """A reward of a campaign of sets, compiled; `groups` are bits."""
+
+    kind: rules.RewardKind
+    select: filters.Selector | None
+    groups: int
+    pick: rules.Pick
+    amount_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A part of a set, compiled; `roles` is what its units may become."""
+
+    select: filters.Selector
+    units: int
+    amount_min: int
+    cheapest: bool
+    roles: int
+    weighed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetRules:
+    """What the sets of a campaign are made of, compiled; `allowed` is what others may do."""
+
+    groups: tuple[Group, ...]
+    gifts: tuple[Gift, ...]
+    sets_max: int
+    sharing_all: bool
+    allowed: int
+    original: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All units that campaigns of sets could use; `counts` says how many of each lot."""
+
+    lots: tuple[Lot, ...]
+    counts: tuple[int, ...]
+    strata: tuple[strata.Stratum, ...]
+
+
+class Plan(NamedTuple):
+    """A campaign's rules on a table: for each group its lots in their order.
+
+    `narrow` holds, for groups whose goods overlap, the other sets of groups that compete for
+    goods: (groups as bits, lots as a set). `meant` holds the lots of each reward, None for all.
+    """
+
+    rules: SetRules
+    rows: tuple[tuple[int, ...], ...]
+    narrow: tuple[tuple[int, frozenset[int]], ...]
+    meant: tuple[frozenset[int] | None, ...]
+
+
+_ALLOWED = {
+    rules.Reuse.NONE: 0,
+    rules.Reuse.QUALIFIER: strata.QUALIFIER,
+    rules.Reuse.TARGET: strata.TARGET,
+    rules.Reuse.BOTH: strata.BOTH,
+}
+_EVERY_UNIT = rules.Pick()
+
+
+def compile_sets(given: rules.Rules, multi_buy: rules.MultiBuy) -> SetRules:
+    """Return the sets of a campaign, ready to be made."""
+    everything = (1 << len(multi_buy.groups)) - 1
+    gifts = tuple(
+        Gift(
+            kind=reward.kind,
+            select=None
+            if reward.target == rules.EVERYTHING
+            else filters.compile_filter(reward.target),
+            groups=sum([1 << place for place in reward.groups]) or everything,
+            pick=reward.pick or _EVERY_UNIT,
+            amount_max=reward.amount_max,
+        )
+        for reward in given.rewards
+    )
+    return SetRules(
+        groups=tuple(
+            _compile_group(group, [one for one in gifts if one.groups >> place & 1])
+            for place, group in enumerate(multi_buy.groups)
+        ),
+        gifts=gifts,
+        sets_max=multi_buy.sets_max or SETS_MAX,
+        sharing_all=multi_buy.sharing is rules.Sharing.ALL,
+        allowed=_ALLOWED[given.combination.reuse],
+        original=given.combination.basis is rules.Basis.ORIGINAL,
+    )
+
+
+def _compile_group(group: rules.UnitGroup, gifts: Sequence[Gift]) -> Group:
+    whole = [one for one in gifts if one.pick == _EVERY_UNIT and one.select is None]
+    roles = strata.QUALIFIER
+    if gifts:
+        roles = strata.TARGET if whole else strata.BOTH
+    return Group(
+        select=filters.compile_filter(group.filter),
+        units=group.units,
+        amount_min=group.amount_min_minor * SCALE,
+        cheapest=group.order is rules.PickOrder.CHEAPEST,
+        roles=roles,
+        weighed=len(whole) > 0
+        and len(whole) == len(gifts)
+        and all(isinstance(one.kind, rules.PercentOff | rules.AmountOff) for one in gifts),
+    )
+
+
+def lay_out(
+    basket: Basket, left: Sequence[int], ledger: strata.Ledger, given: Iterable[SetRules]
+) -> Table:
+    """Return all units of the goods that any of the campaigns means."""
+    mask = weighed = 0
+    for campaign in given:
+        for group in campaign.groups:
+            found = group.select(basket)
+            mask |= found
+            weighed |= found if group.weighed else 0
+    lots, counts, alike = [], [], []
+    for pile in basket.places(mask & (~basket.weighed | weighed)):
+        for place, one in enumerate(strata.look(basket, left, ledger, pile)):
+            if one.units and one.amount:
+                value = -(-one.amount * SCALE // one.units)
+                floor = strata.find_floor(basket, pile, 1) * SCALE
+                lots.append(Lot(pile, place, value, max(0, value - floor)))
+                counts.append(one.units)
+                alike.append(one)
+    return Table(tuple(lots), tuple(counts), tuple(alike))
+
+
+def read_plan(table: Table, basket: Basket, given: SetRules, *, fresh: bool = False) -> Plan:
+    """Return a campaign's view of a table; `fresh` forgets what other campaigns did with units."""
+    rows = []
+    for group in given.groups:
+        mask = group.select(basket)
+        if not group.weighed:
+            mask &= ~basket.weighed
+        found = [
+            lot
+            for lot, (at, one) in enumerate(zip(table.lots, table.strata, strict=True))
+            if mask >> at.pile & 1 and (fresh or _is_free(one, group.roles, given.allowed))
+        ]
+        sign = 1 if group.cheapest else -1
+        found.sort(key=lambda lot: (sign * table.lots[lot].value, table.lots[lot]))
+        rows.append(tuple(found))
+    meant: list[frozenset[int] | None] = []
+    for gift in given.gifts:
+        if gift.select is None:
+            meant.append(None)
+        else:
+            mask = gift.select(basket)
+            meant.append(frozenset([n for n, at in enumerate(table.lots) if mask >> at.pile & 1]))
+    return Plan(given, tuple(rows), _find_narrow(given, rows), tuple(meant))
+
+
+def _is_free(one: strata.Stratum, roles: int, allowed: int) -> bool:
+    return not roles & ~one.allowed and not one.roles & ~allowed
+
+
+def _find_narrow(
+    given: SetRules, rows: Sequence[tuple[int, ...]]
+) -> tuple[tuple[int, frozenset[int]], ...]:
+    """Return what sets of groups compete for, when some goods are in groups that differ.
+
+    By Hall's theorem a set can be made as long as no choice of groups wants more units than there
+    are for it.
+    """
+    pools = [frozenset(row) for row in rows]
+    counted = [place for place, group in enumerate(given.groups) if group.units]
+    if all(
+        pools[a] == pools[b] or not pools[a] & pools[b] for a in counted for b in counted if a < b
+    ):
+        return ()
+    found = []
+    for bits in range(1, 1 << len(counted)):
+        chosen = [place for n, place in enumerate(counted) if bits >> n & 1]
+        union = frozenset().union(*[pools[place] for place in chosen])
+        found.append((sum([1 << place for place in chosen]), union))
+    return tuple(found)
+
+
+def count_possible(plan: Plan, counts: Sequence[int]) -> int:
+    """Return a bound on how many sets the units allow; exact when no group asks for an amount."""
+    best = plan.rules.sets_max
+    wanted: dict[frozenset[int], int] = {}
+    if plan.narrow:
+        for bits, pool in plan.narrow:
+            units = sum([g.units for n, g in enumerate(plan.rules.groups) if bits >> n & 1])
+            best = min(best, sum([counts[lot] for lot in pool]) // units)
+        return best
+    for group, row in zip(plan.rules.groups, plan.rows, strict=True):
+        if group.units:
+            pool = frozenset(row)
+            wanted[pool] = wanted.get(pool, 0) + group.units
+    for pool, units in wanted.items():
+        best = min(best, sum([counts[lot] for lot in pool]) // units)
+    return best
+
+
+def draw(
+    plan: Plan,
+    table: Table,
+    counts: Sequence[int],
+    *,
+    sets: int = 1,
+    start: tuple[int, int] = (0, 0),
+) -> Draw | None:
+    """Return the units of one set as (group, lot, units), or None when none can be made.
+
+    `sets` is how many must still be possible, this one included. `start` is (group, place): that
+    group passes over the lots before the place.
+    """
+    rest = list(counts)
+    demands = [group.units * sets for group in plan.rules.groups]
+    drawn: list[tuple[int, int, int]] = []
+    order = sorted(range(len(plan.rows)), key=lambda n: (plan.rules.groups[n].units == 0, n))
+    for place in order:
+        group = plan.rules.groups[place]
+        row = plan.rows[place][start[1] :] if place == start[0] else plan.rows[place]
+        wanted = group.units or group.amount_min
+        for lot in row:
+            if wanted <= 0:
+                break
+            units = rest[lot]
+            if group.units:
+                units = min(units, wanted)
+                if plan.narrow and units:
+                    units = min(units, _find_slack(plan, rest, demands, place, lot))
+                wanted -= units
+                demands[place] -= units
+            else:
+                units = min(units, -(-wanted // table.lots[lot].value))
+                wanted -= units * table.lots[lot].value
+            if units:
+                rest[lot] -= units
+                drawn.append((place, lot, units))
+        if wanted > 0:
+            return None
+    return tuple(drawn)
+
+
+def _find_slack(
+    plan: Plan, rest: Sequence[int], demands: Sequence[int], place: int, lot: int
+) -> int:
+    """Return how many units of a lot one group may take without starving the others."""
+    slack = rest[lot]
+    for bits, pool in plan.narrow:
+        if lot in pool and not bits >> place & 1:
+            wanted = sum([units for n, units in enumerate(demands) if bits >> n & 1])
+            slack = min(slack, sum([rest[other] for other in pool]) - wanted)
+    return max(0, slack)
+
+
+def count_repeats(plan: Plan, drawn: Draw, counts: Sequence[int]) -> int:
+    """Return how many times the same set can be drawn before a lot of it runs short."""
+    if plan.narrow:
+        return 1
+    taken: dict[int, int] = {}
+    for _, lot, units in drawn:
+        taken[lot] = taken.get(lot, 0) + units
+    return min([counts[lot] // units for lot, units in taken.items()])
+
+
+def choose(
+    pick: rules.Pick, row: Iterable[tuple[int, int, int]], *, sets: int = 1
+) -> list[tuple[int, int]]:
+    """Return (key, units) of what a pick chooses among (value, key, units)."""
+    sign = 1 if pick.order is rules.PickOrder.CHEAPEST else -1
+    rest = pick.count_max * sets or -1
+    position, chosen = 0, []
+    for _, key, units in sorted([(sign * value, key, units) for value, key, units in row]):
+        count = picks.count_before(position + units, skip=pick.skip * sets, every=pick.every)
+        count -= picks.count_before(position, skip=pick.skip * sets, every=pick.every)
+        position += units
+        if rest >= 0:
+            count = min(count, rest)
+            rest -= count
+        if count:
+            chosen.append((key, count))
+    return chosen
+
+
+def save(plan: Plan, table: Table, drawn: Draw) -> int:
+    """Return about what one set saves, in thousandths of a minor unit."""
+    off: dict[int, int] = {}
+    for gift, meant in zip(plan.rules.gifts, plan.meant, strict=True):
+        units: dict[int, int] = {}
+        for group, lot, count in drawn:
+            if gift.groups >> group & 1 and (meant is None or lot in meant):
+                units[lot] = units.get(lot, 0) + count
+        row = [(table.lots[lot].value, lot, count) for lot, count in units.items()]
+        chosen = choose(gift.pick, row)
+        _save_one(gift.kind, chosen, table, off)
+    return sum(off.values())
+
+
+def _save_one(
+    kind: rules.RewardKind,
+    chosen: Sequence[tuple[int, int]],
+    table: Table,
+    off: dict[int, int],
+) -> None:
+    rooms = {lot: max(0, table.lots[lot].room * n - off.get(lot, 0)) for lot, n in chosen}
+    worths = {lot: table.lots[lot].value * n - off.get(lot, 0) for lot, n in chosen}
+    given: Mapping[int, int]
+    match kind:
+        case rules.PercentOff():
+            given = {n: w * kind.basis_points // amounts.BASIS_POINTS for n, w in worths.items()}
+        case rules.AmountOff(spread=rules.AmountSpread.EACH_UNIT):
+            given = {lot: kind.amount_minor * SCALE * n for lot, n in chosen}
+        case rules.FixedPrice():
+            given = {
+                lot: max(0, worths[lot] - kind.unit_price_minor * SCALE * n) for lot, n in chosen
+            }
+        case rules.AmountOff():
+            given = _spread(kind.amount_minor * SCALE, worths, rooms)
+        case rules.SetPrice():
+            given = _spread(max(0, sum(worths.values()) - kind.price_minor * SCALE), worths, rooms)
+        case _:
+            given = {}
+    for lot, amount in given.items():
+        off[lot] = off.get(lot, 0) + min(amount, rooms[lot])
+
+
+def _spread(total: int, worths: Mapping[int, int], rooms: Mapping[int, int]) -> dict[int, int]:
+    lots = list(worths)
+    shares = amounts.spread_within(
+        total, [max(1, worths[lot]) for lot in lots], [rooms[lot] for lot in lots]
+    )
+    return dict(zip(lots, shares, strict=True))
