@@ -29,6 +29,10 @@ class Key:
     owner_type: int
     owner_id: str
 
+    def __hash__(self) -> int:
+        # Texts remember their hash, UUIDs compute it every time.
+        return hash(self.owner_id)
+
     @property
     def is_world(self) -> bool:
         """True for accounts that are never locked and have no running balance."""
