@@ -28,6 +28,9 @@ _COMMANDS = {
     "bench": _Command(
         "tools.bench.command", "bench", "Measure against a no-op RPC in the same run."
     ),
+    "conformance": _Command(
+        "tools.conformance.command", "app", "Hold worked cases of other engines against ours."
+    ),
     "check": _Command("tools.check", "check", "Check style, types, layers and contracts."),
 }
 

@@ -1,0 +1,168 @@
+"""The runner of promotion cases: what it says of odd files, unknown words and wrong amounts."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from tools.conformance import command
+from tools.conformance.promotions import cases, runner
+from tools.conformance.promotions.cases import Case
+from tools.conformance.promotions.runner import Verdict
+
+FILE = Path(__file__).parents[2] / "conformance" / "promotions.json"
+CASES = cases.read_file(FILE)
+ODD = [None, "", "odd", -1, 0.5, True, [], {}, ["odd"], {"odd": 1}]
+
+
+def case_of(**parts: Any) -> Case:
+    """Return a case of one shirt at 20.00 with 10 % off it, changed by `parts`."""
+    plain = {
+        "id": "ONE",
+        "fidelity": "asserted",
+        "campaigns": [
+            {
+                "id": "P",
+                "trigger": {"type": "automatic"},
+                "conditions": [],
+                "reward": {"type": "percent_off", "value": "10", "target": {"scope": "item"}},
+            }
+        ],
+        "cart": {
+            "lines": [{"line": "L1", "sku": "shirt", "qty": 1, "unit_price": "20"}],
+            "coupons": [],
+        },
+        "expected": {"line_discounts": {"L1": "2"}, "order_discount": "0", "total": "18"},
+        **parts,
+    }
+    return Case("ONE", "", "asserted", plain)
+
+
+def changed(path: str, value: Any) -> Case:
+    """Return the case of one shirt with another value at a path like `cart.lines.0.qty`."""
+    plain: Any = copy.deepcopy(dict(case_of().plain))
+    *way, last = path.split(".")
+    place = plain
+    for name in way:
+        place = place[int(name)] if isinstance(place, list) else place[name]
+    place[last] = value
+    return Case("ONE", "", "asserted", plain)
+
+
+def test_a_case_that_gets_what_it_expects_passes():
+    assert runner.run(case_of()).verdict is Verdict.PASSED
+
+
+def test_a_wrong_amount_fails_and_names_the_field():
+    outcome = runner.run(changed("expected.total", "13"))
+    assert outcome.verdict is Verdict.FAILED
+    assert [(one.field, one.expected, one.actual) for one in outcome.differences] == [
+        ("total", "13.00", "18.00")
+    ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "campaigns.0.sparkle",
+        "campaigns.0.reward.sparkle",
+        "campaigns.0.reward.target.sparkle",
+        "campaigns.0.trigger.sparkle",
+        "cart.sparkle",
+        "cart.lines.0.sparkle",
+        "expected.sparkle",
+    ],
+)
+def test_an_unknown_word_is_unsupported_and_named(path: str):
+    outcome = runner.run(changed(path, 1))
+    assert outcome.verdict is Verdict.UNSUPPORTED
+    assert "sparkle" in outcome.gaps[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("campaigns.0.reward.type", "sparkle_off"),
+        ("campaigns.0.reward.target.scope", "moon"),
+        ("campaigns.0.stacking", {"mode": "sparkle"}),
+        ("campaigns.0.limits", {"campaign_budget": {"type": "sparkle", "limit": 1}}),
+        ("campaigns.0.conditions", [{"type": "moon_is_full"}]),
+        ("expected.not_applied", [{"campaign": "P", "reason": "SPARKLE"}]),
+    ],
+)
+def test_an_unknown_value_of_a_word_is_unsupported(path: str, value: Any):
+    assert runner.run(changed(path, value)).verdict is Verdict.UNSUPPORTED
+
+
+def test_a_campaign_that_could_not_be_published_is_unsupported():
+    outcome = runner.run(changed("campaigns.0.reward.value", "0"))
+    assert outcome.verdict is Verdict.UNSUPPORTED
+    assert "refused when published" in outcome.gaps[0]
+
+
+def test_policies_do_not_explain_a_wrong_total():
+    """Five coins more are a failure wherever no decision of ours about whole campaigns applies."""
+    broken = set()
+    for case in CASES:
+        if runner.run(case).verdict is Verdict.PASSED and "total" in case.part("expected"):
+            plain: Any = copy.deepcopy(dict(case.plain))
+            plain["expected"]["total"] = str(float(plain["expected"]["total"]) + 5)
+            outcome = runner.run(Case(case.case_id, case.title, case.fidelity, plain))
+            assert outcome.verdict is not Verdict.PASSED
+            if outcome.verdict is not Verdict.FAILED:
+                broken.add(outcome.policies[0].question)
+    assert broken <= {
+        "Which of several campaigns that exclude each other applies?",
+        "When does a gift card pay?",
+    }
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_whatever_a_file_says_each_case_gets_a_verdict(data: st.DataObject):
+    """A value anywhere in a case replaced by an odd one, or a word removed, ends no run."""
+    plain: Any = copy.deepcopy(dict(data.draw(st.sampled_from(CASES)).plain))
+    place: Any = plain
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        inner = place[key]
+        if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
+            break
+        place = inner
+    if data.draw(st.booleans()):
+        del place[key]
+    else:
+        place[key] = data.draw(st.sampled_from(ODD))
+    outcome = runner.run(Case("ODD", "", "asserted", plain))
+    assert not any(one.field == "run" for one in outcome.differences), outcome.differences
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cases": 1}', '{"cases": [1]}'])
+def test_a_file_of_another_form_is_refused_in_a_sentence(tmp_path: Path, text: str):
+    file = tmp_path / "cases.json"
+    file.write_text(text)
+    answer = CliRunner().invoke(command.app, ["promotions", str(file)])
+    assert answer.exit_code == 2
+    assert "Traceback" not in answer.output
+
+
+def test_the_command_writes_what_it_found(tmp_path: Path):
+    file, results = tmp_path / "cases.json", tmp_path / "results.json"
+    file.write_text(json.dumps({"cases": [case_of().plain]}))
+    answer = CliRunner().invoke(command.app, ["promotions", str(file), "--json", str(results)])
+    assert answer.exit_code == 0
+    assert json.loads(results.read_text())["counts"]["passed"] == 1
+
+
+def test_the_command_fails_with_a_failing_case_and_shows_one_case(tmp_path: Path):
+    file = tmp_path / "cases.json"
+    file.write_text(json.dumps({"cases": [changed("expected.total", "13").plain]}))
+    answer = CliRunner().invoke(command.app, ["promotions", str(file), "--show", "ONE"])
+    assert answer.exit_code == 1
+    assert "13.00" in answer.output

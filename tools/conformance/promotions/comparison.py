@@ -1,0 +1,308 @@
+"""What a case expects, held against what our engine answers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+from services.promotions import engine
+from services.promotions.engine import OutcomeReason as Reason
+from tools.conformance.promotions.results import Result
+from tools.conformance.promotions.scenarios import Scenario
+from tools.conformance.promotions.words import Gaps, Unsupported, Words, read_list, read_number
+
+_MINOR = 100
+# The reasons of a case, and those of ours that say the same: we name the part of a campaign that
+# keeps it from the cart, and a campaign that goes first and stops the rest is what others call
+# an exclusive one.
+_REASONS: Mapping[str, frozenset[Reason]] = {
+    "CONDITION_NOT_MET": frozenset(
+        {
+            Reason.CONDITION_NOT_MET,
+            Reason.NOT_IN_AUDIENCE,
+            Reason.OUTSIDE_TIME,
+            Reason.WRONG_STORE,
+            Reason.WRONG_CHANNEL,
+        }
+    ),
+    "NO_TARGET_ITEMS": frozenset({Reason.NO_TARGET_ITEMS}),
+    "WRONG_STORE": frozenset({Reason.WRONG_STORE}),
+    "WRONG_CHANNEL": frozenset({Reason.WRONG_CHANNEL}),
+    "OUTSIDE_TIME": frozenset({Reason.OUTSIDE_TIME}),
+    "NOT_STARTED": frozenset({Reason.NOT_STARTED}),
+    "EXPIRED": frozenset({Reason.EXPIRED}),
+    "INACTIVE": frozenset({Reason.UNKNOWN_CODE}),
+    "UNKNOWN_CODE": frozenset({Reason.UNKNOWN_CODE}),
+    "CODE_NOT_PRESENTED": frozenset({Reason.CODE_NOT_PRESENTED}),
+    "USAGE_LIMIT_REACHED": frozenset({Reason.USAGE_LIMIT_REACHED}),
+    "MEMBER_LIMIT_REACHED": frozenset({Reason.MEMBER_LIMIT_REACHED}),
+    "BUDGET_EXHAUSTED": frozenset({Reason.BUDGET_EXHAUSTED}),
+    "LOST_BEST_OF": frozenset({Reason.LOST_BEST_OF}),
+    "EXCLUDED_BY_EXCLUSIVE": frozenset({Reason.STOPPED_BY_PRIOR_RULE, Reason.LOST_BEST_OF}),
+    "INCOMPATIBLE": frozenset({Reason.LOST_BEST_OF}),
+    "STOPPED_BY_PRIOR_RULE": frozenset({Reason.STOPPED_BY_PRIOR_RULE}),
+    "NOTHING_LEFT_TO_DISCOUNT": frozenset(
+        {Reason.NOTHING_LEFT_TO_DISCOUNT, Reason.MIN_PRICE_FLOOR}
+    ),
+    "NO_BENEFIT": frozenset({Reason.NO_BENEFIT}),
+    "MIN_PRICE_FLOOR": frozenset({Reason.MIN_PRICE_FLOOR}),
+    "INSUFFICIENT_TARGET_UNITS": frozenset({Reason.NO_BENEFIT}),
+    "ATTRIBUTE_MISSING": frozenset({Reason.CONDITION_NOT_MET}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not as the case has it; `cents` is by how much, for amounts."""
+
+    field: str
+    expected: str
+    actual: str
+    cents: Decimal | None = None
+
+
+_Check: TypeAlias = Callable[[Any, Scenario, Result], list[Difference]]
+
+
+def compare(scenario: Scenario, result: Result, gaps: Gaps) -> list[Difference]:
+    """Return every difference; expectations in unknown words are remembered as gaps."""
+    expected = Words(scenario.case.part("expected"), "expected", gaps)
+    found = _compare_totals(expected, result)
+    for name, check in _CHECKS.items():
+        if name in expected:
+            with gaps.collect():
+                found.extend(check(expected.take(name), scenario, result))
+    expected.close()
+    return found
+
+
+def _compare_totals(expected: Words, result: Result) -> list[Difference]:
+    found: list[Difference] = []
+    for name, actual in (
+        ("subtotal", result.subtotal),
+        ("discount_total", result.discount),
+        ("total", result.total),
+    ):
+        if name in expected:
+            found.extend(_amounts(name, expected.take(name), actual))
+    order = expected.take("order_discount", default="0")
+    if "line_discounts" in expected:
+        lines = _object(expected.take("line_discounts"), "expected.line_discounts")
+        found.extend(_compare_lines(lines, order, result))
+    return found
+
+
+def _compare_lines(lines: Mapping[str, Any], order: Any, result: Result) -> list[Difference]:
+    """Compare line by line; what the case leaves to the order may lie on any line.
+
+    We spread everything, so a line has at least what belongs to it alone and at most what it got.
+    """
+    found = []
+    for name in {**lines, **result.by_line}:
+        wanted = _minor(lines.get(name, 0))
+        least, most = result.settled.get(name, 0), result.by_line.get(name, 0)
+        if not least <= wanted <= most:
+            found.append(_difference(f"line_discounts.{name}", wanted, most))
+    wanted = sum((_minor(one) for one in lines.values()), _minor(order))
+    dealt = sum(result.by_line.values()) + sum(
+        given[""] for given in result.by_campaign.values() if "" in given
+    )
+    if not found and wanted != dealt:
+        found.append(_difference("line_discounts", wanted, dealt))
+    return found
+
+
+def _compare_campaigns(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    found = []
+    for name, wanted in _object(plain, "expected.by_campaign").items():
+        given = result.by_campaign.get(name, {})
+        if isinstance(wanted, Mapping):
+            for line in {**wanted, **given}:
+                found.extend(
+                    _amounts(f"by_campaign.{name}.{line}", wanted.get(line, 0), given.get(line, 0))
+                )
+        else:
+            found.extend(_amounts(f"by_campaign.{name}", wanted, sum(given.values())))
+    return found
+
+
+def _compare_reasons(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    found = []
+    for answer in read_list(plain, "expected.not_applied"):
+        one = _object(answer, "expected.not_applied")
+        name, wanted = str(one.get("campaign", "")), str(one.get("reason", ""))
+        if wanted not in _REASONS:
+            raise Unsupported(f"reason {wanted}")
+        actual = result.reasons.get(name)
+        silent = wanted == "INACTIVE" and actual is None
+        if actual not in _REASONS[wanted] and not silent:
+            given = actual.name if actual else "no answer"
+            found.append(Difference(f"not_applied.{name}", wanted, given))
+    return found
+
+
+def _compare_points(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    found = []
+    for name, wanted in _object(plain, "expected.points").items():
+        exact = Fraction(read_number(wanted, "expected.points"))
+        actual = result.points.get(name, Fraction(0))
+        if exact != actual:
+            found.append(Difference(f"points.{name}", str(wanted), f"{float(actual):g}"))
+    return found
+
+
+def _compare_spent(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    if Fraction(read_number(plain, "expected.points_spent")) == result.points_spent:
+        return []
+    return [Difference("points_spent", str(plain), f"{float(result.points_spent):g}")]
+
+
+def _compare_budget(plain: Any, scenario: Scenario, result: Result) -> list[Difference]:
+    words = Words(plain, "expected.budget", Gaps())
+    found = []
+    used = words.take("used")
+    if used is not None:
+        spent = sum(offer.limits.spent_minor for offer in scenario.offers)
+        spent += sum(charge.budget_minor for charge in result.decision.charges)
+        found.extend(_amounts("budget.used", used, spent))
+    for code, wanted in _object(words.take("code_usage", default={}), "budget.code_usage").items():
+        uses = sum(offer.limits.uses for offer in scenario.offers if offer.code == code)
+        uses += _count_uses(result.decision, code)
+        if wanted != uses:
+            found.append(Difference(f"budget.code_usage.{code}", str(wanted), str(uses)))
+    words.close()
+    if words.gaps.found:
+        raise Unsupported(words.gaps.found[0])
+    return found
+
+
+def _count_uses(decision: engine.Decision, code: str) -> int:
+    return sum(charge.uses for charge in decision.charges if charge.code.upper() == code.upper())
+
+
+def _compare_refund(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    if result.refund is None:
+        raise Unsupported("a refund without a return")
+    return _amounts("refund", plain, result.refund.refund_minor)
+
+
+def _compare_nothing(plain: Any, _: Scenario, __: Result) -> list[Difference]:
+    """Pass an empty list of gifts or coupons: who gives some is unsupported on its own."""
+    if plain:
+        raise Unsupported("gifts")
+    return []
+
+
+def _compare_details(plain: Any, scenario: Scenario, result: Result) -> list[Difference]:
+    """Compare what a case says besides: parts of units, what a budget cut, what came back."""
+    words = Words(plain, "expected.result", Gaps())
+    words.drop("tender", "requests")  # not the engine's: it is told, or it cannot know
+    details = {
+        name: value
+        for outcome in result.decision.outcomes
+        if outcome.reason is Reason.APPLIED
+        for name, value in outcome.details
+    }
+    found = []
+    for name, actual in (
+        ("desired_value", int(details.get("desired_minor", "0"))),
+        ("cut", int(details.get("cut_minor", "0"))),
+        ("rollback_discount", _rolled_back(scenario, result)),
+    ):
+        if name in words:
+            found.extend(_amounts(f"result.{name}", words.take(name), actual))
+    found.extend(_compare_counts(words, scenario, result))
+    units = _object(words.take("unit_discounts", default={}), "result.unit_discounts")
+    found.extend(_compare_units(units, scenario, result))
+    words.close()
+    if words.gaps.found:
+        raise Unsupported(words.gaps.found[0])
+    return found
+
+
+def _compare_counts(words: Words, scenario: Scenario, result: Result) -> list[Difference]:
+    scale = 10**scenario.facts.terms.points_scale
+    refund = result.refund
+    found = []
+    for name, actual in (
+        ("usages", Fraction(sum(charge.uses for charge in result.decision.charges))),
+        ("points_returned", Fraction(refund.points_restored if refund else 0, scale)),
+        ("points_reversed", Fraction(refund.points_clawed_back if refund else 0, scale)),
+    ):
+        wanted = words.take(name)
+        if wanted is not None and Fraction(read_number(wanted, name)) != actual:
+            found.append(Difference(f"result.{name}", str(wanted), f"{float(actual):g}"))
+    return found
+
+
+def _rolled_back(scenario: Scenario, result: Result) -> int:
+    """Return the discount that went back with the goods: their price less what they gave back."""
+    if result.refund is None or scenario.returned is None:
+        return 0
+    amount = sum(
+        scenario.returned.get(line.line_id, 0) * line.unit_price_minor // 1_000
+        for line in scenario.cart.lines
+    )
+    terms = scenario.facts.terms
+    restored = result.refund.points_restored * terms.point_value_minor // terms.point_units
+    return amount - result.refund.refund_minor - restored
+
+
+def _compare_units(
+    units: Mapping[str, Any], scenario: Scenario, result: Result
+) -> list[Difference]:
+    """Compare what the units of a line got: its discount, as even as cents allow, in any order."""
+    quantities = {line.line_id: line.quantity_thousandths for line in scenario.cart.lines}
+    found = []
+    for name, wanted in units.items():
+        count = max(1, quantities.get(name, 0) // 1_000)
+        share, more = divmod(result.by_line.get(name, 0), count)
+        actual = [share + 1] * more + [share] * (count - more)
+        listed = sorted((_minor(one) for one in read_list(wanted, name)), reverse=True)
+        if listed != actual:
+            found.append(Difference(f"result.unit_discounts.{name}", _list(listed), _list(actual)))
+    return found
+
+
+_CHECKS: Mapping[str, _Check] = {
+    "by_campaign": _compare_campaigns,
+    "not_applied": _compare_reasons,
+    "points": _compare_points,
+    "points_spent": _compare_spent,
+    "budget": _compare_budget,
+    "refund": _compare_refund,
+    "gifts": _compare_nothing,
+    "coupons_issued": _compare_nothing,
+    "result": _compare_details,
+}
+
+
+def _object(plain: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(plain, Mapping):
+        raise Unsupported(f"{where} that is not an object")
+    return plain
+
+
+def _minor(plain: Any) -> Decimal:
+    """Return an expected amount in minor units; a case may expect parts of them."""
+    return read_number(plain, "expected") * _MINOR
+
+
+def _amounts(field: str, wanted: Any, actual: int) -> list[Difference]:
+    exact = _minor(wanted)
+    return [] if exact == actual else [_difference(field, exact, actual)]
+
+
+def _difference(field: str, wanted: Decimal, actual: int) -> Difference:
+    return Difference(field, _show(wanted), _show(Decimal(actual)), Decimal(actual) - wanted)
+
+
+def _show(minor: Decimal) -> str:
+    return (
+        f"{minor / _MINOR:.4f}".rstrip("0").ljust(4, "0") if minor % 1 else f"{minor / _MINOR:.2f}"
+    )
+
+
+def _list(amounts: list[Any]) -> str:
+    return ", ".join(_show(Decimal(one)) for one in amounts)

@@ -1,0 +1,220 @@
+"""The goods of a case: lines for the cart, articles for the facts, and filters that mean them."""
+
+from dataclasses import dataclass, replace
+
+from services.promotions import engine
+from tools.conformance.promotions.words import Plain, Unsupported, Words, read_names
+
+FEE_CATEGORIES = frozenset({"delivery", "fee", "fees", "shipping"})
+FEE_LINE = "~fees"
+_REDUCED = "~reduced"
+_UNDISCOUNTABLE = "~undiscountable"
+_COLLECTION = "~collection:"
+_EVERYTHING = engine.ItemFilter()
+_NONE: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """Lines and articles; `products` maps the name of a product to its articles.
+
+    Fees (delivery and the like) are lines of categories of their own: goods are all other lines.
+    `contested` says that several campaigns want to reduce prices.
+    """
+
+    lines: tuple[engine.CartLine, ...]
+    articles: dict[str, engine.Article]
+    products: dict[str, frozenset[str]]
+    contested: bool
+
+    @property
+    def fees(self) -> frozenset[str]:
+        """Return the categories of fees that the cart has."""
+        present: frozenset[str] = frozenset()
+        for article in self.articles.values():
+            present |= article.category_ids & FEE_CATEGORIES
+        return present
+
+    @property
+    def counted_lines(self) -> list[engine.CartLine]:
+        """Return the lines that are goods and cost something."""
+        return [
+            line
+            for line in self.lines
+            if line.unit_price_minor and not self.articles[line.sku].category_ids & FEE_CATEGORIES
+        ]
+
+    def has(self, marker: str) -> bool:
+        """Tell whether an article has this tag."""
+        return any(marker in article.tags for article in self.articles.values())
+
+    def exclude_from_payment(self, excluded: engine.ItemFilter) -> "Goods":
+        """Return the goods of which these cannot be paid with points."""
+        articles = {
+            sku: replace(article, points_payment_excluded=True)
+            if _means(excluded, sku, article)
+            else article
+            for sku, article in self.articles.items()
+        }
+        return replace(self, articles=articles)
+
+
+def read_goods(cart: Words, *, contested: bool) -> Goods:
+    """Return the goods of a cart; its fees without a line become a line of their own."""
+    lines: list[engine.CartLine] = []
+    articles: dict[str, engine.Article] = {}
+    products: dict[str, frozenset[str]] = {}
+    for words in cart.open_all("lines"):
+        line, article, named = _read_line(words)
+        if articles.setdefault(line.sku, article) != article:
+            raise Unsupported("one article with two descriptions in a cart")
+        if any(line.line_id == other.line_id for other in lines):
+            raise Unsupported("two lines of one name in a cart")
+        for name in named:
+            products[name] = products.get(name, frozenset()) | {line.sku}
+        lines.append(line)
+    if fees := cart.minor("fees"):
+        lines.append(engine.CartLine(FEE_LINE, FEE_LINE, 1_000, fees))
+        articles[FEE_LINE] = engine.Article(category_ids=frozenset({"fees"}))
+    return Goods(tuple(lines), articles, products, contested)
+
+
+def _read_line(words: Words) -> tuple[engine.CartLine, engine.Article, frozenset[str]]:
+    """Return a line, its article and the names of products that it goes by."""
+    line_id = words.text("line")
+    sku = words.text("sku") or line_id
+    quantity = words.thousandths("qty")
+    price = words.minor("unit_price")
+    if not line_id or quantity is None or price is None:
+        raise Unsupported("a line without its name, quantity or price")
+    if quantity <= 0 or price < 0:
+        raise Unsupported("a line of nothing, or at a negative price")
+    product = words.text("product")
+    categories = words.names("category", "categories")
+    named = frozenset({product}) if product else categories | {sku}
+    collections = frozenset(f"{_COLLECTION}{name}" for name in words.names("collections"))
+    article = engine.Article(
+        category_ids=categories | collections,
+        brand=words.text("brand"),
+        tags=words.names("tags") | _read_markers(words, price),
+        floor_price_minor=words.minor("min_unit_price") or 0,
+        weighed=words.flag("weighed"),
+    )
+    words.drop("name", "title")
+    words.close()
+    return engine.CartLine(line_id, sku, quantity, price), article, named
+
+
+def _read_markers(words: Words, price: int) -> frozenset[str]:
+    regular = words.minor("regular_price")
+    markers = {
+        _REDUCED: regular is not None and regular > price,
+        _UNDISCOUNTABLE: not words.flag("discountable", default=True),
+    }
+    return frozenset(marker for marker, marked in markers.items() if marked)
+
+
+def read_filter(words: Words, goods: Goods, *, fees: bool = False) -> engine.ItemFilter:
+    """Return a filter; it means no fees unless it names them, or `fees` says so."""
+    included = _read_sets(words, goods, "_in")
+    excluded = [_read_sets(words, goods, "_not_in")]
+    with words.gaps.collect():
+        excluded.append(read_excluded(words.open("exclude"), goods))
+    price_min, price_max = _read_prices(words)
+    if words.flag("not_discounted"):
+        excluded.append(reduced(goods))
+    words.close()
+    if not fees and included == _EVERYTHING:
+        excluded.append(engine.ItemFilter(category_ids=goods.fees))
+    return replace(
+        included,
+        exclude_skus=_NONE.union(*(one.skus for one in excluded)),
+        exclude_category_ids=_NONE.union(*(one.category_ids for one in excluded)),
+        exclude_brands=_NONE.union(*(one.brands for one in excluded)),
+        exclude_tags=_NONE.union(*(one.tags for one in excluded)),
+        unit_price_min_minor=price_min,
+        unit_price_max_minor=price_max,
+    )
+
+
+def discountable(meant: engine.ItemFilter, goods: Goods) -> engine.ItemFilter:
+    """Return the filter without goods that no campaign may touch."""
+    if not goods.has(_UNDISCOUNTABLE):
+        return meant
+    return replace(meant, exclude_tags=meant.exclude_tags | {_UNDISCOUNTABLE})
+
+
+def everything(goods: Goods) -> engine.ItemFilter:
+    """Return the filter that means all goods."""
+    return engine.ItemFilter(exclude_category_ids=goods.fees)
+
+
+def reduced(goods: Goods) -> engine.ItemFilter:
+    """Return the filter that means goods which the catalogue has reduced."""
+    if goods.contested:
+        raise Unsupported("goods that another campaign has reduced")
+    return engine.ItemFilter(tags=frozenset({_REDUCED}))
+
+
+def _read_sets(words: Words, goods: Goods, ending: str) -> engine.ItemFilter:
+    """Return the names of a filter whose words have this ending.
+
+    Products and collections are no names of ours: products are resolved into their articles, and
+    a collection is a category.
+    """
+    skus = words.names(f"sku{ending}")
+    products = words.names(f"product{ending}")
+    if products:
+        resolved = _NONE.union(*[goods.products.get(name, frozenset({name})) for name in products])
+        if ending == "_in" and skus:
+            resolved = resolved & skus or frozenset({"~none"})
+        skus = resolved if ending == "_in" else resolved | skus
+    categories = words.names(f"category{ending}")
+    collections = frozenset(f"{_COLLECTION}{name}" for name in words.names(f"collection{ending}"))
+    if categories and collections and ending == "_in":
+        raise Unsupported("a category and a collection in one filter")
+    return engine.ItemFilter(
+        skus=skus,
+        category_ids=categories | collections,
+        brands=words.names(f"brand{ending}"),
+        tags=words.names(f"tag{ending}"),
+    )
+
+
+def _read_prices(words: Words) -> tuple[int, int]:
+    between = words.take("unit_price_between")
+    if between is not None:
+        if not isinstance(between, list) or len(between) != 2:
+            raise Unsupported(f"{words.where}.unit_price_between that is no pair")
+        plain: Plain = {"unit_price_gte": between[0], "unit_price_lte": between[1]}
+        return _read_prices(Words(plain, words.where, words.gaps))
+    lowest, above = words.minor("unit_price_gte"), words.minor("unit_price_gt")
+    highest, below = words.minor("unit_price_lte"), words.minor("unit_price_lt")
+    if above is not None:
+        lowest = above + 1
+    if below is not None:
+        highest = below - 1
+    return lowest or 0, highest or 0
+
+
+def _means(meant: engine.ItemFilter, sku: str, article: engine.Article) -> bool:
+    """Tell whether a filter of names means an article: just enough for what cannot be paid."""
+    return bool(
+        sku in meant.skus
+        or article.category_ids & meant.category_ids
+        or article.brand in meant.brands
+        or article.tags & meant.tags
+    )
+
+
+def read_excluded(words: Words, goods: Goods) -> engine.ItemFilter:
+    """Return the goods of a list of exclusions: those in any of its sets."""
+    excluded = _read_sets(words, goods, "_in")
+    words.close()
+    return excluded
+
+
+def read_values(words: Words) -> frozenset[str]:
+    """Return the names of a condition, written as `values` or `value`."""
+    found = words.take("values", "value", default=[])
+    return frozenset(read_names(found, f"{words.where}.values"))

@@ -1,0 +1,293 @@
+"""Where we decided otherwise than the source of a case, on purpose: rules, never names of cases.
+
+A policy applies to a case by its content, and explains a difference by its kind and size. A case
+differs by policy when the policies that apply to it explain every difference; anything else is a
+failure.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeAlias
+
+from services.promotions import engine
+from tools.conformance.promotions.comparison import Difference
+from tools.conformance.promotions.offers import Offer
+from tools.conformance.promotions.scenarios import Scenario
+
+_MONEY = ("discount_total", "total", "line_discounts", "by_campaign", "refund", "budget.used")
+_BY_LINE = ("line_discounts.", "by_campaign.", "result.unit_discounts")
+_Applies: TypeAlias = Callable[[Scenario], bool]
+_Explains: TypeAlias = Callable[[Scenario, Difference, Sequence[Difference]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One decision: what engines answer differently, what we answer, and why."""
+
+    question: str
+    answer: str
+    applies: _Applies
+    explains: _Explains
+
+
+def find(scenario: Scenario, differences: Sequence[Difference]) -> tuple[Policy, ...]:
+    """Return the policies that together explain every difference, or none."""
+    applying = [policy for policy in POLICIES if policy.applies(scenario)]
+    found: dict[str, Policy] = {}
+    for difference in differences:
+        explaining = next(
+            (one for one in applying if one.explains(scenario, difference, differences)), None
+        )
+        if explaining is None:
+            return ()
+        found[explaining.question] = explaining
+    return tuple(found.values())
+
+
+def _is_money(difference: Difference) -> bool:
+    return difference.cents is not None and difference.field.startswith(_MONEY)
+
+
+def _same_totals(differences: Sequence[Difference]) -> bool:
+    """Tell whether only the division among lines differs."""
+    whole = {"discount_total", "total", "line_discounts", "refund"}
+    return not any(difference.field in whole for difference in differences)
+
+
+def _amounts_and_answers(_: Scenario, difference: Difference, __: Sequence[Difference]) -> bool:
+    return _is_money(difference) or difference.field.startswith("not_applied.")
+
+
+def _reducing(scenario: Scenario) -> list[Offer]:
+    return [offer for offer in scenario.offers if offer.gift.reduces]
+
+
+def _kinds(scenario: Scenario) -> list[engine.RewardKind]:
+    return [reward.kind for offer in _reducing(scenario) for reward in offer.gift.rewards]
+
+
+def _has_tender_first(scenario: Scenario) -> bool:
+    """Tell whether a gift card is presented before a code that takes something off."""
+    tendered = {offer.code.upper() for offer in scenario.offers if offer.gift.tender}
+    reducing = {offer.code.upper() for offer in _reducing(scenario)}
+    codes = [code.upper() for code in scenario.cart.coupon_codes]
+    first = next((place for place, code in enumerate(codes) if code in tendered), len(codes))
+    return any(code in reducing for code in codes[first:])
+
+
+def _has_percentages(scenario: Scenario) -> bool:
+    return any(isinstance(kind, engine.PercentOff) for kind in _kinds(scenario))
+
+
+def _rounds(scenario: Scenario, difference: Difference, _: Sequence[Difference]) -> bool:
+    """Allow half a cent for each percentage and article, or unit where units are rounded."""
+    if not _is_money(difference) or difference.cents is None:
+        return False
+    percentages = sum(isinstance(kind, engine.PercentOff) for kind in _kinds(scenario))
+    by_unit = any(offer.gift.rounding.startswith("per_unit") for offer in scenario.offers)
+    lines = scenario.goods.counted_lines
+    pieces = sum(line.quantity_thousandths // 1_000 for line in lines) if by_unit else len(lines)
+    return abs(difference.cents) <= max(Decimal(1), Decimal(percentages * pieces) / 2)
+
+
+def _spreads(scenario: Scenario) -> int:
+    """Return how many amounts are divided among lines: amounts off and bounds of rewards."""
+    spreads = [
+        kind
+        for kind in _kinds(scenario)
+        if isinstance(kind, engine.AmountOff) and kind.spread is engine.AmountSpread.ACROSS
+    ]
+    return len(spreads) + _bounds(scenario)
+
+
+def _bounds(scenario: Scenario) -> int:
+    return sum(
+        bool(reward.amount_max) for offer in _reducing(scenario) for reward in offer.gift.rewards
+    )
+
+
+def _moves_cents(
+    scenario: Scenario, difference: Difference, differences: Sequence[Difference]
+) -> bool:
+    return (
+        difference.field.startswith(_BY_LINE)
+        and _same_totals(differences)
+        and difference.cents is not None
+        and abs(difference.cents) <= _spreads(scenario)
+    )
+
+
+def _divides_otherwise(scenario: Scenario) -> bool:
+    return _bounds(scenario) > 0 or any(
+        offer.gift.allocation == "equal_split" for offer in scenario.offers
+    )
+
+
+def _moves_money(_: Scenario, difference: Difference, differences: Sequence[Difference]) -> bool:
+    return (
+        difference.field.startswith(_BY_LINE)
+        and difference.cents is not None
+        and _same_totals(differences)
+    )
+
+
+def _has_open_budget(scenario: Scenario) -> bool:
+    return any(_gives_rest(offer) for offer in _reducing(scenario))
+
+
+def _gives_rest(offer: Offer) -> bool:
+    limits = offer.limits
+    return limits.partial is None and limits.spent_minor < limits.budget_minor
+
+
+def _gives_rest_instead(
+    scenario: Scenario, difference: Difference, differences: Sequence[Difference]
+) -> bool:
+    """Explain what follows when a campaign applies that the case refuses for its budget."""
+    served = {f"not_applied.{offer.name}" for offer in _reducing(scenario) if _gives_rest(offer)}
+    refusals = {
+        one.field
+        for one in differences
+        if (one.expected, one.actual) == ("BUDGET_EXHAUSTED", "APPLIED")
+    }
+    return bool(served & refusals) and (_is_money(difference) or difference.field in served)
+
+
+def _has_rivals(scenario: Scenario) -> bool:
+    rivals = [
+        offer
+        for offer in _reducing(scenario)
+        if offer.stacking.incompatible_with or offer.stacking.mode == "exclusive"
+    ]
+    return len(rivals) > 1
+
+
+def _codes_differ_in_case(scenario: Scenario) -> bool:
+    codes = set(scenario.presented)
+    folded = {code.upper() for code in codes}
+    return any(
+        offer.code.upper() in folded and offer.code not in codes
+        for offer in scenario.offers
+        if offer.code
+    )
+
+
+def _always(_: Scenario) -> bool:
+    return True
+
+
+def _is_part_of_cent(_: Scenario, difference: Difference, __: Sequence[Difference]) -> bool:
+    if difference.cents is None or not difference.cents % 1:
+        return False
+    return abs(difference.cents) < 1
+
+
+def _has_split_lines(scenario: Scenario) -> bool:
+    """Tell whether an article is on two lines and something is given by the line."""
+    piles = [(line.sku, line.unit_price_minor) for line in scenario.cart.lines]
+    by_line = any(
+        isinstance(kind, engine.AmountOff) and kind.spread is engine.AmountSpread.EACH_LINE
+        for kind in _kinds(scenario)
+    )
+    return by_line and len(set(piles)) < len(piles)
+
+
+def _counts_free_goods(scenario: Scenario) -> bool:
+    """Tell whether goods that cost nothing could have been counted."""
+    return any(not line.unit_price_minor for line in scenario.cart.lines) and any(
+        isinstance(condition, engine.ItemGroup | engine.DistinctItems)
+        for offer in scenario.offers
+        for condition in offer.terms.conditions
+    )
+
+
+def _returns_part(scenario: Scenario) -> bool:
+    return scenario.returned is not None and any(
+        offer.terms.condition is not None for offer in scenario.offers
+    )
+
+
+def _is_refund(_: Scenario, difference: Difference, __: Sequence[Difference]) -> bool:
+    return difference.field in {
+        "refund",
+        "result.rollback_discount",
+        "result.points_returned",
+        "result.points_reversed",
+    }
+
+
+POLICIES: tuple[Policy, ...] = (
+    Policy(
+        question="When does a gift card pay?",
+        answer="It is tender, whatever the order of codes: it pays what is left after everything,"
+        " so that it changes neither percentages nor thresholds.",
+        applies=_has_tender_first,
+        explains=_amounts_and_answers,
+    ),
+    Policy(
+        question="Is a code compared with its letter case?",
+        answer="No: people type codes by hand, and no two campaigns differ by case alone.",
+        applies=_codes_differ_in_case,
+        explains=_amounts_and_answers,
+    ),
+    Policy(
+        question="What does a campaign give whose budget is too small?",
+        answer="What is left of its budget, unless the campaign asks for all or nothing.",
+        applies=_has_open_budget,
+        explains=_gives_rest_instead,
+    ),
+    Policy(
+        question="Which of several campaigns that exclude each other applies?",
+        answer="The one that gives most; of equals the one with the higher priority, then the"
+        " smaller id.",
+        applies=_has_rivals,
+        explains=_amounts_and_answers,
+    ),
+    Policy(
+        question="How are percentages rounded?",
+        answer="Half up, once for each article at one price, on what the campaign touches of it:"
+        " not by unit, not on the sum, never down.",
+        applies=_has_percentages,
+        explains=_rounds,
+    ),
+    Policy(
+        question="Who gets the cent that a division leaves over?",
+        answer="The largest remainder; of equals the larger amount, then the smaller article"
+        " number.",
+        applies=lambda scenario: _spreads(scenario) > 0,
+        explains=_moves_cents,
+    ),
+    Policy(
+        question="How is an amount divided among lines?",
+        answer="In proportion to what is left of them, a bound on a reward as well: not in equal"
+        " parts, not by serving the first line first.",
+        applies=_divides_otherwise,
+        explains=_moves_money,
+    ),
+    Policy(
+        question="Are there amounts finer than the smallest coin?",
+        answer="No: money is whole minor units from the first step on.",
+        applies=_always,
+        explains=_is_part_of_cent,
+    ),
+    Policy(
+        question="Do two lines of one article count twice?",
+        answer="No: equal goods at one price are one, however they were scanned.",
+        applies=_has_split_lines,
+        explains=_amounts_and_answers,
+    ),
+    Policy(
+        question="Do goods that cost nothing count?",
+        answer="No: they meet no condition and carry no part of an amount.",
+        applies=_counts_free_goods,
+        explains=_amounts_and_answers,
+    ),
+    Policy(
+        question="What becomes of a discount whose condition a return breaks?",
+        answer="The receipt's own campaigns are held against what stays: what is no longer earned"
+        " is not kept.",
+        applies=_returns_part,
+        explains=_is_refund,
+    ),
+)

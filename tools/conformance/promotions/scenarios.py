@@ -1,0 +1,324 @@
+"""Cases as scenes of our engine: campaigns, a cart, facts, and what happened before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+
+from services.promotions import engine
+from tools.conformance.promotions import arrangement, conditions, goods, offers, rewards
+from tools.conformance.promotions.cases import Case
+from tools.conformance.promotions.goods import Goods
+from tools.conformance.promotions.offers import Offer
+from tools.conformance.promotions.rewards import Payment
+from tools.conformance.promotions.words import (
+    Gaps,
+    Unsupported,
+    Words,
+    read_names,
+    read_number,
+    read_thousandths,
+    read_whole,
+)
+
+_NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+_STORE = "store"
+_SHOPPER = "shopper"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A case in our terms.
+
+    `payment` is set when the shopper wants to pay with points, `returned` (thousandths by line)
+    when goods come back. A currency unit is `worth` points. `presented` are the codes as written.
+    """
+
+    case: Case
+    offers: tuple[Offer, ...]
+    goods: Goods
+    campaigns: tuple[engine.Campaign, ...]
+    cart: engine.Cart
+    presented: tuple[str, ...]
+    facts: engine.Facts
+    now: datetime
+    worth: Fraction
+    payment: Payment | None
+    returned: dict[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What a case says of the cart besides its goods."""
+
+    goods: Goods
+    codes: tuple[str, ...]
+    store_id: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Shopper:
+    """Who buys; `names` are all by which limits may know the shopper."""
+
+    member_id: str = ""
+    names: frozenset[str] = frozenset()
+    segment_ids: frozenset[str] = frozenset()
+    purchases_before: int | None = None
+    points: Decimal = Decimal(0)
+
+
+def read(case: Case) -> tuple[Scenario | None, tuple[str, ...]]:
+    """Return the scenario, or None and everything that it lacks."""
+    gaps = Gaps()
+    scenario = None
+    with gaps.collect():
+        scenario = _read(case, gaps)
+    return (None if gaps.found else scenario), gaps.found
+
+
+def _read(case: Case, gaps: Gaps) -> Scenario:
+    whole = Words(case.plain, "case", gaps)
+    whole.drop("id", "source", "title", "tags", "fidelity", "note", "expected")
+    plains = whole.open_all("campaigns")
+    if "cart" not in whole:
+        raise Unsupported("a case without a cart")
+    cart = whole.open("cart")
+    setting = _read_setting(cart, contested=len(plains) > 1)
+    shopper = _read_shopper(cart)
+    cart.close()
+    found = []
+    for place, words in enumerate(plains):
+        with gaps.collect():
+            found.append(offers.read_offer(words, place, setting.goods))
+    given = _read_state(whole.open("state"), found, shopper)
+    returned = _read_event(whole.open("event"))
+    whole.close()
+    for mechanic in _find_contests(given):
+        gaps.add(mechanic)
+    if len({one.name for one in given}) < len(given):
+        raise Unsupported("two campaigns of one name")
+    if gaps.found:
+        raise Unsupported(gaps.found[0])
+    return _compose(case, given, setting, shopper, returned)
+
+
+def _read_setting(cart: Words, *, contested: bool) -> _Setting:
+    setting = _Setting(
+        goods=goods.read_goods(cart, contested=contested),
+        codes=tuple(read_names(cart.take("coupons"), "cart.coupons")),
+        store_id=cart.text("store") or _STORE,
+        now=offers.read_instant(cart.text("time")) or _NOON,
+    )
+    cart.drop("currency")
+    return setting
+
+
+def _read_shopper(cart: Words) -> _Shopper:
+    if "member" not in cart:
+        return _Shopper()
+    words = cart.open("member")
+    email = words.text("email")
+    member_id = words.text("id") or email or _SHOPPER
+    points = words.take("points", default=0)
+    words.drop("stamps")  # whoever gives or takes stamps is unsupported on its own
+    shopper = _Shopper(
+        member_id=member_id,
+        names=frozenset({member_id, email}),
+        segment_ids=words.names("segments") | {conditions.member_segment(member_id)},
+        purchases_before=words.whole("orders_placed"),
+        points=read_number(points, "member.points"),
+    )
+    words.close()
+    return shopper
+
+
+def _read_state(words: Words, found: list[Offer], shopper: _Shopper) -> list[Offer]:
+    """Return the campaigns with what has been used of their limits before."""
+    by_code, by_name = (words.open(name) for name in ("code_usage", "campaign_usage"))
+    member_by_code = words.open("member_code_usage")
+    member_by_name = words.open("member_usage")
+    by_member = words.open("campaign_usage_by_attribute")
+    given = []
+    for offer in found:
+        limits = offer.limits
+        uses = [by_code.peek(offer.code), by_name.peek(offer.name), limits.uses]
+        member_uses = [
+            member_by_code.peek(offer.code),
+            member_by_name.peek(offer.name),
+            *[by_member.peek(name) for name in shopper.names],
+        ]
+        limits = replace(
+            limits,
+            uses=max(_count(one) for one in uses),
+            member_uses=max(_count(one) for one in member_uses),
+        )
+        given.append(replace(offer, limits=limits))
+    _close_state(words)
+    return given
+
+
+def _close_state(words: Words) -> None:
+    """Read what does not change an answer: an evaluation remembers nothing of earlier ones."""
+    words.drop(
+        "previous_gifts",
+        "cart_before",
+        "code_applied_before_identification",
+        "same_key_retry",
+        "tender",
+    )
+    if words.text("no_effect_policy") not in {"", "prevent"}:
+        words.gaps.add("a code that counts as used although it gave nothing")
+    words.close()
+
+
+def _count(found: object) -> int:
+    return 0 if found is None else read_whole(found, "state")
+
+
+def _read_event(words: Words) -> dict[str, int] | None:
+    kind = words.text("type")
+    if not kind:
+        words.close()
+        return None
+    if kind != "return":
+        raise Unsupported(f"event: {kind}")
+    lines = words.take("lines", default={})
+    if not isinstance(lines, Mapping):
+        raise Unsupported("a return without its lines")
+    words.close()
+    return {line: read_thousandths(quantity, "event.lines") for line, quantity in lines.items()}
+
+
+def _find_contests(given: list[Offer]) -> list[str]:
+    """Return what only several campaigns together ask for."""
+    found = []
+    best = [one for one in given if one.stacking.mode in {"best_total", "best_price_no_compound"}]
+    if len(best) > 1:
+        found.append(offers.COMBINATION)
+    ignored = any(one.gift.order_discounts_ignored for one in given)
+    if ignored and any(one.gift.on_order or one.gift.mixed for one in given):
+        found.append("points for amounts before discounts")
+    payments = [one for one in given if one.gift.payment]
+    if len(payments) > 1 or any(one.terms != conditions.Terms() or one.code for one in payments):
+        found.append("points payment under conditions")
+    if any(one.gift.tender and one.terms != conditions.Terms() for one in given):
+        found.append("tender under conditions")
+    return found
+
+
+def _compose(
+    case: Case,
+    given: list[Offer],
+    setting: _Setting,
+    shopper: _Shopper,
+    returned: dict[str, int] | None,
+) -> Scenario:
+    payment = next((one.gift.payment for one in given if one.gift.payment), None)
+    terms, worth = rewards.points_terms([one.gift for one in given])
+    codes = _choose_codes(given)
+    cart_goods = setting.goods
+    if payment and payment.excluded:
+        cart_goods = cart_goods.exclude_from_payment(payment.excluded)
+    return Scenario(
+        case=case,
+        offers=tuple(given),
+        goods=cart_goods,
+        campaigns=_make_campaigns(given, setting, codes, worth),
+        cart=engine.Cart(
+            store_id=setting.store_id,
+            channel=engine.Channel.TILL,
+            currency_code="USD",
+            lines=cart_goods.lines,
+            coupon_codes=_present(setting.codes, given, codes),
+        ),
+        presented=setting.codes,
+        facts=engine.Facts(
+            store=engine.Store(),
+            articles=cart_goods.articles,
+            member=_make_member(given, shopper, terms),
+            remaining={one.name: one.limits.remaining for one in given},
+            terms=terms,
+        ),
+        now=setting.now,
+        worth=worth,
+        payment=payment,
+        returned=returned,
+    )
+
+
+def _choose_codes(given: list[Offer]) -> dict[str, str]:
+    """Return a code for each campaign with one: our campaigns share none, so sharers get own."""
+    folded = [one.code.upper() for one in given if one.code]
+    return {
+        one.name: one.code if folded.count(one.code.upper()) == 1 else f"{one.code}#{one.place}"
+        for one in given
+        if one.code
+    }
+
+
+def _present(
+    presented: tuple[str, ...], given: list[Offer], codes: Mapping[str, str]
+) -> tuple[str, ...]:
+    found: list[str] = []
+    for code in presented:
+        meant = [one for one in given if one.code and one.code.upper() == code.upper()]
+        found.extend(
+            [code if codes[one.name] == one.code else codes[one.name] for one in meant] or [code]
+        )
+    return tuple(found)
+
+
+def _make_member(
+    given: list[Offer], shopper: _Shopper, terms: engine.PointsTerms
+) -> engine.Member | None:
+    """Return the member; points need one even where the case does not name the shopper."""
+    if not shopper.member_id and not any(one.gift.earns or one.gift.payment for one in given):
+        return None
+    return engine.Member(
+        member_id=shopper.member_id or _SHOPPER,
+        segment_ids=shopper.segment_ids,
+        purchases_before=shopper.purchases_before,
+        points_balance=int(shopper.points * 10**terms.points_scale),
+    )
+
+
+def _make_campaigns(
+    given: list[Offer], setting: _Setting, codes: Mapping[str, str], worth: Fraction
+) -> tuple[engine.Campaign, ...]:
+    combined = arrangement.arrange(given, setting.codes, lines=len(setting.goods.counted_lines))
+    return tuple(
+        engine.Campaign(one.name, 1, _make_rules(one, combined, codes, worth))
+        for one in given
+        if one.live and (one.gift.earns or one.gift.reduces)
+    )
+
+
+def _make_rules(
+    one: Offer,
+    combined: Mapping[str, engine.Combination],
+    codes: Mapping[str, str],
+    worth: Fraction,
+) -> engine.Rules:
+    gift, terms = one.gift, one.terms
+    return engine.Rules(
+        title=engine.Text(one.name),
+        rewards=gift.rewards or (rewards.earning(gift, worth),),
+        combination=combined.get(one.name) or engine.Combination(engine.Lane.EARN),
+        trigger=(
+            engine.CouponTrigger((codes[one.name],)) if one.code else engine.AutomaticTrigger()
+        ),
+        validity=engine.Validity(one.start_time, one.end_time, terms.weekdays, terms.hours),
+        audience=engine.Audience(
+            membership=terms.membership,
+            store_ids=terms.store_ids,
+            exclude_store_ids=terms.exclude_store_ids,
+            segment_ids=terms.segment_ids,
+            exclude_segment_ids=terms.exclude_segment_ids,
+        ),
+        condition=terms.condition,
+        limits=engine.Limits(
+            one.limits.uses_max, one.limits.uses_per_member_max, one.limits.budget_minor
+        ),
+    )
