@@ -1,6 +1,7 @@
 """Replay the tills' day books through the gateway, as tills would."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +16,10 @@ from tools.demo.plan import Plan
 from tools.demo.session import Progress, Refused, Session
 
 _EVALUATE_AGAIN = frozenset({"TOTAL_CHANGED", "BENEFIT_GONE", "POINTS_PAYMENT_TOO_HIGH"})
-_EVALUATIONS_MAX = 5
+#: After a service was killed, what Evaluate is told of balances may be a minute old; a till that is
+#: refused evaluates again at once, and then with ever longer pauses.
+_PAUSE_S_MAX = 5.0
+_PATIENCE_S = 120.0
 _WINDOW_PER_WORKER = 8
 
 
@@ -164,7 +168,10 @@ class Tills:
         if self._resuming and await self._find(basket_id):
             return
         cart = await self._fill_cart(basket_id)
-        for _ in range(_EVALUATIONS_MAX):
+        start, pause_s = time.monotonic(), 0.0
+        while time.monotonic() - start < _PATIENCE_S:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s + 0.1, _PAUSE_S_MAX)
             evaluation = await self._evaluate(basket_id, cart)
             request = checkout_service_pb2.CommitRequest(
                 receipt_key=self._key(basket_id),
@@ -183,7 +190,7 @@ class Tills:
             self.journal.commits[basket_id] = request
             self._receipt_ids[basket_id] = answer.receipt.receipt_id
             return
-        raise RuntimeError(f"basket {basket_id} changes with every evaluation")
+        raise TimeoutError(f"basket {basket_id} changes with every evaluation")
 
     async def _find(self, basket_id: int) -> bool:
         """Take a receipt of an earlier replay into the journal; tells whether there is one."""
