@@ -232,7 +232,12 @@ class Committer:
         kept = {order.batch.id: one for order, one in zip(fresh, answered, strict=True)}
         for batch_id, known in tables.known.items():
             kept[batch_id] = _Answered(known.request, known.answer, None, None)
-        return _Round(kept, _balances(outcome, now), now)
+        shown = _balances(outcome, now)
+        if len(orders) > len(fresh) or any(
+            isinstance(decision, engine.Refused) for decision in outcome.decisions
+        ):
+            shown += _unchanged(facts, outcome, now)
+        return _Round(kept, shown, now)
 
     def _instant(self) -> datetime:
         """Return the time; a clock that is put back a little stands still instead."""
@@ -276,6 +281,22 @@ def _events(orders: Iterable[Order], outcome: engine.Outcome) -> list[event_pb2.
 def _balances(outcome: engine.Outcome, now: datetime) -> list[engine.Balance]:
     """Return what the accounts that changed hold now."""
     return [engine.balance_at(written.after, now) for written in outcome.changes.accounts]
+
+
+def _unchanged(facts: engine.Facts, outcome: engine.Outcome, now: datetime) -> list[engine.Balance]:
+    """Return what accounts hold that refused or repeated batches name, as it was read.
+
+    A process that was killed between writing and showing leaves old copies behind, and callers who
+    trust those are refused, or ask again. Both find out here, and so do all who read after them.
+    """
+    changed = {written.after.key.id for written in outcome.changes.accounts}
+    return [
+        engine.balance_at(account, now)
+        for account in facts.accounts.values()
+        if account.version
+        and account.key.id not in changed
+        and (account.lots is not None or not engine.needs_lots(account, now))
+    ]
 
 
 def _answer(order: Order, done: _Round) -> batch_pb2.BatchResult:

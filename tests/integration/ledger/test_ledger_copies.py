@@ -106,6 +106,38 @@ async def test_a_copy_tells_what_a_balance_holds():
     assert copies.decode(key, copies.encode(balance), now=NOW, version_min=13) is None
 
 
+async def _plant(held, account, *, version, available):
+    """Leave an old copy behind, as a process that is killed before it shows what it wrote."""
+    key = engine.key(account.asset_code, account.owner.owner_type, account.owner.owner_id)
+    lease, leased = await held.lease([key], seen=await held.get([key]))
+    assert leased == {key.id}
+    await held.fill(lease, [_balance(key, version, available)])
+
+
+async def test_a_refusal_corrects_what_led_to_it(ledger, held):
+    """Who was shown too much and is refused is shown what there is."""
+    anna = ledger.member()
+    await ledger.earn(anna, 5)
+    await ledger.spend(anna, 5)
+    await _plant(held, anna, version=1, available=5)
+    assert await ledger.available(anna) == 5
+    refused = await ledger.spend(anna, 5)
+    assert refused.HasField("refusal")
+    assert await ledger.available(anna) == 0
+
+
+async def test_a_repeated_batch_is_shown_at_last(ledger, held):
+    """The answer was lost together with the copy; whoever sends again sees the outcome."""
+    anna = ledger.member()
+    sent = ledger.batch(move(world(anna.asset_code), anna, 5))
+    await ledger.send(sent)
+    await ledger.earn(anna, 2)
+    await _plant(held, anna, version=1, available=5)
+    (again,) = await ledger.send(sent)
+    assert again.replayed
+    assert await ledger.available(anna) == 7
+
+
 async def test_reading_fills_and_posting_renews(ledger, held):
     """The second read comes from Valkey, and so does the one after a posting."""
     anna = ledger.member()
