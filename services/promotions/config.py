@@ -50,9 +50,8 @@ class Settings(config.RoleSettings):
     recovery: RecoverySettings = RecoverySettings()
     #: How far ahead of ours a till's clock may be.
     occurred_ahead_s_max: int = Field(default=600, ge=0, le=86_400)
-    #: How long identity or the ledger may take to tell something before a till hears that it is
-    #: left out.
-    read_timeout_ms: int = Field(default=700, gt=0, le=10_000)
+    #: How long Evaluate waits for identity, and for the ledger, before it answers without them.
+    evaluate_patience_ms: int = Field(default=700, gt=0, le=10_000)
     #: How often a process looks for news that it was not told of.
     refresh_interval_s: float = Field(default=1.0, gt=0)
     #: Compiled rule sets of the past that a process keeps at hand.

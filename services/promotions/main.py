@@ -85,7 +85,8 @@ async def assemble(
     terms = terms_of(settings)
     settled = settlement.Settlement(db, books, terms, relay=relay, now=now)
     recovered = recovery.Recovery(db, settled, settings.recovery, months=months, now=now)
-    collector = facts.Collector(goods, members, books, terms)
+    patience_s = settings.evaluate_patience_ms / 1000
+    collector = facts.Collector(goods, members, books, terms, patience_s=patience_s)
     bought = purchases.Purchases(
         db,
         rulesets=sets,
@@ -114,17 +115,14 @@ async def assemble(
 async def _connect(
     settings: config.Settings, stack: AsyncExitStack
 ) -> tuple[identity.Identity, ledger.Ledger]:
-    tokens, timeout_s = clients.Tokens(settings.auth), settings.read_timeout_ms / 1000
+    tokens = clients.Tokens(settings.auth)
     to_identity = await stack.enter_async_context(
         clients.channel(settings.identity_address, service=identity.SERVICE, tokens=tokens)
     )
     to_ledger = await stack.enter_async_context(
         clients.channel(settings.ledger_address, service=ledger.SERVICE, tokens=tokens)
     )
-    return (
-        identity.Identity(to_identity, timeout_s=timeout_s),
-        ledger.Ledger(to_ledger, read_timeout_s=timeout_s),
-    )
+    return identity.Identity(to_identity), ledger.Ledger(to_ledger)
 
 
 def _add(serving: server.Server, service: descriptor.ServiceDescriptor, servicer: object) -> None:

@@ -64,12 +64,19 @@ class Collector:
     """Asks the catalogue, identity and the ledger. Nothing that decides about value is cached."""
 
     def __init__(
-        self, goods: catalogue.Catalogue, identity: Identity, ledger: Ledger, terms: Terms
+        self,
+        goods: catalogue.Catalogue,
+        identity: Identity,
+        ledger: Ledger,
+        terms: Terms,
+        *,
+        patience_s: float,
     ) -> None:
         self._goods = goods
         self._identity = identity
         self._ledger = ledger
         self._terms = terms
+        self._patience_s = patience_s
 
     async def collect(self, question: Question) -> Gathered:
         """Return the facts about a cart.
@@ -87,7 +94,7 @@ class Collector:
         # The id is known beforehand: points need not wait for identity.
         points = accounts.points(key.member_id, self._terms.points_asset)
         gathered, balances = await asyncio.gather(
-            self._identify(gathered, question, key), self._available({points})
+            self._identify(gathered, question, key), self._available({points}, question)
         )
         return await self._count(gathered, question, balances)
 
@@ -111,8 +118,9 @@ class Collector:
     ) -> Gathered:
         """Add what identity knows."""
         try:
-            context = await self._identity.member(key)
-        except errors.DependencyUnavailable:
+            async with self._patience(question):
+                context = await self._identity.member(key)
+        except (errors.DependencyUnavailable, TimeoutError):
             if question.is_binding:
                 raise
             return Gathered(
@@ -137,7 +145,7 @@ class Collector:
         wanted = {account for one in limited for account in one.values()}
         if facts.member is not None:
             wanted.add(accounts.points(facts.member.member_id, self._terms.points_asset))
-        found = known if known is None else await self._available(wanted - known.keys())
+        found = known if known is None else await self._available(wanted - known.keys(), question)
         if known is None or found is None:
             if question.is_binding:
                 raise errors.DependencyUnavailable(service="ledger")
@@ -153,14 +161,19 @@ class Collector:
         member = facts.member and self._with_points(facts.member, balances)
         return replace(gathered, facts=replace(facts, member=member, remaining=remaining))
 
-    async def _available(self, wanted: AbstractSet[Account]) -> Balances | None:
+    async def _available(self, wanted: AbstractSet[Account], question: Question) -> Balances | None:
         """Return what accounts have available; None when the ledger does not answer."""
         if not wanted:
             return {}
         try:
-            return await self._ledger.available(wanted)
-        except errors.DependencyUnavailable:
+            async with self._patience(question):
+                return await self._ledger.available(wanted)
+        except (errors.DependencyUnavailable, TimeoutError):
             return None
+
+    def _patience(self, question: Question) -> asyncio.Timeout:
+        """Return how long to wait: a price is wanted soon, a purchase rather than not at all."""
+        return asyncio.timeout(None if question.is_binding else self._patience_s)
 
     def _limited(
         self, need: engine.Need, ruleset: engine.Ruleset, member: engine.Member | None

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import TypeVar
 
 import grpc
-import structlog
 from tessera.ledger.v1 import (
     account_pb2,
     asset_pb2,
@@ -18,9 +17,11 @@ from services.chassis import errors as chassis_errors
 from services.chassis import status
 from services.promotions import errors
 from services.promotions.gathering import Gatherer
+from services.promotions.peers.presence import Presence
 from services.promotions.wire import accounts
 from services.promotions.wire.accounts import Account
 
+NAME = "ledger"
 SERVICE = "tessera.ledger.v1.LedgerService"
 
 _DOMAIN = "ledger.tessera"
@@ -29,8 +30,6 @@ _NOT_READY = frozenset({"ASSET_NOT_FOUND"})
 _ACCOUNTS_MAX = 100
 _BATCHES_MAX = 500
 _LANES = 2
-
-log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -42,9 +41,9 @@ class Ledger:
     the background of the server.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, *, read_timeout_s: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = ledger_service_pb2_grpc.LedgerServiceStub(channel)
-        self._read_timeout_s = read_timeout_s
+        self._presence = Presence(NAME)
         self._reads: Gatherer[tuple[Account, ...], dict[Account, int]] = Gatherer(
             self._read, weight_max=_ACCOUNTS_MAX, weigh=len, lanes=_LANES
         )
@@ -73,23 +72,25 @@ class Ledger:
     async def find_batch(self, batch_id: str) -> batch_pb2.BatchResult:
         """Return the outcome of a posted batch."""
         request = ledger_service_pb2.GetBatchRequest(batch_id=batch_id)
-        response = await _answered(self._stub.GetBatch(request, timeout=self._read_timeout_s))
+        response = await self._answered(self._stub.GetBatch(request))
         return response.result
 
     async def balance(self, account: Account) -> account_pb2.Balance:
         """Return an account's balance with its version."""
         request = ledger_service_pb2.GetBalancesRequest(accounts=[_key(account)])
-        response = await _answered(self._stub.GetBalances(request, timeout=self._read_timeout_s))
+        response = await self._answered(self._stub.GetBalances(request))
         return response.balances[0]
 
     async def create_asset(self, asset: asset_pb2.Asset) -> None:
         """Make an asset, unless it exists already as it should be."""
-        await _answered(self._stub.CreateAsset(ledger_service_pb2.CreateAssetRequest(asset=asset)))
+        await self._answered(
+            self._stub.CreateAsset(ledger_service_pb2.CreateAssetRequest(asset=asset))
+        )
 
     async def set_ceiling(self, account: Account, ceiling: int) -> None:
         """Bound what an account may hold."""
         request = ledger_service_pb2.SetAccountLimitsRequest(account=_key(account), ceiling=ceiling)
-        await _answered(self._stub.SetAccountLimits(request))
+        await self._answered(self._stub.SetAccountLimits(request))
 
     async def _read(self, groups: list[tuple[Account, ...]]) -> Sequence[dict[Account, int]]:
         wanted = list(dict.fromkeys(account for group in groups for account in group))
@@ -97,9 +98,7 @@ class Ledger:
         for start in range(0, len(wanted), _ACCOUNTS_MAX):
             part = wanted[start : start + _ACCOUNTS_MAX]
             request = ledger_service_pb2.GetBalancesRequest(accounts=map(_key, part))
-            response = await _answered(
-                self._stub.GetBalances(request, timeout=self._read_timeout_s)
-            )
+            response = await self._answered(self._stub.GetBalances(request))
             for account, balance in zip(part, response.balances, strict=True):
                 found[account] = balance.available
         return [{account: found[account] for account in group} for group in groups]
@@ -108,23 +107,25 @@ class Ledger:
         # Two callers may help the same receipt along: the ledger wants each id once in a call.
         different = {batch.batch_id: batch for batch in batches}
         request = ledger_service_pb2.PostBatchesRequest(batches=different.values())
-        response = await _answered(self._stub.PostBatches(request))
+        response = await self._answered(self._stub.PostBatches(request))
         results = dict(zip(different, response.results, strict=True))
         return [results[batch.batch_id] for batch in batches]
+
+    async def _answered(self, call: Awaitable[T]) -> T:
+        try:
+            answered = await call
+        except grpc.aio.AioRpcError as error:
+            answer = status.read(error)
+            if answer.domain == _DOMAIN and answer.reason not in _NOT_READY:
+                raise  # the ledger is there and means it: a defect or a setting of ours
+            self._presence.lost(code=answer.category.name, why=answer.message)
+            raise errors.DependencyUnavailable(service=NAME) from error
+        except chassis_errors.Unavailable as error:  # no token
+            self._presence.lost(code=error.reason, why=error.message)
+            raise errors.DependencyUnavailable(service=NAME) from None
+        self._presence.found()
+        return answered
 
 
 def _key(account: Account) -> account_pb2.AccountKey:
     return account_pb2.AccountKey(owner=accounts.owner(account), asset_code=account.asset_code)
-
-
-async def _answered(call: Awaitable[T]) -> T:
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        answer = status.read(error)
-        if answer.domain == _DOMAIN and answer.reason not in _NOT_READY:
-            raise  # the ledger is there and means it: a defect or a setting of ours
-        log.warning("the ledger does not answer", code=answer.category.name, why=answer.message)
-        raise errors.DependencyUnavailable(service="ledger") from error
-    except chassis_errors.Unavailable:  # no token
-        raise errors.DependencyUnavailable(service="ledger") from None

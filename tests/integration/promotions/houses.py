@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -87,6 +88,15 @@ class Process:
         if self.running is not None and self.running.returncode is None:
             self.running.kill()
             await self.running.wait()
+
+    def freeze(self) -> None:
+        """Stop the process without ending it: it keeps its connections and answers nobody."""
+        assert self.running is not None
+        self.running.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.running is not None
+        self.running.send_signal(signal.SIGCONT)
 
     def log(self) -> str:
         return self.settings.with_suffix(".log").read_text()[-4000:]

@@ -142,3 +142,22 @@ async def test_everything_goes_on_when_they_are_back(house, bought):
     again = await house.buy(cart_of(line("1", "milk", 10_000), member_id=member))
     assert again.evaluation.points_earned == receipt.evaluation.points_earned
     assert not again.evaluation.degradations
+
+
+@pytest.mark.parametrize("peer", ["identity", "ledger"])
+async def test_a_peer_that_hangs_does_not_hold_up_the_till(house, bought, peer):
+    """A process that is there and silent is left out in time for the till's own deadline."""
+    member, _ = bought
+    process = getattr(house, peer)
+    cart = cart_of(line("1", "milk", 10_000), member_id=member)
+    await house.evaluate(cart)
+    process.freeze()
+    try:
+        request = checkout_service_pb2.EvaluateRequest(cart=cart)
+        offer = (await house.call(house.checkout.Evaluate, request, timeout_s=2)).evaluation
+        assert len(offer.degradations) == 1
+        refusal = await house.refusal(house.checkout.Commit, commit_of(cart, offer))
+        assert (refusal.reason, refusal.metadata["service"]) == ("DEPENDENCY_UNAVAILABLE", peer)
+    finally:
+        process.thaw()
+        await house.bring_back(process)

@@ -1,0 +1,25 @@
+"""Whether another service answers, said once when it changes and not at every call."""
+
+import structlog
+
+log = structlog.get_logger()
+
+
+class Presence:
+    """What was last seen of a service."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._is_away = False
+
+    def lost(self, *, code: str, why: str) -> None:
+        """Note a call without answer."""
+        if not self._is_away:
+            self._is_away = True
+            log.warning("no answer", service=self._service, code=code, why=why)
+
+    def found(self) -> None:
+        """Note a call with an answer."""
+        if self._is_away:
+            self._is_away = False
+            log.info("answers again", service=self._service)
