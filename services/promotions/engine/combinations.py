@@ -3,18 +3,20 @@
 Campaigns that share no units do not compete; what one of them alone does is making sets in its
 own order until no set saves anything. Several that compete are first served greedily in a few
 orders; branch and bound then looks for something better among sets of goods that stand next to
-each other in the order of price, up to a number of nodes. Better is what saves more, then what
-uses fewer units, then what serves campaigns that stand earlier.
+each other in the order of price, as long as its allowance of work lasts. Work is sets that were
+tried, not time: the same cart always gets the same. Better is what saves more, then what uses
+fewer units, then what serves campaigns that stand earlier.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from services.promotions.engine import amounts, rules, sets
 from services.promotions.engine.sets import SCALE, Draw, Plan, Table
 
-NODES_MAX = 600
+WORK_MAX = 600
+LOTS_PER_WORK = 32
 DEPTH_MAX = 60
 STARTS_MAX = 6
 Move: TypeAlias = tuple[int, Draw]
@@ -104,7 +106,8 @@ class _Search:
     best_key: tuple[int, tuple[int, ...]] = (0, ())
     best_made: dict[int, Made] = field(default_factory=dict)
     cut: bool = False
-    nodes: int = 0
+    work: int = 0
+    savings: dict[tuple[int, Draw], int] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     bounds: list[list[int]] = field(default_factory=list)
     path: list[tuple[int, int, Draw]] = field(default_factory=list)
@@ -112,12 +115,28 @@ class _Search:
     def run(self) -> None:
         """Find the best combination there is time for."""
         self.order = sorted(self.entries)
-        for first in self.order:
-            self._serve([first, *[one for one in self.order if one != first]])
         self._serve_greedily(lambda saving, _: saving)
         self._serve_greedily(lambda saving, units: saving * SCALE // units)
+        for first in self.order:
+            if self.work < WORK_MAX // 2:
+                self._serve([first, *[one for one in self.order if one != first]])
         self._bound()
         self._search(list(self.table.counts), 0, (0, 0), 0, 0)
+
+    def _draw(
+        self, place: int, counts: Sequence[int], start: tuple[int, int] = (0, 0)
+    ) -> Draw | None:
+        """Draw a set and count the work."""
+        plan = self.entries[place].plan
+        self.work += 1 + len(counts) * (1 + len(plan.narrow)) // LOTS_PER_WORK
+        return sets.draw(plan, self.table, counts, start=start)
+
+    def _save(self, place: int, drawn: Draw) -> int:
+        """Return what a set saves; the same sets come again and again."""
+        key = (place, drawn)
+        if key not in self.savings:
+            self.savings[key] = sets.save(self.entries[place].plan, self.table, drawn)
+        return self.savings[key]
 
     def _serve(self, order: Iterable[int]) -> None:
         """Let campaigns make all their sets, one after the other."""
@@ -129,6 +148,7 @@ class _Search:
             if entry.group in taken:
                 continue
             found = make_alone(self.table, entry.plan, counts)
+            self.work += (1 + len(found)) * (1 + len(counts) // LOTS_PER_WORK)
             for times, drawn in found:
                 _take(counts, drawn, times)
                 moves.append((place, times, drawn))
@@ -140,26 +160,38 @@ class _Search:
         """Make the set that is worth most, again and again."""
         counts = list(self.table.counts)
         moves: list[tuple[int, int, Draw]] = []
+        offers: dict[int, Draw | None] = {}
         while True:
             best: tuple[int, int, Draw] | None = None
             for place in self.order:
                 if self._count_left(place, moves) <= 0:
                     continue
-                plan = self.entries[place].plan
-                drawn = sets.draw(plan, self.table, counts)
+                if not self._is_valid(place, offers, counts):
+                    offers[place] = self._draw(place, counts)
+                drawn = offers[place]
                 if drawn is not None:
-                    saving = sets.save(plan, self.table, drawn)
+                    saving = self._save(place, drawn)
                     units = sum([units for _, _, units in drawn])
                     if saving > 0 and (best is None or worth(saving, units) > best[0]):
                         best = (worth(saving, units), place, drawn)
             if best is None:
                 break
             _, place, drawn = best
-            times = sets.count_repeats(self.entries[place].plan, drawn, counts)
-            times = min(times, self._count_left(place, moves))
+            times = min(sets.find_repeats(drawn, counts), self._count_left(place, moves))
             _take(counts, drawn, times)
             moves.append((place, times, drawn))
         self._offer(moves)
+
+    def _is_valid(
+        self, place: int, offers: Mapping[int, Draw | None], counts: Sequence[int]
+    ) -> bool:
+        """Tell whether a set drawn before would be drawn again from what is left."""
+        if place not in offers:
+            return False
+        drawn = offers[place]
+        if drawn is None:
+            return True
+        return not self.entries[place].plan.narrow and sets.find_repeats(drawn, counts) > 0
 
     def _count_left(self, place: int, moves: Sequence[tuple[int, int, Draw]]) -> int:
         """Return how many sets a campaign may still make beside these."""
@@ -176,7 +208,7 @@ class _Search:
         """Keep a combination if it is better than the best one so far."""
         value = units = 0
         for place, times, drawn in moves:
-            value += times * sets.save(self.entries[place].plan, self.table, drawn)
+            value += times * self._save(place, drawn)
             units += times * sum([count for _, _, count in drawn])
         key = (units, tuple(sorted(place for place, _, _ in moves)))
         if value > self.best_value or (value == self.best_value and value and key < self.best_key):
@@ -199,11 +231,11 @@ class _Search:
         self, counts: list[int], at: int, start: tuple[int, int], value: int, depth: int
     ) -> None:
         """Try every set of this campaign from this start on, then of those after it."""
-        self.nodes += 1
-        if self.nodes > NODES_MAX or depth > DEPTH_MAX:
+        if self.work > WORK_MAX or depth > DEPTH_MAX:
             self.cut = True
             return
-        self._offer(self.path)
+        if value >= self.best_value:
+            self._offer(self.path)
         for place in range(at, len(self.order)):
             bound = sum([n * share for n, share in zip(counts, self.bounds[place], strict=True)])
             if value + bound <= self.best_value:
@@ -211,24 +243,32 @@ class _Search:
             number = self.order[place]
             if self._count_left(number, self.path) <= 0:
                 continue
-            plan = self.entries[number].plan
-            seen: set[Draw] = set()
-            for begin in _list_starts(plan):
-                if place == at and begin < start:
-                    continue
-                drawn = sets.draw(plan, self.table, counts, start=begin)
-                if drawn is None or drawn in seen:
-                    continue
-                seen.add(drawn)
-                saving = sets.save(plan, self.table, drawn)
-                if saving > 0:
+            for begin, drawn, saving in self._list_moves(number, counts):
+                if place > at or begin >= start:
                     rest = list(counts)
                     _take(rest, drawn, 1)
                     self.path.append((number, 1, drawn))
                     self._search(rest, place, begin, value + saving, depth + 1)
                     self.path.pop()
-                if self.cut and self.nodes > NODES_MAX:
-                    return
+            if self.work > WORK_MAX:
+                self.cut = True
+                return
+
+    def _list_moves(
+        self, number: int, counts: Sequence[int]
+    ) -> Iterator[tuple[tuple[int, int], Draw, int]]:
+        """Return the different sets that a campaign could make next: start, units, saving."""
+        seen: set[Draw] = set()
+        self.work += 1
+        for begin in _list_starts(self.entries[number].plan):
+            if self.work > WORK_MAX:
+                return
+            drawn = self._draw(number, counts, begin)
+            if drawn is not None and drawn not in seen:
+                seen.add(drawn)
+                saving = self._save(number, drawn)
+                if saving > 0:
+                    yield begin, drawn, saving
 
 
 def _list_starts(plan: Plan) -> list[tuple[int, int]]:

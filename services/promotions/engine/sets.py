@@ -243,6 +243,7 @@ def draw(
     group passes over the lots before the place.
     """
     rest = list(counts)
+    pools = [sum([rest[lot] for lot in pool]) for _, pool in plan.narrow]
     demands = [group.units * sets for group in plan.rules.groups]
     drawn: list[tuple[int, int, int]] = []
     order = sorted(range(len(plan.rows)), key=lambda n: (plan.rules.groups[n].units == 0, n))
@@ -257,7 +258,7 @@ def draw(
             if group.units:
                 units = min(units, wanted)
                 if plan.narrow and units:
-                    units = min(units, _find_slack(plan, rest, demands, place, lot))
+                    units = min(units, _find_slack(plan, pools, demands, place, lot))
                 wanted -= units
                 demands[place] -= units
             else:
@@ -265,6 +266,8 @@ def draw(
                 wanted -= units * table.lots[lot].value
             if units:
                 rest[lot] -= units
+                for n, (_, pool) in enumerate(plan.narrow):
+                    pools[n] -= units if lot in pool else 0
                 drawn.append((place, lot, units))
         if wanted > 0:
             return None
@@ -272,21 +275,24 @@ def draw(
 
 
 def _find_slack(
-    plan: Plan, rest: Sequence[int], demands: Sequence[int], place: int, lot: int
+    plan: Plan, pools: Sequence[int], demands: Sequence[int], place: int, lot: int
 ) -> int:
     """Return how many units of a lot one group may take without starving the others."""
-    slack = rest[lot]
-    for bits, pool in plan.narrow:
+    slack = pools[-1]
+    for available, (bits, pool) in zip(pools, plan.narrow, strict=True):
         if lot in pool and not bits >> place & 1:
             wanted = sum([units for n, units in enumerate(demands) if bits >> n & 1])
-            slack = min(slack, sum([rest[other] for other in pool]) - wanted)
+            slack = min(slack, available - wanted)
     return max(0, slack)
 
 
 def count_repeats(plan: Plan, drawn: Draw, counts: Sequence[int]) -> int:
     """Return how many times the same set can be drawn before a lot of it runs short."""
-    if plan.narrow:
-        return 1
+    return 1 if plan.narrow else find_repeats(drawn, counts)
+
+
+def find_repeats(drawn: Draw, counts: Sequence[int]) -> int:
+    """Return how many times the counts hold what a set drew."""
     taken: dict[int, int] = {}
     for _, lot, units in drawn:
         taken[lot] = taken.get(lot, 0) + units

@@ -31,6 +31,22 @@ _EARN = engine.Combination(engine.Lane.EARN)
 _PERCENT = (engine.Reward(engine.PercentOff(1_000)),)
 _POINTS = (engine.Reward(engine.EarnPercent(500)),)
 _FEW = frozenset({"a"})
+_SETS = engine.Combination(engine.Lane.MULTI_BUY)
+_REUSE = "combination.reuse"
+_ALL_SETS = engine.PickScope.ALL_SETS
+_EARNING = {"combination": _EARN}
+
+
+def _pair(**changes):
+    return engine.MultiBuy((engine.UnitGroup(units=2),), **changes)
+
+
+_PAIR = _pair()
+_IN_SETS = {"multi_buy": _PAIR, "combination": _SETS}
+
+
+def _rewarded(kind=_PERCENT[0].kind, **changes):
+    return {"rewards": (engine.Reward(kind, **changes),)}
 
 
 @pytest.mark.parametrize(
@@ -140,6 +156,49 @@ _FEW = frozenset({"a"})
         (
             {"combination": _EARN, "rewards": _POINTS, "limits": engine.Limits(budget_minor=1)},
             "limits.budget_minor",
+        ),
+        ({"combination": engine.Combination(_SETS.lane, reuse=engine.Reuse.BOTH)}, _REUSE),
+        ({"multi_buy": _PAIR}, "multi_buy"),
+        ({"multi_buy": engine.MultiBuy(()), "combination": _SETS}, "multi_buy.groups"),
+        ({"multi_buy": _pair(sets_max=1_001), "combination": _SETS}, "multi_buy.sets_max"),
+        (
+            {"multi_buy": engine.MultiBuy((engine.UnitGroup(),)), "combination": _SETS},
+            "multi_buy.groups[0]",
+        ),
+        (
+            {"multi_buy": engine.MultiBuy((engine.UnitGroup(units=10_001),)), "combination": _SETS},
+            "multi_buy.groups[0].units",
+        ),
+        (_rewarded(engine.SetPrice(1)), "rewards[0].set_price"),
+        (_rewarded(groups=(0,)), "rewards[0].groups"),
+        (_rewarded(pick=engine.Pick(scope=_ALL_SETS)), "rewards[0].pick.scope"),
+        (_rewarded(pick=engine.Pick(skip=-1)), "rewards[0].pick.skip"),
+        (
+            _rewarded(pick=engine.Pick(by=engine.PickBy.LINE, units_per_line_max=1)),
+            "rewards[0].pick.units_per_line_max",
+        ),
+        (
+            {"rewards": (engine.Reward(_POINTS[0].kind, pick=engine.Pick()),), **_EARNING},
+            "rewards[0].pick",
+        ),
+        ({**_rewarded(groups=(1,)), **_IN_SETS}, "rewards[0].groups"),
+        ({**_rewarded(groups=(0, 0)), **_IN_SETS}, "rewards[0].groups"),
+        ({**_rewarded(engine.SetPrice(-1)), **_IN_SETS}, "rewards[0].set_price.price_minor"),
+        (
+            {**_rewarded(engine.AmountOff(1, engine.AmountSpread.EACH_LINE)), **_IN_SETS},
+            "rewards[0].amount_off.spread",
+        ),
+        (
+            {**_rewarded(pick=engine.Pick(by=engine.PickBy.LINE)), **_IN_SETS},
+            "rewards[0].pick.by",
+        ),
+        (
+            {**_rewarded(pick=engine.Pick(units_per_line_max=1)), **_IN_SETS},
+            "rewards[0].pick.units_per_line_max",
+        ),
+        (
+            {**_rewarded(engine.SetPrice(1), pick=engine.Pick(scope=_ALL_SETS)), **_IN_SETS},
+            "rewards[0].pick.scope",
         ),
     ],
 )

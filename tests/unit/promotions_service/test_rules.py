@@ -1,5 +1,6 @@
 """Campaign rules arrive in the engine as they were written."""
 
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
@@ -70,6 +71,7 @@ def test_everything_that_surrounds_a_reward_survives():
                 "priority": -3,
                 "basis": "BASIS_ORIGINAL",
                 "stop": True,
+                "reuse": "REUSE_QUALIFIER",
             },
             "limits": {"uses_max": 1, "uses_per_member_max": 2, "budget_minor": 3},
         }
@@ -83,6 +85,7 @@ def test_everything_that_surrounds_a_reward_survives():
             priority=-3,
             basis=engine.Basis.ORIGINAL,
             stop=True,
+            reuse=engine.Reuse.QUALIFIER,
         ),
         trigger=engine.CouponTrigger(("ONE", "two"), personal=True),
         validity=engine.Validity(
@@ -122,6 +125,8 @@ def test_what_is_not_said_is_the_default():
             engine.AmountOff(5, engine.AmountSpread.EACH_LINE),
         ),
         ({"fixed_price": {"unit_price_minor": 5}}, engine.FixedPrice(5)),
+        ({"set_price": {"price_minor": 5}}, engine.SetPrice(5)),
+        ({"set_price": {"price_minor": 5}}, engine.SetPrice(5)),
         (
             {
                 "earn_percent": {
@@ -150,6 +155,52 @@ def test_every_reward_survives(plain, kind):
     assert parsed.rewards == (engine.Reward(kind, PARSED_FILTER, 9),)
 
 
+def test_sets_and_picks_survive():
+    """Groups, bounds, sharing, reuse, and which units a reward is for."""
+    parsed = parse(
+        {
+            "multi_buy": {
+                "groups": [
+                    {"filter": FILTER, "units": 2, "order": "PICK_ORDER_CHEAPEST"},
+                    {"amount_min_minor": 7},
+                ],
+                "sets_max": 3,
+                "sharing": "SHARING_ALL",
+            },
+            "combination": {"lane": "LANE_MULTI_BUY", "reuse": "REUSE_TARGET"},
+            "rewards": [
+                {
+                    "percent_off": {"basis_points": 5},
+                    "groups": [1],
+                    "pick": {
+                        "order": "PICK_ORDER_CHEAPEST",
+                        "count_max": 1,
+                        "units_per_line_max": 2,
+                        "skip": 3,
+                        "every": 4,
+                        "by": "PICK_BY_LINE",
+                        "scope": "PICK_SCOPE_ALL_SETS",
+                    },
+                },
+                {"percent_off": {"basis_points": 5}, "pick": {}},
+            ],
+        }
+    )
+    cheapest = engine.PickOrder.CHEAPEST
+    assert parsed.multi_buy == engine.MultiBuy(
+        (
+            engine.UnitGroup(PARSED_FILTER, units=2, order=cheapest),
+            engine.UnitGroup(amount_min_minor=7),
+        ),
+        sets_max=3,
+        sharing=engine.Sharing.ALL,
+    )
+    assert parsed.combination.reuse is engine.Reuse.TARGET
+    pick = engine.Pick(cheapest, 1, 2, 3, 4, engine.PickBy.LINE, engine.PickScope.ALL_SETS)
+    assert (parsed.rewards[0].pick, parsed.rewards[0].groups) == (pick, (1,))
+    assert parsed.rewards[1].pick == engine.Pick()
+
+
 _LANE = {"combination": {"lane": "LANE_ITEM"}}
 _TOTAL = {"basket_total": {"filter": FILTER, "amount_min_minor": 5, "basis": "BASIS_ORIGINAL"}}
 _PARSED_TOTAL = engine.BasketTotal(5, PARSED_FILTER, engine.Basis.ORIGINAL)
@@ -176,6 +227,102 @@ _PARSED_TOTAL = engine.BasketTotal(5, PARSED_FILTER, engine.Basis.ORIGINAL)
 def test_every_condition_survives(plain, condition):
     """Alone and inside of others."""
     assert parse({"condition": plain, **_LANE}).condition == condition
+
+
+def test_sets_and_picks_survive():
+    """Groups, their order, who carries the discount, and which units are chosen."""
+    parsed = parse(
+        {
+            **_LANE,
+            "multi_buy": {
+                "groups": [
+                    {"filter": FILTER, "units": 2, "order": "PICK_ORDER_CHEAPEST"},
+                    {"amount_min_minor": 500},
+                ],
+                "sets_max": 3,
+                "sharing": "SHARING_ALL",
+            },
+            "rewards": [
+                {
+                    "percent_off": {"basis_points": 5},
+                    "groups": [1, 0],
+                    "pick": {
+                        "order": "PICK_ORDER_CHEAPEST",
+                        "count_max": 1,
+                        "units_per_line_max": 2,
+                        "skip": 3,
+                        "every": 4,
+                        "by": "PICK_BY_LINE",
+                        "scope": "PICK_SCOPE_ALL_SETS",
+                    },
+                },
+                {"percent_off": {"basis_points": 6}, "pick": {}},
+            ],
+        }
+    )
+    assert parsed.multi_buy == engine.MultiBuy(
+        groups=(
+            engine.UnitGroup(PARSED_FILTER, units=2, order=engine.PickOrder.CHEAPEST),
+            engine.UnitGroup(amount_min_minor=500),
+        ),
+        sets_max=3,
+        sharing=engine.Sharing.ALL,
+    )
+    first, second = parsed.rewards
+    assert first.groups == (1, 0)
+    assert first.pick == engine.Pick(
+        order=engine.PickOrder.CHEAPEST,
+        count_max=1,
+        units_per_line_max=2,
+        skip=3,
+        every=4,
+        by=engine.PickBy.LINE,
+        scope=engine.PickScope.ALL_SETS,
+    )
+    assert second.pick == engine.Pick()
+
+
+#: Messages of the contract and the class of the engine that holds the same, field by field.
+MIRRORS = {
+    "Validity": ({"period"}, engine.Validity),
+    "HourWindow": (set(), engine.HourWindow),
+    "Audience": (set(), engine.Audience),
+    "BasketTotal": (set(), engine.BasketTotal),
+    "ItemGroup": (set(), engine.ItemGroup),
+    "DistinctItems": (set(), engine.DistinctItems),
+    "PurchaseNumber": (set(), engine.PurchaseNumber),
+    "ItemFilter": (set(), engine.ItemFilter),
+    "CouponTrigger": (set(), engine.CouponTrigger),
+    "MultiBuy": (set(), engine.MultiBuy),
+    "UnitGroup": (set(), engine.UnitGroup),
+    "Pick": (set(), engine.Pick),
+    "EarnMultiplier": (set(), engine.EarnMultiplier),
+    "Combination": (set(), engine.Combination),
+    "Limits": (set(), engine.Limits),
+    "CampaignRules": (set(), engine.Rules),
+    "Reward": (set(rules._REWARDS), engine.Reward),
+}
+
+
+@pytest.mark.parametrize("name", MIRRORS)
+def test_no_field_of_the_contract_is_forgotten(name):
+    """What a marketer may write, the engine has a place for: nothing is dropped in silence."""
+    elsewhere, mirror = MIRRORS[name]
+    descriptor = campaign_pb2.DESCRIPTOR.message_types_by_name[name]
+    written = {field.name for field in descriptor.fields} - elsewhere
+    assert written <= {field.name for field in dataclasses.fields(mirror)}
+
+
+def test_every_kind_of_reward_and_condition_is_known():
+    """A new kind in the contract needs a way into the engine before anybody can send it."""
+    kinds = {
+        "Reward": rules._REWARDS,
+        "Condition": rules._CONDITIONS,
+    }
+    for name, known in kinds.items():
+        descriptor = campaign_pb2.DESCRIPTOR.message_types_by_name[name]
+        (choice,) = descriptor.oneofs
+        assert {field.name for field in choice.fields} == set(known)
 
 
 def test_a_time_that_no_clock_shows_is_refused_with_its_field():
