@@ -157,8 +157,9 @@ def _filter(item_filter: campaign_pb2.ItemFilter) -> engine.ItemFilter:
 
 
 def _reward(reward: campaign_pb2.Reward) -> engine.Reward:
+    kind = reward.WhichOneof("kind") or ""
     return engine.Reward(
-        kind=_reward_kind(reward),
+        kind=_REWARDS[kind](getattr(reward, kind)),
         target=_filter(reward.target),
         amount_max=reward.amount_max,
         pick=_pick(reward.pick) if reward.HasField("pick") else None,
@@ -198,23 +199,20 @@ def _multi_buy(multi_buy: campaign_pb2.MultiBuy) -> engine.MultiBuy:
     )
 
 
-def _reward_kind(reward: campaign_pb2.Reward) -> engine.RewardKind:
-    match reward.WhichOneof("kind"):
-        case "percent_off":
-            return engine.PercentOff(basis_points=reward.percent_off.basis_points)
-        case "amount_off":
-            return engine.AmountOff(
-                amount_minor=reward.amount_off.amount_minor,
-                spread=engine.AmountSpread(reward.amount_off.spread),
-            )
-        case "fixed_price":
-            return engine.FixedPrice(unit_price_minor=reward.fixed_price.unit_price_minor)
-        case "set_price":
-            return engine.SetPrice(price_minor=reward.set_price.price_minor)
-        case "earn_percent":
-            return _earn_percent(reward.earn_percent)
-        case _:
-            return _earn_points(reward.earn_points)
+def _percent_off(off: campaign_pb2.PercentOff) -> engine.PercentOff:
+    return engine.PercentOff(basis_points=off.basis_points)
+
+
+def _amount_off(off: campaign_pb2.AmountOff) -> engine.AmountOff:
+    return engine.AmountOff(amount_minor=off.amount_minor, spread=engine.AmountSpread(off.spread))
+
+
+def _fixed_price(price: campaign_pb2.FixedPrice) -> engine.FixedPrice:
+    return engine.FixedPrice(unit_price_minor=price.unit_price_minor)
+
+
+def _set_price(price: campaign_pb2.SetPrice) -> engine.SetPrice:
+    return engine.SetPrice(price_minor=price.price_minor)
 
 
 def _earn_percent(earn: campaign_pb2.EarnPercent) -> engine.EarnPercent:
@@ -236,6 +234,17 @@ def _earn_points(earn: campaign_pb2.EarnPoints) -> engine.EarnPoints:
         step_minor=earn.step_minor,
         expire_days=earn.expire_days,
     )
+
+
+# A kind that is not here fails instead of becoming another one.
+_REWARDS: dict[str, Callable[[Any], engine.RewardKind]] = {
+    "percent_off": _percent_off,
+    "amount_off": _amount_off,
+    "fixed_price": _fixed_price,
+    "set_price": _set_price,
+    "earn_percent": _earn_percent,
+    "earn_points": _earn_points,
+}
 
 
 def _combination(combination: campaign_pb2.Combination) -> engine.Combination:

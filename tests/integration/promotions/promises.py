@@ -49,5 +49,15 @@ def earn_short_lived(points: int, days: int) -> pb.CampaignRules:
     return rules(reward, pb.LANE_EARN)
 
 
+def cheapest_free(units: int) -> pb.CampaignRules:
+    """Of so many units the cheapest costs nothing."""
+    reward = pb.Reward(
+        percent_off=pb.PercentOff(basis_points=10_000),
+        pick=pb.Pick(order=pb.PICK_ORDER_CHEAPEST, count_max=1),
+    )
+    groups = [pb.UnitGroup(units=units)]
+    return rules(reward, pb.LANE_MULTI_BUY, multi_buy=pb.MultiBuy(groups=groups))
+
+
 def limits(**fields: int) -> pb.Limits:
     return pb.Limits(**fields)

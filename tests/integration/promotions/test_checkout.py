@@ -395,6 +395,19 @@ async def test_a_threshold_that_breaks_takes_its_discount_along(house):
     assert back.refund_minor + last.refund_minor == 5_000
 
 
+async def test_a_campaign_of_sets_is_sold_and_taken_back(house):
+    """Three for two from the contract to the receipt; a broken set loses its free unit."""
+    (campaign_id,) = await house.publish(promises.cheapest_free(3))
+    receipt = await house.buy(
+        cart_of(line("1", "milk", 500), line("2", "bread", 400), line("3", "never-seen", 300))
+    )
+    assert receipt.evaluation.discount_minor == 300
+    first = await house.give_back(receipt, **{"1": 1_000})
+    second = await house.give_back(receipt, **{"2": 1_000, "3": 1_000})
+    assert first.refund_minor + second.refund_minor == 900
+    await house.end(campaign_id)
+
+
 async def test_a_whole_return_gives_limits_back(house):
     """A part keeps the use and the budget; the whole frees both for the next shopper."""
     (campaign_id,) = await house.publish(
