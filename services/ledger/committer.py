@@ -38,7 +38,7 @@ _RETRY_S = 0.1
 #: How long accounts are locked beforehand after somebody else was faster, in seconds.
 _CAUTION_S = 1.0
 #: Waiting for company ends early when nobody came for this long, in seconds.
-_QUIET_S = 0.001
+_QUIET_S = 0.002
 #: A clock that goes back further than this was wrong before.
 _STEP_BACK_MAX = timedelta(minutes=1)
 

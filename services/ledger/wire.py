@@ -9,7 +9,7 @@ from google.protobuf import message
 from tessera.event.v1 import event_pb2, ledger_events_pb2
 from tessera.ledger.v1 import account_pb2, asset_pb2, batch_pb2, error_reason_pb2
 
-from services.chassis import ids, timestamps
+from services.chassis import ids, outbox, timestamps
 from services.ledger import engine, errors
 from services.ledger.storage import EntryLine
 
@@ -274,6 +274,7 @@ def posted(order: Order, decision: engine.Posted) -> event_pb2.Event:
         (balance.key.owner_id for balance in decision.balances), ids.show(BATCH, batch.id)
     )
     return event_pb2.Event(
+        event_id=ids.show(outbox.PREFIX, batch.id),  # one event a batch, so its id serves twice
         source="ledger",
         subject_id=subject,
         occurred_time=timestamps.show(batch.occurred_at),

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
 from services.ledger import errors
@@ -47,8 +48,7 @@ def key(asset_code: str, owner_type: int, owner_id: str) -> Key:
     return Key(_uuid8(int.from_bytes(digest, "big")), asset_code, owner_type, owner_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
+class Lot(NamedTuple):
     """Points credited together.
 
     `activates_at` None waits for a release. `expires_at` None is never; of an account that slides,
@@ -86,8 +86,7 @@ class Lot:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """What an account's live lots come to; true until `next_event_at`.
 
     `next_event_at` is the next activation or expiry. `lots_from` is a lower bound of the expiries
@@ -105,8 +104,7 @@ class Summary:
 NO_LOTS = Summary(0, None, None, 0, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """An account as it was last written.
 
     `ceiling` None is no ceiling. `slides_until` keeps lots that follow a sliding policy alive.
@@ -139,11 +137,10 @@ def limited(account: Account, asset: Asset, *, floor: int, ceiling: int | None) 
         raise errors.LimitConflict(balance=account.balance)
     if account.version and (account.floor, account.ceiling) == (floor, ceiling):
         return account
-    return replace(account, floor=floor, ceiling=ceiling, version=account.version + 1)
+    return account._replace(floor=floor, ceiling=ceiling, version=account.version + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(NamedTuple):
     """What an account holds at `as_of`; right as long as `as_of` is before `changes_at`."""
 
     key: Key

@@ -82,8 +82,7 @@ class Batch:
     occurred_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class LotPart:
+class LotPart(NamedTuple):
     """A part of a lot that an operation took."""
 
     lot_id: UUID
@@ -128,8 +127,7 @@ class Facts:
     lots: Mapping[UUID, Lot]
 
 
-@dataclass(frozen=True, slots=True)
-class OperationResult:
+class OperationResult(NamedTuple):
     """What an operation moved, and the parts of lots that it took, oldest first."""
 
     amount: int
@@ -225,8 +223,7 @@ class ExpiryRow(NamedTuple):
     expired_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """An account after its changes, and the version that they were made from."""
 
     before: Account

@@ -19,14 +19,18 @@ from services.ledger import engine
 from services.ledger.storage import literals, records, writing
 from services.ledger.storage.writing import StoredBatch
 
-_KNOWN = "SELECT batch_id, request, answer FROM batches WHERE batch_id = ANY($1::TEXT::UUID[])"
-
-_ACCOUNTS = f"""
-SELECT {records.ACCOUNT_COLUMNS}
-FROM accounts
-WHERE account_id = ANY($1::TEXT::UUID[])
+# Batches that have their answer, and accounts: what every group asks for, in one round trip.
+_TABLES = f"""
+SELECT {records.ACCOUNT_COLUMNS}, NULL::BYTEA AS request, NULL::BYTEA AS answer
+FROM (SELECT * FROM accounts WHERE account_id = ANY($1::TEXT::UUID[])) AS found
+UNION ALL
+SELECT batch_id, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, NULL, request, answer
+FROM batches
+WHERE batch_id = ANY($2::TEXT::UUID[])
 """  # noqa: S608  constants only
-_ACCOUNTS_LOCKED = f"{_ACCOUNTS} ORDER BY account_id FOR UPDATE"
+_TABLES_LOCKED = _TABLES.replace(
+    "ANY($1::TEXT::UUID[])", "ANY($1::TEXT::UUID[]) ORDER BY account_id FOR UPDATE"
+)
 
 _LOTS = f"""
 SELECT {records.LOT_COLUMNS}
@@ -143,11 +147,16 @@ class Postings:
     ) -> Tables:
         """Return what a plan asks for; inside a transaction, the accounts are locked by it."""
         source = self._source if tx is None else tx
-        found = await source.fetch(_KNOWN, literals.uuids(batch_ids)) if batch_ids else []
-        known = {row["batch_id"]: Known(row["request"], row["answer"]) for row in found}
-        statement = _ACCOUNTS if tx is None else _ACCOUNTS_LOCKED
         # Accounts before lots: lots that are newer than their account are noticed by its version.
-        rows = await source.fetch(statement, literals.uuids(plan.keys)) if plan.keys else []
+        statement = _TABLES if tx is None else _TABLES_LOCKED
+        wanted = literals.uuids(plan.keys), literals.uuids(batch_ids)
+        known: dict[UUID, Known] = {}
+        rows: list[database.Record] = []
+        for row in await source.fetch(statement, *wanted):
+            if row["answer"] is None:
+                rows.append(row)
+            else:
+                known[row["account_id"]] = Known(row["request"], row["answer"])
         deep = {row[0]: row for row in rows if row[0] in plan.deep or records.is_due(row, now)}
         lots = await self._lots(source, deep)
         accounts = {

@@ -26,7 +26,7 @@ def account(
 ) -> engine.Account:
     """Return the account of a row with ACCOUNT_COLUMNS."""
     (
-        _,
+        _account_id,
         floor,
         ceiling,
         balance,
@@ -37,6 +37,7 @@ def account(
         next_expire_amount,
         slides_until,
         lots_from,
+        *_,
     ) = row
     summary = engine.Summary(pending, next_event, next_expire, next_expire_amount, lots_from)
     return engine.Account(key, floor, ceiling, balance, version, summary, slides_until, lots)
