@@ -51,6 +51,8 @@ def arrange(
 
 def _natural(offer: Offer) -> Lane:
     gift = offer.gift
+    if gift.multi_buy:
+        return Lane.MULTI_BUY
     return Lane.RECEIPT if (gift.on_order or gift.mixed) and not offer.catalogue else Lane.ITEM
 
 
@@ -100,7 +102,8 @@ def _even_out(positions: list[Position]) -> None:
             for other in positions
             if together or (one.group and other.group == one.group) or other is one
         ]
-        one.natural = max(mate.natural for mate in mates)
+        with_sets = any(mate.offer.gift.multi_buy for mate in mates)
+        one.natural = Lane.MULTI_BUY if with_sets else max(mate.natural for mate in mates)
 
 
 def _sort(positions: list[Position], codes: tuple[str, ...]) -> None:
@@ -115,9 +118,12 @@ def _sort(positions: list[Position], codes: tuple[str, ...]) -> None:
         offer = one.offer
         given = offer.stacking
         turn = folded.index(offer.code.upper()) if offer.code.upper() in folded else -1
-        open_order: tuple[object, ...] = () if ranked and one.group else (turn, offer.place)
+        contends = given.mode in {"best_total", "best_price_no_compound"}
+        free = contends or (ranked and one.group)
+        open_order: tuple[object, ...] = () if free else (turn, offer.place)
         one.key = (
             not one.stop,
+            given.sets_first and not offer.gift.multi_buy,
             -(offer.priority or 0),
             -offer.gift.value if given.by_value else 0,
             not offer.gift.percent if given.kind else False,
@@ -171,6 +177,7 @@ def _settle(positions: list[Position]) -> dict[str, engine.Combination]:
                 priority=keys.index(one.key),
                 basis=one.basis,
                 stop=one.stop,
+                reuse=one.offer.gift.reuse,
             )
     return settled
 
@@ -180,10 +187,15 @@ def _choose_lanes(positions: list[Position]) -> tuple[Lane, ...]:
     levels = max((one.level for one in positions), default=-1) + 1
     natural = [min(one.natural for one in positions if one.level == at) for at in range(levels)]
     coded = [all(one.offer.code for one in positions if one.level == at) for at in range(levels)]
+    of_sets = [
+        any(one.offer.gift.multi_buy for one in positions if one.level == at)
+        for at in range(levels)
+    ]
     choices = [
         lanes
         for lanes in combinations(_LANES, levels)
         if all(coded[at] for at, lane in enumerate(lanes) if lane is Lane.COUPON)
+        and all(lane is Lane.MULTI_BUY for at, lane in enumerate(lanes) if of_sets[at])
     ]
     if not choices:
         raise Unsupported("thresholds measured at a campaign's own turn, many in a row")

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from services.promotions import engine
 from services.promotions.engine import OutcomeReason as Reason
+from tools.conformance.promotions import results
 from tools.conformance.promotions.results import Result
 from tools.conformance.promotions.scenarios import Scenario
 from tools.conformance.promotions.words import Gaps, Unsupported, Words, read_list, read_number
@@ -24,6 +25,7 @@ _REASONS: Mapping[str, frozenset[Reason]] = {
             Reason.OUTSIDE_TIME,
             Reason.WRONG_STORE,
             Reason.WRONG_CHANNEL,
+            Reason.GROUP_INCOMPLETE,
         }
     ),
     "NO_TARGET_ITEMS": frozenset({Reason.NO_TARGET_ITEMS}),
@@ -47,7 +49,11 @@ _REASONS: Mapping[str, frozenset[Reason]] = {
     ),
     "NO_BENEFIT": frozenset({Reason.NO_BENEFIT}),
     "MIN_PRICE_FLOOR": frozenset({Reason.MIN_PRICE_FLOOR}),
-    "INSUFFICIENT_TARGET_UNITS": frozenset({Reason.NO_BENEFIT}),
+    "INSUFFICIENT_TARGET_UNITS": frozenset(
+        {Reason.INSUFFICIENT_TARGET_UNITS, Reason.GROUP_INCOMPLETE}
+    ),
+    "GROUP_INCOMPLETE": frozenset({Reason.GROUP_INCOMPLETE, Reason.INSUFFICIENT_TARGET_UNITS}),
+    "ITEMS_ALREADY_CONSUMED": frozenset({Reason.ITEMS_ALREADY_CONSUMED}),
     "ATTRIBUTE_MISSING": frozenset({Reason.CONDITION_NOT_MET}),
 }
 
@@ -213,6 +219,7 @@ def _compare_details(plain: Any, scenario: Scenario, result: Result) -> list[Dif
         if name in words:
             found.extend(_amounts(f"result.{name}", words.take(name), actual))
     found.extend(_compare_counts(words, scenario, result))
+    found.extend(_compare_tie(words, result))
     units = _object(words.take("unit_discounts", default={}), "result.unit_discounts")
     found.extend(_compare_units(units, scenario, result))
     words.close()
@@ -229,11 +236,30 @@ def _compare_counts(words: Words, scenario: Scenario, result: Result) -> list[Di
         ("usages", Fraction(sum(charge.uses for charge in result.decision.charges))),
         ("points_returned", Fraction(refund.points_restored if refund else 0, scale)),
         ("points_reversed", Fraction(refund.points_clawed_back if refund else 0, scale)),
+        *_count_units(words, scenario),
     ):
         wanted = words.take(name)
         if wanted is not None and Fraction(read_number(wanted, name)) != actual:
             found.append(Difference(f"result.{name}", str(wanted), f"{float(actual):g}"))
     return found
+
+
+def _count_units(words: Words, scenario: Scenario) -> list[tuple[str, Fraction]]:
+    """Return how many units sets have used and left, where a case asks for it."""
+    if "units_left" not in words and "units_consumed" not in words:
+        return []
+    left = results.count_free_units(scenario)
+    bought = sum(line.quantity_thousandths // 1_000 for line in scenario.goods.counted_lines)
+    return [("units_left", Fraction(left)), ("units_consumed", Fraction(bought - left))]
+
+
+def _compare_tie(words: Words, result: Result) -> list[Difference]:
+    """Compare who wins among equals: any one of them, but just one."""
+    equals = words.names("tie")
+    winners = [name for name in sorted(equals) if result.by_campaign.get(name)]
+    if not equals or len(winners) == 1:
+        return []
+    return [Difference("result.tie", "one winner", ", ".join(winners) or "no winner")]
 
 
 def _rolled_back(scenario: Scenario, result: Result) -> int:

@@ -29,8 +29,17 @@ _MISSING = {
     "every_line_amount_gte": "condition on every line",
     "attribute_eq": "condition on an attribute",
     "attribute_in": "condition on an attribute",
-    "bundle_complete": "sets: one of each of several articles or groups",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Units or an amount that a condition asks for: a reward may make sets of just these."""
+
+    condition: engine.Condition
+    filter: engine.ItemFilter
+    quantity_thousandths: int = 0
+    amount_minor: int = 0
 
 
 @dataclass(slots=True)
@@ -38,7 +47,8 @@ class Terms:
     """What the conditions of one campaign come to.
 
     `at_turn` says that an amount is measured when the campaign has its turn, after all that came
-    before. `judged` names the conditions that our rules keep outside their condition tree.
+    before. `asked` and `bundle` (articles and units of a set) are what sets can be made of; who
+    makes them takes them out of the conditions.
     """
 
     conditions: list[engine.Condition] = field(default_factory=list)
@@ -50,6 +60,29 @@ class Terms:
     weekdays: frozenset[int] = frozenset()
     hours: tuple[engine.HourWindow, ...] = ()
     at_turn: bool = False
+    asked: list[Asked] = field(default_factory=list)
+    bundle: list[tuple[str, int]] = field(default_factory=list)
+
+    def take_asked(self) -> Asked | None:
+        """Return the only demand for units or an amount, which is no condition any more."""
+        if len(self.asked) > 1:
+            raise Unsupported("sets of several demands")
+        if not self.asked:
+            return None
+        asked = self.asked.pop()
+        self.conditions.remove(asked.condition)
+        return asked
+
+    def take_bundle(self) -> list[tuple[str, int]]:
+        """Return the set that is asked for, which is no condition any more."""
+        bundle, self.bundle = self.bundle, []
+        return bundle
+
+    def settle_bundle(self) -> None:
+        """Let a set that nobody has made be a condition: that its articles are there."""
+        for sku, units in self.take_bundle():
+            meant = engine.ItemFilter(skus=frozenset({sku}))
+            self.conditions.append(engine.ItemGroup(meant, units * 1_000))
 
     @property
     def condition(self) -> engine.Condition | None:
@@ -121,7 +154,18 @@ def _read_measure(words: Words, cart_goods: Goods, terms: Terms, found: re.Match
 
     if value is None:
         raise Unsupported("a comparison with nothing")
-    terms.conditions.extend(_compare(found["comparison"], value, at_least))
+    compared = _compare(found["comparison"], value, at_least)
+    terms.conditions.extend(compared)
+    if found["comparison"] == "gte" and compared and found["measure"] in {"qty", "value"}:
+        asks_units = found["measure"] == "qty"
+        terms.asked.append(
+            Asked(
+                condition=compared[0],
+                filter=meant,
+                quantity_thousandths=value if asks_units else 0,
+                amount_minor=0 if asks_units else value,
+            )
+        )
 
 
 def _read_subject(
@@ -245,6 +289,13 @@ def _minute(words: Words, name: str) -> int | None:
     return int(found[1]) * 60 + int(found[2])
 
 
+def _read_bundle(words: Words, _: Goods, terms: Terms) -> None:
+    for item in words.open_all("items"):
+        units = item.whole("qty")
+        terms.bundle.append((item.text("sku"), 1 if units is None else units))
+        item.close()
+
+
 def _read_all(words: Words, cart_goods: Goods, terms: Terms) -> None:
     inner = _read_inner(words, cart_goods, terms)
     if inner:
@@ -265,7 +316,7 @@ def _read_inner(words: Words, cart_goods: Goods, terms: Terms) -> tuple[engine.C
     found = [words.open(name)] if name == "condition" else words.open_all(name)
     inner = read_terms(found, cart_goods)
     terms.at_turn = terms.at_turn or inner.at_turn
-    plain = Terms(conditions=inner.conditions, at_turn=inner.at_turn)
+    plain = Terms(conditions=inner.conditions, at_turn=inner.at_turn, asked=inner.asked)
     if inner != plain:
         raise Unsupported("an audience inside a compound condition")
     return tuple(inner.conditions)
@@ -283,6 +334,7 @@ _READERS: Mapping[str, _Reader] = {
     "distinct_skus_gte": _read_distinct,
     "cart_has_no_discounted_items": _read_none_reduced,
     "time_window": _read_window,
+    "bundle_complete": _read_bundle,
     "all": _read_all,
     "and": _read_all,
     "any": _read_any,

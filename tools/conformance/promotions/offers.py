@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from services.promotions import engine
 from tools.conformance.promotions import conditions, rewards
 from tools.conformance.promotions.conditions import Terms
+from tools.conformance.promotions.gifts import Gift, Setting
 from tools.conformance.promotions.goods import Goods
-from tools.conformance.promotions.rewards import Gift
 from tools.conformance.promotions.words import Unsupported, Words
 
 COMBINATION = "the best combination of overlapping campaigns"
@@ -58,6 +58,7 @@ class Limits:
     uses: int = 0
     member_uses: int = 0
     spent_minor: int = 0
+    sets_max: int = 0
     partial: bool | None = None
 
     @property
@@ -92,11 +93,14 @@ def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
     """Return a campaign; what cannot be said of it is remembered as a gap."""
     name = words.text("id") or f"#{place}"
     terms = conditions.read_terms(words.open_all("conditions"), cart_goods)
-    gift = Gift()
-    reward = words.open("reward")
-    with words.gaps.collect():
-        gift = rewards.read_gift(reward, cart_goods)
     limits = _read_limits(words.open("limits"))
+    gift = Gift()
+    with words.gaps.collect():
+        setting = Setting(cart_goods, terms, limits.sets_max)
+        gift = rewards.read_gift(words.open("reward"), setting)
+    terms.settle_bundle()
+    if gift.multi_buy and limits.uses_max:
+        words.gaps.add("a limit that counts sets")
     stacking = _read_stacking(words.open("stacking"))
     phase = words.text("phase")
     if phase not in {"", "catalogue"}:
@@ -170,7 +174,7 @@ def _read_limits(words: Words) -> Limits:
     if partial is False:
         words.gaps.add("a budget that refuses instead of giving its rest")
     words.lack({"campaign_units": "a budget of units"})
-    words.drop("max_applications")  # what is no set is given once on a receipt anyway
+    sets_max = words.whole("max_applications") or 0  # what is no set is given once anyway
     words.close()
     return Limits(
         uses_max=uses_max,
@@ -178,6 +182,7 @@ def _read_limits(words: Words) -> Limits:
         budget_minor=budget,
         uses=uses,
         spent_minor=spent,
+        sets_max=sets_max,
         partial=partial if isinstance(partial, bool) else None,
     )
 

@@ -184,13 +184,63 @@ def _is_part_of_cent(_: Scenario, difference: Difference, __: Sequence[Differenc
 
 
 def _has_split_lines(scenario: Scenario) -> bool:
-    """Tell whether an article is on two lines and something is given by the line."""
+    """Tell whether an article is on two lines at one price."""
     piles = [(line.sku, line.unit_price_minor) for line in scenario.cart.lines]
-    by_line = any(
+    return len(set(piles)) < len(piles)
+
+
+def _gives_by_line(scenario: Scenario) -> bool:
+    return any(
         isinstance(kind, engine.AmountOff) and kind.spread is engine.AmountSpread.EACH_LINE
         for kind in _kinds(scenario)
     )
-    return by_line and len(set(piles)) < len(piles)
+
+
+def _moves_among_equals(
+    scenario: Scenario, difference: Difference, differences: Sequence[Difference]
+) -> bool:
+    """Explain all of what is given by the line, else how equal lines share."""
+    return _amounts_and_answers(scenario, difference, differences) and (
+        _gives_by_line(scenario) or _moves_money(scenario, difference, differences)
+    )
+
+
+def _has_rival_sets(scenario: Scenario) -> bool:
+    return sum(offer.gift.multi_buy is not None for offer in _reducing(scenario)) > 1
+
+
+def _keeps_units_apart(
+    _: Scenario, difference: Difference, differences: Sequence[Difference]
+) -> bool:
+    """Explain that less is given than where one unit serves two campaigns."""
+    whole = next((one for one in differences if one.field == "discount_total"), None)
+    less = whole is not None and whole.cents is not None and whole.cents < 0
+    return less and (_is_money(difference) or difference.field.startswith("not_applied."))
+
+
+def _chooses_units(scenario: Scenario) -> bool:
+    """Tell whether something is given on some units and not on others."""
+    return any(
+        offer.gift.multi_buy or any(reward.pick for reward in offer.gift.rewards)
+        for offer in _reducing(scenario)
+    )
+
+
+def _swaps_equals(
+    scenario: Scenario, difference: Difference, differences: Sequence[Difference]
+) -> bool:
+    """Explain a discount that lies on another line, where both cost the same."""
+    prices = {line.line_id: line.unit_price_minor for line in scenario.goods.counted_lines}
+    price = prices.get(difference.field.rsplit(".", 1)[-1])
+    return _moves_money(scenario, difference, differences) and (
+        list(prices.values()).count(price or 0) > 1
+    )
+
+
+def _picks_by_price(scenario: Scenario) -> bool:
+    """Tell whether sets or bounds choose among units of several prices."""
+    prices = {line.unit_price_minor for line in scenario.goods.counted_lines}
+    return len(prices) > 1 and any(offer.gift.in_line_order for offer in _reducing(scenario))
 
 
 def _counts_free_goods(scenario: Scenario) -> bool:
@@ -273,8 +323,29 @@ POLICIES: tuple[Policy, ...] = (
     ),
     Policy(
         question="Do two lines of one article count twice?",
-        answer="No: equal goods at one price are one, however they were scanned.",
+        answer="No: equal goods at one price are one, however they were scanned, and share what"
+        " they get in proportion.",
         applies=_has_split_lines,
+        explains=_moves_among_equals,
+    ),
+    Policy(
+        question="May one unit be in the sets of two campaigns?",
+        answer="No, unless both campaigns say so: what was bought for one offer does not buy"
+        " another.",
+        applies=_has_rival_sets,
+        explains=_keeps_units_apart,
+    ),
+    Policy(
+        question="Which of several units at one price carries a discount?",
+        answer="That of the smaller article number, whatever was scanned first.",
+        applies=_chooses_units,
+        explains=_swaps_equals,
+    ),
+    Policy(
+        question="Which units make a set?",
+        answer="The dearest, or the cheapest where the campaign says so; never those that were"
+        " scanned first.",
+        applies=_picks_by_price,
         explains=_amounts_and_answers,
     ),
     Policy(

@@ -11,6 +11,8 @@ from tools.conformance.promotions.scenarios import Scenario
 from tools.conformance.promotions.words import Unsupported
 
 _VERSION = 1
+_COUNTER = "~counter"
+_LAST = -1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,27 @@ def evaluate(scenario: Scenario) -> Result:
         points=_points(scenario, decision),
         points_spent=Fraction(decision.points_spent, 10**scenario.facts.terms.points_scale),
         refund=_give_back(scenario, ruleset, cart, decision),
+    )
+
+
+def count_free_units(scenario: Scenario) -> int:
+    """Return how many units no set has used: as many as a campaign that comes last still finds."""
+    reward = engine.Reward(engine.AmountOff(1, engine.AmountSpread.EACH_UNIT))
+    combination = engine.Combination(engine.Lane.MULTI_BUY, priority=_LAST)
+    group = engine.UnitGroup(goods.everything(scenario.goods), 1)
+    rules = engine.Rules(
+        engine.Text(_COUNTER), (reward,), combination, multi_buy=engine.MultiBuy((group,))
+    )
+    counter = engine.Campaign(_COUNTER, _VERSION, rules)
+    ruleset = engine.compile((*scenario.campaigns, counter), version=_VERSION)
+    decision = _evaluate(scenario, ruleset, scenario.cart)
+    return next(
+        (
+            int(dict(outcome.details)["sets"])
+            for outcome in decision.outcomes
+            if outcome.campaign_id == _COUNTER and "sets" in dict(outcome.details)
+        ),
+        0,
     )
 
 

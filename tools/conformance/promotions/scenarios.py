@@ -7,11 +7,11 @@ from decimal import Decimal
 from fractions import Fraction
 
 from services.promotions import engine
-from tools.conformance.promotions import arrangement, conditions, goods, offers, rewards
+from tools.conformance.promotions import arrangement, conditions, goods, offers, points
 from tools.conformance.promotions.cases import Case
+from tools.conformance.promotions.gifts import Payment
 from tools.conformance.promotions.goods import Goods
 from tools.conformance.promotions.offers import Offer
-from tools.conformance.promotions.rewards import Payment
 from tools.conformance.promotions.words import (
     Gaps,
     Unsupported,
@@ -195,7 +195,7 @@ def _find_contests(given: list[Offer]) -> list[str]:
     """Return what only several campaigns together ask for."""
     found = []
     best = [one for one in given if one.stacking.mode in {"best_total", "best_price_no_compound"}]
-    if len(best) > 1:
+    if len(best) > 1 and not all(one.gift.multi_buy for one in best):
         found.append(offers.COMBINATION)
     ignored = any(one.gift.order_discounts_ignored for one in given)
     if ignored and any(one.gift.on_order or one.gift.mixed for one in given):
@@ -216,7 +216,7 @@ def _compose(
     returned: dict[str, int] | None,
 ) -> Scenario:
     payment = next((one.gift.payment for one in given if one.gift.payment), None)
-    terms, worth = rewards.points_terms([one.gift for one in given])
+    terms, worth = points.find_terms([one.gift for one in given])
     codes = _choose_codes(given)
     cart_goods = setting.goods
     if payment and payment.excluded:
@@ -304,7 +304,7 @@ def _make_rules(
     gift, terms = one.gift, one.terms
     return engine.Rules(
         title=engine.Text(one.name),
-        rewards=gift.rewards or (rewards.earning(gift, worth),),
+        rewards=gift.rewards or (points.make_earning(gift, worth),),
         combination=combined.get(one.name) or engine.Combination(engine.Lane.EARN),
         trigger=(
             engine.CouponTrigger((codes[one.name],)) if one.code else engine.AutomaticTrigger()
@@ -318,6 +318,7 @@ def _make_rules(
             exclude_segment_ids=terms.exclude_segment_ids,
         ),
         condition=terms.condition,
+        multi_buy=gift.multi_buy,
         limits=engine.Limits(
             one.limits.uses_max, one.limits.uses_per_member_max, one.limits.budget_minor
         ),

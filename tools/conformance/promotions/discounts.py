@@ -1,0 +1,194 @@
+"""Discounts of a case: percentages, amounts and prices, on goods, on units of them, on sets."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from services.promotions import engine
+from tools.conformance.promotions import bundles, goods
+from tools.conformance.promotions.gifts import Gift, Setting
+from tools.conformance.promotions.words import Unsupported, Words
+
+_ORDER_SCOPES = frozenset({"order", "cart", "order_and_fees"})
+_FEE_SCOPES = frozenset({"delivery", "shipping", "fees"})
+_SCOPES = _ORDER_SCOPES | _FEE_SCOPES | {"item", "line", "group"}
+_SPREADS = {
+    "each_unit": engine.AmountSpread.EACH_UNIT,
+    "each_line": engine.AmountSpread.EACH_LINE,
+    "across": engine.AmountSpread.ACROSS,
+    "equal_split": engine.AmountSpread.ACROSS,
+    "across_units": engine.AmountSpread.EACH_LINE,
+    "once": engine.AmountSpread.EACH_UNIT,
+}
+_ORDERS = {
+    "cheapest": engine.PickOrder.CHEAPEST,
+    "dearest": engine.PickOrder.DEAREST,
+    "most_expensive": engine.PickOrder.DEAREST,
+    "unit_price_desc": engine.PickOrder.DEAREST,
+    "unit_price_asc": engine.PickOrder.CHEAPEST,
+}
+_KINDS_BY = {"unit": engine.PickBy.UNIT, "line": engine.PickBy.LINE}
+
+
+def read_percent(words: Words, setting: Setting) -> Gift:
+    """Read percent off."""
+    _refuse_tiers(words)
+    allocation = _read_allocation(words)
+    basis_points = words.basis_points("value", "percent")
+    if basis_points is None:
+        raise Unsupported("a percentage without its value")
+    floors = any(article.floor_price_minor for article in setting.goods.articles.values())
+    if floors and peek_scope(words) in _ORDER_SCOPES:
+        words.gaps.add("a percentage of the order that goes around floors")
+    return _discount(words, setting, engine.PercentOff(basis_points), allocation)
+
+
+def read_amount(words: Words, setting: Setting) -> Gift:
+    """Read an amount off each unit, each line, or what is meant as a whole."""
+    _refuse_tiers(words)
+    allocation = _read_allocation(words)
+    if "value_first_unit" in words:
+        return _read_by_unit(words, setting)
+    amount = words.minor("value", "amount")
+    if amount is None:
+        raise Unsupported("an amount without its value")
+    spread = _choose_spread(peek_scope(words), allocation)
+    return _discount(words, setting, engine.AmountOff(amount, spread), allocation)
+
+
+def read_fixed_price(words: Words, setting: Setting) -> Gift:
+    """Read a price for each unit, one for all goods or one for each article of a set."""
+    if "prices" in words:
+        return bundles.read_prices(words, setting)
+    price = words.minor("value", "price")
+    if price is None:
+        raise Unsupported("a fixed price without its value")
+    return _discount(words, setting, engine.FixedPrice(price), "")
+
+
+def _refuse_tiers(words: Words) -> None:
+    """Refuse what depends on the size of the basket, with what else it asks for."""
+    if "tiers" in words:
+        raise Unsupported("tiers")
+
+
+def _read_allocation(words: Words) -> str:
+    allocation = words.text("allocation")
+    if allocation == "across_by_quantity":
+        words.gaps.add("an amount divided by quantity")
+        return "across"
+    if allocation and allocation not in _SPREADS:
+        raise Unsupported(f"unknown word: reward.allocation {allocation}")
+    return allocation
+
+
+def peek_scope(words: Words) -> str:
+    """Return the scope without reading it: it says what an amount is per, too."""
+    target = words.peek("target")
+    return str(target.get("scope", "")) if isinstance(target, Mapping) else ""
+
+
+def _choose_spread(scope: str, allocation: str) -> engine.AmountSpread:
+    by_scope = "across" if scope in _ORDER_SCOPES else "each_unit"
+    spread = _SPREADS[allocation or by_scope]
+    if scope == "line" and (not allocation or spread is engine.AmountSpread.ACROSS):
+        return engine.AmountSpread.EACH_LINE
+    return spread
+
+
+def _read_by_unit(words: Words, setting: Setting) -> Gift:
+    """Read an amount for the first unit of a line and another for each further one.
+
+    The further units come first, by passing over one; the first is then the one left untouched.
+    """
+    first, further = words.minor("value_first_unit"), words.minor("value_additional_unit")
+    bound = words.whole("max_units_per_line")
+    if len(setting.goods.counted_lines) > 1:
+        raise Unsupported("another amount from the second unit on, on several lines")
+    if not first or not further:
+        raise Unsupported("an amount without its value")
+    rest = engine.AmountOff(further, engine.AmountSpread.EACH_UNIT)
+    gift = _discount(words, setting, rest, "")
+    (reward,) = gift.rewards
+    one = engine.AmountOff(first, engine.AmountSpread.EACH_UNIT)
+    rewards = [replace(reward, kind=one, pick=engine.Pick(count_max=1))]
+    if bound is None or bound > 1:
+        further_units = engine.Pick(skip=1, count_max=bound - 1 if bound else 0)
+        rewards.insert(0, replace(reward, pick=further_units))
+    return replace(gift, rewards=tuple(rewards))
+
+
+def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocation: str) -> Gift:
+    """Return a discount on its target; `remainder` is the program's to decide."""
+    words.drop("remainder")
+    scope, meant = _read_target(words, setting)
+    in_line_order = "group_size" in words
+    reward = engine.Reward(
+        kind,
+        goods.discountable(meant, setting.goods),
+        words.minor("max_amount") or 0,
+        _read_pick(words, allocation),
+    )
+    made = bundles.read_sets(words, setting, reward, by_group=scope == "group")
+    if made and reward.pick:
+        words.gaps.add("a bound on units inside of sets")
+    return Gift(
+        rewards=(made.reward if made else reward,),
+        multi_buy=made.multi_buy if made else None,
+        reuse=made.reuse if made else engine.Reuse.NONE,
+        value=_value_of(kind),
+        percent=isinstance(kind, engine.PercentOff),
+        basis=words.text("basis"),
+        on_order=scope in _ORDER_SCOPES,
+        rounding=words.text("rounding"),
+        allocation=allocation,
+        in_line_order=in_line_order,
+    )
+
+
+def _value_of(kind: engine.RewardKind) -> Decimal:
+    match kind:
+        case engine.PercentOff():
+            return Decimal(kind.basis_points) / 100
+        case engine.AmountOff():
+            return Decimal(kind.amount_minor) / 100
+    return Decimal(0)
+
+
+def _read_target(words: Words, setting: Setting) -> tuple[str, engine.ItemFilter]:
+    """Return the scope and the filter of `target`, or of `filter` where there is no target."""
+    target = words.open("target")
+    scope = target.text("scope") or "item"
+    if scope not in _SCOPES:
+        words.gaps.add(f"unknown word: target.scope {scope}")
+    inner = target.open("filter") if "filter" in target else words.open("filter")
+    for place in (target, words):
+        if "exclude" in place:
+            inner.put("exclude", place.take("exclude"))
+    meant = goods.read_filter(inner, setting.goods, fees=scope == "order_and_fees")
+    if scope in _FEE_SCOPES:
+        meant = engine.ItemFilter(category_ids=goods.FEE_CATEGORIES)
+    target.close()
+    return scope, meant
+
+
+def _read_pick(words: Words, allocation: str) -> engine.Pick | None:
+    """Return which units it is for; `once` takes the cheapest first."""
+    name = words.text("select") or ("cheapest" if allocation == "once" else "")
+    inner = words.open("pick")
+    name = inner.text("order") or name
+    if name and name not in _ORDERS:
+        words.gaps.add(f"unknown word: reward.select {name}")
+    by = inner.text("target") or "unit"
+    if by not in _KINDS_BY:
+        words.gaps.add(f"unknown word: reward.pick.target {by}")
+    pick = engine.Pick(
+        order=_ORDERS.get(name, engine.PickOrder.DEAREST),
+        count_max=words.whole("max_units_total") or inner.whole("count") or 0,
+        units_per_line_max=words.whole("max_units_per_line") or 0,
+        skip=inner.whole("skip") or 0,
+        every=inner.whole("every") or 0,
+        by=_KINDS_BY.get(by, engine.PickBy.UNIT),
+    )
+    inner.close()
+    return None if pick == engine.Pick(order=pick.order) else pick

@@ -1,0 +1,80 @@
+"""What a campaign of a case gives, read; and what a reader of rewards may look at besides."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from services.promotions import engine
+from tools.conformance.promotions.conditions import Terms
+from tools.conformance.promotions.goods import Goods
+
+_EVERYTHING = engine.ItemFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The goods of the cart, the conditions of the campaign and how many sets it may make."""
+
+    goods: Goods
+    terms: Terms
+    sets_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """Points as payment: the most that may be paid with them, from which balance on."""
+
+    share_basis_points: int = 10_000
+    points_min: int = 0
+    excluded: engine.ItemFilter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tender:
+    """Money from elsewhere, such as a gift card."""
+
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gift:
+    """What one campaign gives.
+
+    `value` and `percent` are what orders "by value" compare. `on_order` says that the source gives
+    it to the order and not to lines; `fractional` that points have decimals; `points_per_currency`
+    what a currency unit is in points, where the campaign says it. An earning rate is points for a
+    currency unit. `rounding` and `allocation` are the case's own words; `in_line_order` says that
+    the source takes units as they were scanned.
+    """
+
+    rewards: tuple[engine.Reward, ...] = ()
+    multi_buy: engine.MultiBuy | None = None
+    reuse: engine.Reuse = engine.Reuse.NONE
+    value: Decimal = Decimal(0)
+    percent: bool = False
+    basis: str = ""
+    on_order: bool = False
+    mixed: bool = False
+    fractional: bool = False
+    rate: Fraction | None = None
+    target: engine.ItemFilter = _EVERYTHING
+    points_per_currency: Fraction | None = None
+    payment: Payment | None = None
+    tender: Tender | None = None
+    order_discounts_ignored: bool = False
+    rounding: str = ""
+    allocation: str = ""
+    in_line_order: bool = False
+
+    @property
+    def earns(self) -> bool:
+        """Tell whether the campaign gives points."""
+        return self.rate is not None or any(
+            isinstance(reward.kind, engine.EarnPercent | engine.EarnPoints)
+            for reward in self.rewards
+        )
+
+    @property
+    def reduces(self) -> bool:
+        """Tell whether the campaign takes money off."""
+        return bool(self.rewards) and not self.earns

@@ -1,0 +1,121 @@
+"""Points of a case: what earns them, what they are worth, and what pays besides money."""
+
+from fractions import Fraction
+
+from services.promotions import engine
+from tools.conformance.promotions import goods
+from tools.conformance.promotions.gifts import Gift, Payment, Setting, Tender
+from tools.conformance.promotions.words import Unsupported, Words, read_number
+
+_POINT_DECIMALS = 2
+
+
+def read_points(words: Words, setting: Setting) -> Gift:
+    """Read points for money: a rate, or a percentage of what points are worth."""
+    basis = words.text("basis")
+    if basis in {"pre_discount", "goods_total", "original"}:
+        words.gaps.add("points for amounts before discounts")
+    elif basis not in {"", "paid_after_discounts", "post_discount", "paid_with_money"}:
+        words.gaps.add(f"unknown word: reward.basis {basis}")
+    ignored = words.flag("ignore_order_discounts")
+    worth = _rate(words, "points_per_currency")
+    target = _read_goods_of(words, setting)
+    back = words.basis_points("percent_back")
+    rate = _rate(words, "per_currency")
+    if (back is None) == (rate is None):
+        raise Unsupported("points that are not for money")
+    if back is not None:
+        rate = Fraction(back, 10_000) * (worth or 1)
+    return Gift(
+        target=target,
+        rate=rate,
+        fractional=back is not None,
+        points_per_currency=worth,
+        order_discounts_ignored=ignored,
+    )
+
+
+def read_points_per_unit(words: Words, setting: Setting) -> Gift:
+    """Read points for each whole unit."""
+    points = words.whole("points") or 0
+    target = _read_goods_of(words, setting)
+    kind = engine.EarnPoints(points, engine.PointsSpread.EACH_UNIT)
+    return Gift(rewards=(engine.Reward(kind, target),))
+
+
+def _read_goods_of(words: Words, setting: Setting) -> engine.ItemFilter:
+    inner = words.open("filter")
+    if "exclude" in words:
+        inner.put("exclude", words.take("exclude"))
+    return goods.read_filter(inner, setting.goods)
+
+
+def _rate(words: Words, name: str) -> Fraction | None:
+    found = words.take(name)
+    if found is None:
+        return None
+    rate = Fraction(read_number(found, f"{words.where}.{name}"))
+    if rate <= 0:
+        raise Unsupported(f"{words.where}.{name} that is not above 0")
+    return rate
+
+
+def read_redemption(words: Words, setting: Setting) -> Gift:
+    """Read points as payment: the shopper pays as much with them as is allowed."""
+    share = words.basis_points("max_share")
+    base = words.text("share_base")
+    if base not in {"", "eligible_goods_after_discounts"}:
+        words.gaps.add(f"unknown word: reward.share_base {base}")
+    excluded = None
+    if "exclude" in words:
+        excluded = goods.read_excluded(words.open("exclude"), setting.goods)
+    return Gift(
+        points_per_currency=_rate(words, "points_per_currency") or Fraction(1),
+        payment=Payment(
+            share_basis_points=10_000 if share is None else share,
+            points_min=words.whole("min_points") or 0,
+            excluded=excluded,
+        ),
+    )
+
+
+def read_tender(words: Words, _: Setting) -> Gift:
+    """Read a gift card or the like."""
+    words.drop("kind")
+    return Gift(tender=Tender(words.minor("value") or 0))
+
+
+def find_terms(gifts: list[Gift]) -> tuple[engine.PointsTerms, Fraction]:
+    """Return what points are worth in a case, and how many of them a currency unit is.
+
+    Points have decimals when some campaign gives a percentage back. Where nobody pays with points
+    their worth changes nothing, so it is what the first campaign gives for a currency unit.
+    """
+    scale = _POINT_DECIMALS if any(gift.fractional for gift in gifts) else 0
+    worth = (
+        [gift.points_per_currency for gift in gifts if gift.payment]
+        + [gift.points_per_currency for gift in gifts if gift.points_per_currency]
+        + [gift.rate for gift in gifts if gift.rate]
+        + [Fraction(1)]
+    )[0]
+    assert worth is not None, "whoever pays says what points are worth"
+    if any(gift.points_per_currency not in {None, worth} for gift in gifts):
+        raise Unsupported("points of different worth")
+    exact = worth * 10**scale / 100
+    payment = next((gift.payment for gift in gifts if gift.payment), Payment())
+    terms = engine.PointsTerms(
+        point_value_minor=exact.denominator,
+        point_units=exact.numerator,
+        points_scale=scale,
+        payment_share_max_basis_points=payment.share_basis_points,
+    )
+    return terms, worth
+
+
+def make_earning(gift: Gift, worth: Fraction) -> engine.Reward:
+    """Return the reward that gives points for money at the campaign's rate."""
+    assert gift.rate is not None, "the campaign gives points for money"
+    basis_points = gift.rate / worth * 10_000
+    if basis_points.denominator != 1:
+        raise Unsupported("percentages finer than a hundredth")
+    return engine.Reward(engine.EarnPercent(int(basis_points)), gift.target)
