@@ -60,6 +60,7 @@ class Balances:
         self._waiting: list[_Reader] = []
         self._arrived = asyncio.Event()
         self._paused_until = 0.0
+        self._owed: dict[UUID, engine.Balance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def read(
@@ -84,9 +85,14 @@ class Balances:
         return found
 
     async def publish(self, balances: Sequence[engine.Balance]) -> None:
-        """Show new balances; without Valkey nobody is shown old ones for more than a minute."""
+        """Show new balances; what Valkey could not be told now it is told as soon as it answers.
+
+        Until then readers here pass over older copies; elsewhere nobody is shown those for more
+        than a minute.
+        """
         if self._is_paused():
             LOST.labels("publish").inc()
+            self._owe(balances)
             return
         publishing = self._start(self._publish(balances))
         await asyncio.wait([publishing], timeout=_PUBLISH_S_MAX)
@@ -116,7 +122,9 @@ class Balances:
             seen = held[position : position + len(reader.keys)]
             position += len(reader.keys)
             for key, copy in zip(reader.keys, seen, strict=True):
-                balance = copies.decode(key, copy, now=now, version_min=reader.version_min)
+                owed = self._owed.get(key.id)
+                version_min = max(reader.version_min, owed.version) if owed else reader.version_min
+                balance = copies.decode(key, copy, now=now, version_min=version_min)
                 if balance is not None:
                     reader.found[key.id] = balance
             if all(key.id in reader.found for key in reader.keys):
@@ -201,6 +209,34 @@ class Balances:
             await self._copies.publish(balances)
         except hotstore.FAILURES as error:
             self._pause("publish", error)
+            self._owe(balances)
+
+    def _owe(self, balances: Iterable[engine.Balance]) -> None:
+        """Note what Valkey was not told; the first to do so sees to it that it will be."""
+        was_clear = not self._owed
+        for balance in balances:
+            known = self._owed.get(balance.key.id)
+            if known is None or known.version < balance.version:
+                self._owed[balance.key.id] = balance
+        if was_clear and self._owed:
+            self._start(self._settle())
+
+    async def _settle(self) -> None:
+        """Tell Valkey what it was not told. After a minute no copy is left to be wrong."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + copies.LIFE_S
+        while self._owed and loop.time() < give_up_at:
+            await asyncio.sleep(max(self._paused_until - loop.time(), 0))
+            told = list(self._owed.values())[:_KEYS_MAX]
+            try:
+                await self._copies.publish(told)
+            except hotstore.FAILURES as error:
+                self._pause("publish", error)
+                continue
+            for balance in told:
+                if self._owed[balance.key.id].version == balance.version:
+                    del self._owed[balance.key.id]
+        self._owed.clear()
 
     def _is_paused(self) -> bool:
         return asyncio.get_running_loop().time() < self._paused_until

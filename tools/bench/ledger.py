@@ -41,8 +41,8 @@ SCOPES = "ledger.read ledger.post assets.write"
 WIDTHS = (1, 64, 256)
 
 _ROOT = Path(__file__).resolve().parents[2]
-_POINTS = "points"
-_COINS = "coins"
+_POINTS = "bench.points"
+_COINS = "bench.coins"
 _EARNED = 100
 _SEED_OPERATIONS = 200
 
@@ -150,8 +150,8 @@ async def subjects(
     work = Load(channel, token, accounts=accounts)
     await work.prepare(progress)
     return [
-        *(load.Subject("post a batch: points, in lots", work.move_points, n) for n in WIDTHS),
-        *(load.Subject("post a batch: no lots", work.move_coins, n) for n in WIDTHS),
+        *(load.Subject("post, in lots", work.move_points, n) for n in WIDTHS),
+        *(load.Subject("post, no lots", work.move_coins, n) for n in WIDTHS),
         *(load.Subject("read a balance", work.read_balance, n) for n in (1, 64)),
     ]
 

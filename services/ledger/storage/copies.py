@@ -17,7 +17,9 @@ from uuid import UUID
 from services.chassis import hotstore
 from services.ledger import engine
 
-_LIFE_MS = 60_000
+#: How long a copy lives, in seconds.
+LIFE_S = 60
+_LIFE_MS = LIFE_S * 1000
 _LEASE_MS = 2_000
 
 # Values are numbers, the version first; a lease begins with the letter L.

@@ -209,6 +209,24 @@ async def test_a_wiped_store_loses_nothing(ledger, held):
     assert await ledger.available(anna) == 11
 
 
+async def test_what_could_not_be_shown_is_shown_as_soon_as_possible(ledger, held):
+    """A store that refuses for a moment does not leave an old balance behind for a minute."""
+    anna = ledger.member()
+    key = engine.key("points", 2, anna.owner.owner_id)
+    await ledger.earn(anna, 10)
+    await ledger.available(anna)
+    await _until(held, key, 1)
+    await ledger.hot.client.config_set("maxmemory", 1)
+    try:
+        assert (await ledger.earn(anna, 5)).balances[0].available == 15
+        assert await ledger.available(anna) == 15
+        assert await _held(held, key) == 1
+    finally:
+        await ledger.hot.client.config_set("maxmemory", 0)
+    await _until(held, key, 2)
+    assert await ledger.available(anna) == 15
+
+
 async def test_without_the_store_everything_still_works(ledger_database, valkey):
     """Slower, and nothing is lost; when it is back, what it had before is not believed."""
     async with running(ledger_database, valkey.url) as ledger:
