@@ -1,29 +1,11 @@
-"""The ledger under load, beside the no-op: `python -m tools.bench.ledger`.
+"""The ledger under load: batches that move points and coins, and balances read."""
 
-By itself it starts what it needs: PostgreSQL with fsync on, Valkey, one ledger in a process of its
-own, and keys for the tokens that its calls carry.
-"""
-
-import argparse
-import asyncio
 import random
 import secrets
-import shutil
-import sys
-import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-import uvloop
-import yaml
-from aiohttp import web
-from joserfc import jwk, jwt
-from rich.console import Console
 from tessera.ledger.v1 import (
     account_pb2,
     asset_pb2,
@@ -32,29 +14,17 @@ from tessera.ledger.v1 import (
     ledger_service_pb2_grpc,
 )
 
-from services.chassis import clock, config, ids, migrations, timestamps
-from tools.bench import load, noop, report
-from tools.stack import databases, ports, postgres, valkey
-from tools.stack.standalone import Standalone
+from services.chassis import clock, ids, timestamps
+from tools.bench import load
 
-SCOPES = "ledger.read ledger.post assets.write"
 WIDTHS = (1, 64, 256)
 
-_ROOT = Path(__file__).resolve().parents[2]
 _POINTS = "bench.points"
 _COINS = "bench.coins"
 _EARNED = 100
 _SEED_OPERATIONS = 200
 
 pb = ledger_service_pb2
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a ledger answers, and a token with the scopes in SCOPES."""
-
-    target: str
-    token: str
 
 
 class Load:
@@ -154,179 +124,3 @@ async def subjects(
         *(load.Subject("post, no lots", work.move_coins, n) for n in WIDTHS),
         *(load.Subject("read a balance", work.read_balance, n) for n in (1, 64)),
     ]
-
-
-@asynccontextmanager
-async def running(
-    directory: Path, settings: dict[str, Any] | None = None
-) -> AsyncIterator[Endpoint]:
-    """Run a ledger with everything that it needs below a folder."""
-    async with AsyncExitStack() as stack:
-        database = await _start_postgres(stack, directory)
-        store = await _start_valkey(stack, directory)
-        issuer = Issuer()
-        port = ports.free()
-        document = {
-            "shared": {"auth": {"jwks_url": await stack.enter_async_context(issuer.serving())}},
-            "ledger": {
-                "server": {"port": port, "metrics_port": 0},
-                "database": {name: str(value) for name, value in database.model_dump().items()},
-                "hotstore": {"url": store.url},
-                **(settings or {}),
-            },
-        }
-        await migrations.apply(database, _ROOT / "services" / "ledger" / "migrations")
-        file = directory / "tessera.yaml"
-        file.write_text(yaml.safe_dump(document))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services", "ledger", "--config", str(file), cwd=_ROOT
-        )
-        stack.push_async_callback(process.wait)
-        stack.callback(process.terminate)
-        yield Endpoint(f"127.0.0.1:{port}", issuer.token())
-
-
-class Issuer:
-    """Signs tokens as identity would, and publishes the key."""
-
-    def __init__(self) -> None:
-        self._key = jwk.ECKey.generate_key("P-256", {"kid": "bench", "alg": "ES256"})
-
-    def token(self) -> str:
-        """Return a token for everything that the bench calls."""
-        now = int(time.time())
-        settings = config.AuthSettings()
-        header = {"alg": "ES256", "kid": "bench", "typ": "at+jwt"}
-        claims = {
-            "iss": settings.issuer,
-            "aud": settings.audience,
-            "sub": "bench",
-            "client_id": "bench",
-            "scope": SCOPES,
-            "iat": now,
-            "exp": now + 86_400,
-            "jti": secrets.token_hex(8),
-        }
-        return jwt.encode(header, claims, self._key)
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
-        """Publish the key set; yields its address."""
-        application = web.Application()
-        application.router.add_get("/jwks.json", self._publish)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        port = ports.free()
-        await web.TCPSite(runner, ports.HOST, port).start()
-        try:
-            yield f"http://{ports.HOST}:{port}/jwks.json"
-        finally:
-            await runner.cleanup()
-
-    async def _publish(self, _request: web.Request) -> web.Response:
-        return web.json_response({"keys": [self._key.as_dict(private=False)]})
-
-
-async def _start_postgres(stack: AsyncExitStack, directory: Path) -> config.DatabaseSettings:
-    port, password = ports.free(), secrets.token_urlsafe(16)
-    server = postgres.Endpoint(
-        host=ports.HOST, port=port, user=postgres.SUPERUSER, password=password
-    )
-    home = directory / "postgres"
-    process = Standalone(
-        postgres.prepare(home, port=port, password=password),
-        log=directory / "postgres.log",
-        is_ready=lambda: postgres.is_ready(server),
-    )
-    stack.callback(postgres.remove, home)
-    await process.start()
-    stack.callback(process.stop)
-    file = directory / "password"
-    file.write_text(password)
-    for role in ("ledger", "ledger_owner"):
-        await databases.ensure_login(server, databases.Login(name=role, password=password))
-    await databases.ensure_database(
-        server, "tessera_ledger", owner="ledger_owner", runtime="ledger"
-    )
-    return config.DatabaseSettings(
-        port=port,
-        database="tessera_ledger",
-        user="ledger",
-        password_file=file,
-        owner="ledger_owner",
-        owner_password_file=file,
-    )
-
-
-async def _start_valkey(stack: AsyncExitStack, directory: Path) -> valkey.Endpoint:
-    port, password = ports.free(), secrets.token_urlsafe(16)
-    store = valkey.endpoint(port=port, password=password)
-    process = Standalone(
-        valkey.prepare(directory / "valkey", port=port, password=password),
-        log=directory / "valkey.log",
-        is_ready=lambda: valkey.is_ready(store),
-    )
-    await process.start()
-    stack.callback(process.stop)
-    return store
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """Return a folder that PostgreSQL's account may enter when we are root."""
-    directory = Path(tempfile.mkdtemp(prefix="tessera-bench-"))
-    directory.chmod(0o711)
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-async def run(*, rounds: int, seconds: float, accounts: int, json: Path | None) -> None:
-    """Measure a ledger of our own and print the figures."""
-    console = Console(soft_wrap=True)
-
-    def progress(text: str) -> None:
-        console.print(f"[dim]{text}[/dim]")
-
-    with _folder() as directory:
-        async with AsyncExitStack() as stack:
-            endpoint = await stack.enter_async_context(running(directory))
-            quiet = await stack.enter_async_context(
-                grpc.aio.insecure_channel(await stack.enter_async_context(noop.running()))
-            )
-            channel = await stack.enter_async_context(grpc.aio.insecure_channel(endpoint.target))
-            await asyncio.wait_for(channel.channel_ready(), 30)
-            chosen = await subjects(channel, endpoint.token, accounts=accounts, progress=progress)
-            measured = await load.compare(
-                lambda width: noop.subject(quiet, width),
-                chosen,
-                rounds=rounds,
-                seconds=seconds,
-                progress=progress,
-            )
-    report.show(console, measured)
-    if json is not None:
-        report.write(json, measured)
-
-
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench.ledger", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of each measurement")
-    parser.add_argument("--accounts", type=int, default=100_000)
-    parser.add_argument("--json", type=Path, help="also write the figures here")
-    options = parser.parse_args()
-    uvloop.run(
-        run(
-            rounds=options.rounds,
-            seconds=options.seconds,
-            accounts=options.accounts,
-            json=options.json,
-        )
-    )
-
-
-if __name__ == "__main__":
-    main()
