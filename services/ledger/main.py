@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 
+from google.protobuf import descriptor
 from tessera.ledger.v1 import ledger_service_pb2
 
 from services.chassis import auth, clock, database, hotstore, outbox
@@ -9,7 +10,7 @@ from services.chassis.server import Server
 from services.ledger.balances import Balances
 from services.ledger.committer import Committer
 from services.ledger.config import Settings
-from services.ledger.servicer import LedgerServicer
+from services.ledger.servicer.ledger import LedgerServicer
 from services.ledger.storage import Assets, Copies, Postings, Statements, Upkeep
 from services.ledger.sweeper import Sweeper
 
@@ -21,6 +22,10 @@ SESSION = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+
+_LEDGER = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
+#: Who lists can wait; who posts or asks for a balance cannot.
+_LOW = frozenset({"ListAssets", "ListEntries", "ListLots"})
 
 
 async def main(settings: Settings) -> None:
@@ -58,10 +63,14 @@ def build(
     servicer = LedgerServicer(
         committer=committer, balances=balances, assets=assets, statements=statements, now=now
     )
-    service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
-    server.add(servicer, service, low_priority={"ListAssets", "ListEntries", "ListLots"})
+    _add(server, _LEDGER, servicer)
     server.background("committer", committer.run)
     server.background("balances", balances.run)
     server.background("sweeper", sweeper.run)
     server.background("relay", relay.run)
     return server
+
+
+def _add(server: Server, service: descriptor.ServiceDescriptor, servicer: object) -> None:
+    low = {method.name for method in service.methods if method.name in _LOW}
+    server.add(servicer, service, low_priority=low)

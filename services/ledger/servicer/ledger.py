@@ -1,4 +1,4 @@
-"""The contract, method by method."""
+"""Posting and reading value, method by method."""
 
 from datetime import UTC, datetime
 from functools import cache
