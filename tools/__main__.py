@@ -31,6 +31,7 @@ _COMMANDS = {
     "conformance": _Command(
         "tools.conformance.command", "app", "Hold worked cases of other engines against ours."
     ),
+    "ledger": _Command("tools.ledger.command", "app", "Look after a ledger: prove it, feed it."),
     "check": _Command("tools.check", "check", "Check style, types, layers and contracts."),
 }
 

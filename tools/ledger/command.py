@@ -1,0 +1,10 @@
+"""`python -m tools ledger`: one command of each module that has something to do with a ledger."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+
+
+@app.callback()
+def ledger() -> None:
+    """Look after a ledger, on the database and the Valkey that its settings name."""
