@@ -148,6 +148,14 @@ class _Channel:
         call = self._opened.unary_stream(method, *arguments, **options)
         return _Stream(method, call, self._tokens)
 
+    def stream_unary(self, method: str, *arguments: Any, **options: Any) -> "_Collected":
+        call = self._opened.stream_unary(method, *arguments, **options)
+        return _Collected(method, call, self._tokens)
+
+    def stream_stream(self, method: str, *arguments: Any, **options: Any) -> "_Stream":
+        call = self._opened.stream_stream(method, *arguments, **options)
+        return _Stream(method, call, self._tokens)
+
 
 class _Multi:
     """One method of a channel, with its deadline from the contract."""
@@ -205,6 +213,12 @@ class _Call(_Multi):
         except grpc.aio.AioRpcError as error:
             error.add_note(self._path[1:])
             raise
+
+
+class _Collected(_Call):
+    async def _authorized(self, request: Any, timeout_s: float | None, metadata: Metadata) -> Any:
+        # A stream of requests is used up by the first attempt, so there is no second one.
+        return await self._once(request, timeout_s, metadata, await self._authorization())
 
 
 class _Stream(_Multi):

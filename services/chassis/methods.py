@@ -30,7 +30,8 @@ from services.chassis import (
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]
-#: A method of a servicer: a coroutine function, or an async generator when it streams.
+#: A method of a servicer: a coroutine function, or an async generator when it streams answers. It
+#: gets the request, or an async iterator of them when it streams requests.
 Behaviour = Callable[[Any, Context], Any]
 
 _OK = 0
@@ -70,13 +71,15 @@ def compose(
 ) -> "grpc.RpcMethodHandler[Any, Any]":
     """Return the handler of one method with everything around it.
 
-    Raises ValueError when the contract gives the method no permission, or streams requests;
-    protovalidate's CompilationError when a validation rule of the request makes no sense.
+    Raises ValueError when the contract gives the method no permission; protovalidate's
+    CompilationError when a validation rule of the request makes no sense.
     """
-    if method.client_streaming:
-        raise ValueError(f"{method.full_name}: streams of requests are not supported")
     call = _Method(method, behaviour, gate, low_priority=low_priority)
     # No serializers: the bytes are parsed behind the admission, inside our own error handling.
+    if method.client_streaming and method.server_streaming:
+        return grpc.stream_stream_rpc_method_handler(call.stream)
+    if method.client_streaming:
+        return grpc.stream_unary_rpc_method_handler(call.answer)
     if method.server_streaming:
         return grpc.unary_stream_rpc_method_handler(call.stream)
     return grpc.unary_unary_rpc_method_handler(call.answer)
@@ -101,6 +104,7 @@ class _Method:
         self._low_priority = low_priority
         self._scope = contracts.scope(method)
         self._read = validation.reader(method.input_type, gate.validator)
+        self._streams_requests = method.client_streaming
         self._floor_s = settings.deadline_floor_ms / 1000
         self._default_s = contracts.timeout_s(service, method.name)
         self._measure = measures.method(service, method.name)
@@ -109,7 +113,7 @@ class _Method:
         self._slow_s = settings.slow_ms / 1000
         self._run = self._traced if telemetry.is_tracing() else self._bounded
 
-    async def answer(self, data: bytes, context: Context) -> bytes:
+    async def answer(self, data: Any, context: Context) -> bytes:
         """Serve a call that has one response."""
         started = time.perf_counter()
         code = _OK
@@ -119,7 +123,7 @@ class _Method:
             try:
                 limit_s = self._start_clock(context)
                 await self._authenticate(authorization)
-                response = await self._run(self._read(data), context, limit_s)
+                response = await self._run(self._take(data, context), context, limit_s)
                 return response.SerializeToString()
             finally:
                 self._limiter.leave()
@@ -130,7 +134,7 @@ class _Method:
         finally:
             self._finish(code, time.perf_counter() - started)
 
-    async def stream(self, data: bytes, context: Context) -> AsyncIterator[bytes]:
+    async def stream(self, data: Any, context: Context) -> AsyncIterator[bytes]:
         """Serve a call that has any number of responses."""
         started = time.perf_counter()
         code = _OK
@@ -141,7 +145,7 @@ class _Method:
                 limit_s = self._start_clock(context)
                 await self._authenticate(authorization)
                 async with asyncio.timeout(limit_s):
-                    async for response in self._behaviour(self._read(data), context):
+                    async for response in self._behaviour(self._take(data, context), context):
                         yield response.SerializeToString()
             finally:
                 self._limiter.leave()
@@ -177,8 +181,22 @@ class _Method:
             raise errors.PermissionDenied(scope=self._scope)
         auth.begin(caller)
 
+    def _take(self, sent: Any, context: Context) -> Any:
+        return self._read_each(sent, context) if self._streams_requests else self._read(sent)
+
+    async def _read_each(
+        self, pieces: AsyncIterator[bytes], context: Context
+    ) -> AsyncIterator[message.Message]:
+        """Yield the requests of a stream as they come; one that breaks a rule ends the call."""
+        async for data in pieces:
+            yield self._read(data)
+        # To grpc.aio a caller who hangs up looks like one who has said everything.
+        await asyncio.sleep(0)
+        if context.cancelled():
+            raise asyncio.CancelledError
+
     async def _bounded(
-        self, request: message.Message, context: Context, limit_s: float | None
+        self, request: Any, context: Context, limit_s: float | None
     ) -> message.Message:
         if limit_s is None:  # grpc itself cancels the call at the caller's deadline
             return cast("message.Message", await self._behaviour(request, context))
@@ -186,7 +204,7 @@ class _Method:
             return cast("message.Message", await self._behaviour(request, context))
 
     async def _traced(
-        self, request: message.Message, context: Context, limit_s: float | None
+        self, request: Any, context: Context, limit_s: float | None
     ) -> message.Message:
         with telemetry.span(self._path, SpanKind.SERVER, {"rpc.system": "grpc"}):
             return await self._bounded(request, context, limit_s)

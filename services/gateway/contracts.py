@@ -52,6 +52,7 @@ class Method:
     timeout_s: float | None
     retry: Retry | None
     bindings: tuple[Binding, ...]
+    streams_requests: bool = False
 
     @property
     def path(self) -> str:
@@ -90,8 +91,8 @@ def read(
 ) -> Contracts:
     """Return the contracts that descriptors and gRPC service configurations describe.
 
-    Raises ContractError for what cannot be served: a streamed request, bindings that differ in
-    their body.
+    Raises ContractError for what cannot be served: JSON for a stream of requests, bindings that
+    differ in their body.
     """
     policies = _policies(configurations)
     methods = [
@@ -119,8 +120,8 @@ def _method(
     permission = method.options.Extensions[permission_pb2.permission]
     policy = policies.get(f"{service}/{method.name}", policies.get(service, {}))
     bindings = _bindings(method)
-    if method.client_streaming:
-        raise ContractError(f"{service}/{method.name} streams its request")
+    if method.client_streaming and bindings:
+        raise ContractError(f"{service}/{method.name} streams its requests, which JSON cannot")
     if len({binding.body for binding in bindings}) > 1:
         raise ContractError(f"{service}/{method.name} has bindings with different bodies")
     timeout = policy.get("timeout")
@@ -133,6 +134,7 @@ def _method(
         timeout_s=None if timeout is None else _seconds(timeout),
         retry=_retry(policy.get("retryPolicy")),
         bindings=bindings,
+        streams_requests=method.client_streaming,
     )
 
 

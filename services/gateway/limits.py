@@ -7,6 +7,9 @@ from services.gateway.typed import Node
 FLOOD = "flood"
 CLIENTS = "clients"
 
+#: The name of the filter that bounds the size of a request.
+SIZE = "envoy.filters.http.body_size_limit"
+
 _CLIENT = "client"
 _ADDRESS = "remote_address"
 

@@ -68,12 +68,17 @@ def _call(method: contracts.Method) -> Node:
     }
     if method.retry is not None:
         action["retry_policy"] = _retry(method.retry)
-    return {
+    route: Node = {
         "name": method.path.removeprefix("/"),
         "match": {"path": method.path},
         "metadata": {"filter_metadata": {NAMESPACE: {"scope": method.scope}}},
         "route": action,
     }
+    if method.streams_requests:
+        # A stream is as long as it likes: the service bounds each message, the windows of HTTP/2
+        # bound what is under way.
+        route["typed_per_filter_config"] = {limits.SIZE: typed.switched_off()}
+    return route
 
 
 def _retry(retry: contracts.Retry) -> Node:

@@ -22,6 +22,11 @@ def http_filter(name: str, kind: str, fields: Mapping[str, Any] | None = None) -
     }
 
 
+def switched_off() -> Node:
+    """Return a route's word for a filter that it does without."""
+    return {"@type": f"{_TYPES}envoy.config.route.v3.FilterConfig", "disabled": True}
+
+
 def seconds(value: float) -> str:
     """Return a duration as protobuf's JSON writes it."""
     return f"{value:.9f}".rstrip("0").rstrip(".") + "s"

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from services.chassis import config
+from services.chassis import attempts, config
 from services.identity import engine
 
 _CLIENT_ID = r"^[a-z0-9][a-z0-9.-]{2,63}$"
@@ -53,9 +53,9 @@ class TokenSettings(config.Settings):
         )
 
     @property
-    def attempts(self) -> engine.attempts.Limit:
+    def attempts_max(self) -> attempts.Limit:
         """How many wrong secrets are too many."""
-        return engine.attempts.Limit(
+        return attempts.Limit(
             burst=self.failures_burst, interval=timedelta(seconds=self.failure_interval_s)
         )
 

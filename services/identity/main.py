@@ -41,7 +41,7 @@ async def main(settings: Settings) -> None:
             issuer=settings.auth.issuer,
             audience=settings.auth.audience,
             life=settings.tokens.key_policy.token_life,
-            attempts=settings.tokens.attempts,
+            attempts=settings.tokens.attempts_max,
         )
         issuer = oauth.Issuer(clients, box, keyring, terms, now=clock.system)
         app = oauth.application(settings, issuer, keyring, scopes=known, ping=db.ping)

@@ -1,5 +1,5 @@
 """What identity decides: facts, time and randomness are arguments, nothing is read or written."""
 
-from services.identity.engine import attempts, cards, clients, contacts, keys, members, requests
+from services.identity.engine import cards, clients, contacts, keys, members, requests
 
-__all__ = ["attempts", "cards", "clients", "contacts", "keys", "members", "requests"]
+__all__ = ["cards", "clients", "contacts", "keys", "members", "requests"]

@@ -2,7 +2,6 @@
 
 import hmac
 import math
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,12 +11,11 @@ import prometheus_client
 import structlog
 from joserfc import jwt
 
-from services.chassis import clock, ids
+from services.chassis import attempts, clock, ids
 from services.identity import engine, storage, vault
 from services.identity.oauth import grants
 from services.identity.oauth.keyring import Keyring
 
-_REMEMBERED_MAX = 10_000
 _OUTCOMES = ("issued", "refused", "limited")
 _TOKENS = prometheus_client.Counter(
     "identity_token_requests", "Requests for tokens with credentials, by outcome.", ["outcome"]
@@ -35,7 +33,7 @@ class Terms:
     issuer: str
     audience: str
     life: timedelta
-    attempts: engine.attempts.Limit
+    attempts: attempts.Limit
 
 
 class Issuer:
@@ -54,7 +52,7 @@ class Issuer:
         self._vault = box
         self._keyring = keyring
         self._terms = terms
-        self._attempts = _Attempts(terms.attempts)
+        self._attempts = attempts.Attempts(terms.attempts)
         self._now = now
 
     async def issue(self, grant: grants.Grant, *, address: str) -> Mapping[str, Any]:
@@ -129,25 +127,3 @@ class Issuer:
         if client.store_ids:
             claims["store_ids"] = list(client.store_ids)
         return claims
-
-
-class _Attempts:
-    """The wrong attempts of this process's recent past; the least recent are forgotten first."""
-
-    def __init__(self, limit: engine.attempts.Limit) -> None:
-        self._limit = limit
-        self._spent: OrderedDict[tuple[str, str], datetime] = OrderedDict()
-
-    def wait(self, place: tuple[str, str], now: datetime) -> timedelta:
-        return engine.attempts.wait(self._spent.get(place), limit=self._limit, now=now)
-
-    def charge(self, place: tuple[str, str], now: datetime) -> None:
-        spent = self._spent.pop(place, None)
-        self._spent[place] = engine.attempts.charge(spent, limit=self._limit, now=now)
-        if len(self._spent) > _REMEMBERED_MAX:
-            self._spent.popitem(last=False)
-
-    def give_back(self, place: tuple[str, str]) -> None:
-        spent = self._spent.get(place)
-        if spent is not None:
-            self._spent[place] = engine.attempts.give_back(spent, limit=self._limit)

@@ -47,6 +47,12 @@ service EchoService {
   rpc Count(EchoRequest) returns (stream EchoResponse) {
     option (tessera.type.v1.permission) = {scope: "echo"};
   }
+  rpc Sum(stream EchoRequest) returns (EchoResponse) {
+    option (tessera.type.v1.permission) = {scope: "echo"};
+  }
+  rpc Tally(stream EchoRequest) returns (stream EchoResponse) {
+    option (tessera.type.v1.permission) = {scope: "echo"};
+  }
 }
 """
 SERVICE = "chassis_test.v1.EchoService"
@@ -65,8 +71,8 @@ class Contract:
 
     def stub(self, channel: Any, method: str) -> Any:
         """Return what a generated stub would hold for a method."""
-        kind = "unary_stream" if method == "Count" else "unary_unary"
-        return getattr(channel, kind)(
+        kinds = {"Count": "unary_stream", "Sum": "stream_unary", "Tally": "stream_stream"}
+        return getattr(channel, kinds.get(method, "unary_unary"))(
             f"/{SERVICE}/{method}",
             request_serializer=self.Request.SerializeToString,
             response_deserializer=self.Response.FromString,

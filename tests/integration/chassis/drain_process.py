@@ -37,6 +37,12 @@ async def main(image: Path) -> None:
         async def Count(self, request, context):
             yield contract.Response()
 
+        async def Sum(self, requests, context):
+            return contract.Response()
+
+        async def Tally(self, requests, context):
+            yield contract.Response()
+
     settings = config.ServerSettings(port=0, metrics_port=0, drain_s=5)
     made = server.Server("drain", settings, verifier=None)
     made.add(Servicer(), contract.service)

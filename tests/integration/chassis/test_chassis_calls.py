@@ -54,6 +54,19 @@ class Servicer:
                 raise Teapot(cup=number)
             yield self._contract.Response(number=number)
 
+    async def Sum(self, requests, context):
+        return self._contract.Response(number=sum([request.count async for request in requests]))
+
+    async def Tally(self, requests, context):
+        total = 0
+        async for request in requests:
+            if request.text == "teapot":
+                raise Teapot(cup=total)
+            if request.text == "hang":
+                await asyncio.Event().wait()
+            total += request.count
+            yield self._contract.Response(number=total, text=auth.current().client_id)
+
 
 @pytest.fixture
 async def echo(contract, serve, connect):
@@ -243,6 +256,69 @@ async def test_stream_asks_for_the_scope_and_the_rules_too(echo, contract, issue
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             _ = [answer async for answer in count(request, metadata=metadata)]
         assert caught.value.code() is code
+
+
+async def test_stream_of_requests_has_one_answer(echo, contract, issuer):
+    """Client streaming goes the same way."""
+    total = contract.stub(echo.channel, "Sum")
+    pieces = (contract.Request(count=count) for count in (1, 2, 3))
+    assert (await total(pieces, metadata=issuer.metadata())).number == 6
+
+
+async def test_piece_that_breaks_a_rule_ends_the_stream_of_requests(echo, contract, issuer):
+    """Every message of a stream is held against the contract, not only the first."""
+    total = contract.stub(echo.channel, "Sum")
+    pieces = (contract.Request(count=count) for count in (1, 101))
+    error = await _refused(total(pieces, metadata=issuer.metadata()))
+    answer = status.read(error)
+    assert (answer.reason, answer.category) == ("INVALID_REQUEST", errors.Category.INVALID_ARGUMENT)
+
+
+async def test_conversation_answers_piece_by_piece_and_ends_in_a_refusal(echo, contract, issuer):
+    """What was answered before is kept; the end is typed."""
+    tally = contract.stub(echo.channel, "Tally")
+    pieces = [contract.Request(count=2), contract.Request(count=3), contract.Request(text="teapot")]
+    answers = aiter(tally(iter(pieces), metadata=issuer.metadata()))
+    first, second = await anext(answers), await anext(answers)
+    assert (first.number, first.text, second.number) == (2, "cli_test", 5)
+    error = await _refused(anext(answers))
+    assert status.read(error).metadata == {"cup": "5"}
+
+
+async def test_streams_of_requests_ask_for_the_scope(echo, contract):
+    """No way around the pipeline."""
+    error = await _refused(contract.stub(echo.channel, "Sum")(iter([contract.Request()])))
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    answers = contract.stub(echo.channel, "Tally")(iter([contract.Request()]))
+    assert (await _refused(anext(aiter(answers)))).code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_conversation_without_deadline_ends_at_the_default(
+    contract, serve, issuer, monkeypatch
+):
+    """A client that stays silent for ever does not hold us for ever."""
+    monkeypatch.setattr("services.chassis.contracts.DEFAULT_TIMEOUT_S", 0.3)
+    made = await serve(Servicer(contract))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{made.port}") as channel:
+        call = contract.stub(channel, "Tally")(metadata=issuer.metadata())
+        await call.write(contract.Request(count=1))
+        assert (await call.read()).number == 1
+        error = await _refused(call.read())
+    assert status.read(error).reason == "DEADLINE_EXCEEDED"
+
+
+async def test_caller_that_hangs_up_leaves_its_place(echo, contract, issuer, eventually):
+    """A cut stream is counted as cancelled, and what it held is given back."""
+    before = _handled("Tally", "CANCELLED")
+    call = echo.channel._opened.stream_stream(
+        "/chassis_test.v1.EchoService/Tally",
+        request_serializer=contract.Request.SerializeToString,
+        response_deserializer=contract.Response.FromString,
+    )(metadata=issuer.metadata())
+    await call.write(contract.Request(count=1))
+    await call.read()
+    call.cancel()
+    await eventually(lambda: _handled("Tally", "CANCELLED") == before + 1)
 
 
 def _handled(method, code):

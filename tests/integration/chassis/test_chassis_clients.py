@@ -42,6 +42,15 @@ class Last:
     async def Count(self, request, context):
         yield self._contract.Response(number=round((deadlines.remaining() or 0) * 1000))
 
+    async def Sum(self, requests, context):
+        self.seen.append(dict(context.invocation_metadata()))
+        return self._contract.Response(number=sum([request.count async for request in requests]))
+
+    async def Tally(self, requests, context):
+        async for request in requests:
+            left_ms = round((deadlines.remaining() or 0) * 1000)
+            yield self._contract.Response(number=left_ms, text=request.text)
+
 
 class Middle(Last):
     """A service that asks the next one."""
@@ -120,6 +129,21 @@ async def test_stream_has_the_deadline_of_the_call_around_it(contract, serve, co
     with deadlines.within(1):
         answers = [a async for a in count(contract.Request(), metadata=issuer.metadata())]
     assert 500 < answers[0].number < 990
+
+
+async def test_streams_of_requests_go_out_with_deadline_and_trace(contract, serve, connect, issuer):
+    """A channel of ours carries every kind of call."""
+    last = Last(contract)
+    channel = await connect(await serve(last))
+    pieces = [contract.Request(text="a", count=2), contract.Request(text="b", count=3)]
+    metadata = issuer.metadata()
+    with deadlines.within(1):
+        total = await contract.stub(channel, "Sum")(iter(pieces), metadata=metadata)
+        tally = contract.stub(channel, "Tally")(iter(pieces), metadata=metadata)
+        answers = [answer async for answer in tally]
+    assert total.number == 5
+    assert [answer.text for answer in answers] == ["a", "b"]
+    assert all(500 < answer.number < 990 for answer in answers)
 
 
 async def test_call_with_nothing_left_is_not_even_sent(contract, serve, connect):

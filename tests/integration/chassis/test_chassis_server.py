@@ -44,6 +44,12 @@ class Gated:
     async def Count(self, request, context):
         yield self._contract.Response()
 
+    async def Sum(self, requests, context):
+        return self._contract.Response()
+
+    async def Tally(self, requests, context):
+        yield self._contract.Response()
+
 
 async def _health(channel, name):
     stub: Any = health_pb2_grpc.HealthStub(channel)

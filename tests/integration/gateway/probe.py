@@ -103,12 +103,19 @@ class Backend(grpc.GenericRpcHandler):
             for _ in range(3):
                 yield answered
 
-        streams = path.endswith("/Watch")
-        make: Any = (
-            grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
+        async def pour(pieces: AsyncIterator[Any], _: Any) -> AsyncIterator[Any]:
+            async for received in pieces:
+                yield response(request={"text": f"{len(received.words)}"})
+
+        kinds: dict[str, Any] = {
+            "Watch": (grpc.unary_stream_rpc_method_handler, stream),
+            "Pour": (grpc.stream_stream_rpc_method_handler, pour),
+        }
+        make, behaviour = kinds.get(
+            path.rpartition("/")[2], (grpc.unary_unary_rpc_method_handler, answer)
         )
         return make(
-            stream if streams else answer,
+            behaviour,
             request_deserializer=request.FromString,
             response_serializer=response.SerializeToString,
         )

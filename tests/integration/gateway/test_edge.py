@@ -186,6 +186,33 @@ async def test_streamed_answers_pass(gateway, token, probe):
     assert [each.request.text async for each in call] == ["a"] * 3
 
 
+async def test_stream_of_requests_passes_whatever_it_adds_up_to(gateway, token, probe):
+    """Each piece is answered as it comes, far beyond the size that one request may have."""
+    path = "/tessera.probe.v1.ProbeService/Pour"
+    request, response = probe.types(path)
+    stub = gateway.channel.stream_stream(
+        path,
+        request_serializer=request.SerializeToString,
+        response_deserializer=response.FromString,
+    )
+    call = stub(metadata=(("authorization", f"Bearer {token}"),), timeout=5)
+    for number in range(6):
+        await call.write(request(words=["x" * 1000] * (3000 + number)))
+        assert (await call.read()).request.text == str(3000 + number)
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+
+
+async def test_stream_of_requests_asks_for_the_scope(gateway, probe):
+    """A stream is let in by its head, like every call."""
+    path = "/tessera.probe.v1.ProbeService/Pour"
+    request, _ = probe.types(path)
+    stub = gateway.channel.stream_stream(path, request_serializer=request.SerializeToString)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub(iter([request()]), timeout=5).read()
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 async def test_access_log_names_call_and_client(gateway, token, eventually):
     """One line of JSON a call: which method, which client, which request."""
     answer = await gateway.send("POST", f"{ECHO}?loud=true", token=token, json={})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from joserfc import jwk, jwt
 
-from services.chassis import auth, config, errors
+from services.chassis import attempts, auth, config, errors
 from services.chassis import database as chassis_database
 from services.identity import engine, oauth, storage, vault
 from services.identity.oauth import grants
@@ -26,7 +26,7 @@ TERMS = oauth.Terms(
     issuer="tessera-identity",
     audience="tessera",
     life=POLICY.token_life,
-    attempts=engine.attempts.Limit(burst=5, interval=timedelta(seconds=6)),
+    attempts=attempts.Limit(burst=5, interval=timedelta(seconds=6)),
 )
 SECRET = "s" * 43
 

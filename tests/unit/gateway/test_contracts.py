@@ -1,6 +1,7 @@
 """Reading descriptors and service configurations."""
 
 import pytest
+from google.api import annotations_pb2  # type: ignore[import-untyped]  # it has no stubs
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from services.gateway import contracts
@@ -56,9 +57,11 @@ def test_method_without_policy_or_permission_is_read_as_such(draft):
     assert (method.scope, method.public, method.timeout_s, method.bindings) == ("", False, None, ())
 
 
-def test_streamed_request_is_refused(draft):
-    """The services do not take streams of requests; the gateway says so first."""
-    draft.method("Upload", scope="a", client_streaming=True)
+def test_streamed_requests_are_for_grpc_alone(draft):
+    """A JSON body is one request; a method that takes a stream of them cannot have a binding."""
+    upload = draft.method("Upload", scope="a", client_streaming=True)
+    assert draft.read().methods[0].streams_requests
+    upload.options.Extensions[annotations_pb2.http].post = "/v1/a"
     with pytest.raises(contracts.ContractError, match=r"ShopService/Upload streams"):
         draft.read()
 
