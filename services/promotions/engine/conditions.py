@@ -3,36 +3,29 @@
 A condition is measured once per lane, on what the lanes before it have left.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from services.promotions.engine import filters, rules
-from services.promotions.engine.baskets import Basket
-from services.promotions.engine.carts import Member
+from services.promotions.engine import expressions, filters, rules
 from services.promotions.engine.decisions import NearMiss
+from services.promotions.engine.scenes import Scene
 
 _UNIT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What a condition looks at; `left` is the amount of each pile when the lane began."""
-
-    basket: Basket
-    left: Sequence[int]
-    member: Member | None
-    identity_answered: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Shortfall:
-    """What a failed condition lacks; `near` when at least half of everything is there."""
+    """What a failed condition lacks; `near` when at least half of everything is there.
+
+    One that is `unanswered` or `broken` says nothing, and neither does its opposite.
+    """
 
     amount_minor: int = 0
     quantity_thousandths: int = 0
     near: bool = False
     unanswered: bool = False
+    broken: bool = False
     details: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -60,6 +53,8 @@ def counts_purchases(condition: rules.Condition | None) -> bool:
             return any(counts_purchases(child) for child in condition.conditions)
         case rules.Not():
             return counts_purchases(condition.condition)
+        case rules.Expression():
+            return expressions.mentions(condition.cel, "purchases_before")
     return isinstance(condition, rules.PurchaseNumber)
 
 
@@ -105,6 +100,7 @@ def _add_up(failed: list[Shortfall]) -> Shortfall:
         quantity_thousandths=sum(lack.quantity_thousandths for lack in failed),
         near=all(lack.near for lack in failed),
         unanswered=all(lack.unanswered for lack in failed),
+        broken=any(lack.broken for lack in failed),
         details=failed[0].details,
     )
 
@@ -124,8 +120,9 @@ def _compile_any(condition: rules.AnyOf) -> Check:
     return check
 
 
-def _reach(lack: Shortfall) -> tuple[bool, bool, int, int]:
-    return not lack.unanswered, not lack.near, lack.amount_minor, lack.quantity_thousandths
+def _reach(lack: Shortfall) -> tuple[bool, bool, bool, int, int]:
+    silent = (not lack.unanswered, not lack.broken)
+    return *silent, not lack.near, lack.amount_minor, lack.quantity_thousandths
 
 
 def _compile_not(condition: rules.Not) -> Check:
@@ -135,7 +132,7 @@ def _compile_not(condition: rules.Not) -> Check:
         lack = inner(scene)
         if lack is None:
             return OUT_OF_REACH
-        return lack if lack.unanswered else None
+        return lack if lack.unanswered or lack.broken else None
 
     return check
 
@@ -225,6 +222,22 @@ def _compile_number(condition: rules.PurchaseNumber) -> Check:
     return check
 
 
+def _compile_expression(condition: rules.Expression) -> Check:
+    run = expressions.compile_expression(condition.cel)
+
+    def check(scene: Scene) -> Shortfall | None:
+        answer = run(scene)
+        if answer is True:
+            return None
+        if answer is False:
+            return OUT_OF_REACH
+        if answer.unanswered:
+            return _UNANSWERED
+        return Shortfall(broken=True, details=(("expression_problem", answer.problem),))
+
+    return check
+
+
 _COMPILERS: Mapping[type, Callable[[Any], Check]] = {
     rules.AllOf: _compile_all,
     rules.AnyOf: _compile_any,
@@ -233,4 +246,5 @@ _COMPILERS: Mapping[type, Callable[[Any], Check]] = {
     rules.ItemGroup: _compile_group,
     rules.DistinctItems: _compile_distinct,
     rules.PurchaseNumber: _compile_number,
+    rules.Expression: _compile_expression,
 }

@@ -105,7 +105,7 @@ def evaluate(
     basket = baskets.arrange(cart, facts)
     found = index.match(ruleset.index, cart, basket, facts, now=now)
     candidates = _pick(ruleset, found.survivors)
-    run = lanes.start(cart, facts, basket)
+    run = lanes.start(cart, facts, basket, now=now)
     lanes.run_discounts(run, candidates)
     pay_and_earn(run, candidates, choose_payment=_choose_payment)
     outcomes = traces.tell(ruleset, run, found, explain=explain)

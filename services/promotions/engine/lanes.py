@@ -7,11 +7,12 @@ higher priority, then the smaller id. All others stack, each on what those befor
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from services.promotions.engine import combinations, conditions, multibuys, sets, strata
+from services.promotions.engine import combinations, multibuys, scenes, sets, strata
 from services.promotions.engine.baskets import Basket
 from services.promotions.engine.carts import Cart, Facts, Remaining
 from services.promotions.engine.decisions import NearMiss, OutcomeReason
@@ -43,6 +44,7 @@ class Run:
     cart: Cart
     facts: Facts
     basket: Basket
+    now: datetime
     left: list[int]
     payments: list[int]
     payment_max: int = 0
@@ -51,12 +53,13 @@ class Run:
     strata: dict[int, Strata] = field(default_factory=dict)
 
 
-def start(cart: Cart, facts: Facts, basket: Basket) -> Run:
+def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
     """Return the state before the first lane."""
     return Run(
         cart=cart,
         facts=facts,
         basket=basket,
+        now=now,
         left=list(basket.amounts),
         payments=[0] * len(basket.amounts),
     )
@@ -136,9 +139,7 @@ def _run_lane(
     make: Callable[[Run, Compiled], Offer],
     take: Callable[[Run, Compiled, Offer], None],
 ) -> None:
-    scene = conditions.Scene(
-        run.basket, tuple(run.left), run.facts.member, run.facts.identity_answered
-    )
+    scene = scenes.Scene(run.cart, run.facts, run.basket, tuple(run.left), run.now)
     stopped_by = ""
     for group in _take_turns(members):
         if group[0].contends and _contends(group):
@@ -204,9 +205,7 @@ def _gather(turns: list[list[Compiled]]) -> list[list[Compiled]]:
     return [turn for turn in gathered if turn]
 
 
-def _run_contest(
-    run: Run, scene: conditions.Scene, members: list[Compiled], stopped_by: str
-) -> None:
+def _run_contest(run: Run, scene: scenes.Scene, members: list[Compiled], stopped_by: str) -> None:
     """Apply the best combination of campaigns whose sets may want the same goods."""
     admitted = []
     for one in members:
@@ -235,7 +234,7 @@ def _run_contest(
 
 def _apply_contest(
     run: Run,
-    scene: conditions.Scene,
+    scene: scenes.Scene,
     admitted: list[Compiled],
     table: sets.Table,
     plans: list[sets.Plan],
@@ -268,7 +267,7 @@ def _apply_contest(
         run.verdicts[one.place] = _tell_refused(run, scene, one, offer)
 
 
-def _tell_refused(run: Run, scene: conditions.Scene, one: Compiled, offer: Offer) -> Verdict:
+def _tell_refused(run: Run, scene: scenes.Scene, one: Compiled, offer: Offer) -> Verdict:
     if one.sets is not None:
         offer = multibuys.explain_refusal(run.basket, scene.left, one.sets, offer)
     return Verdict(offer.reason, offer.near_miss, offer.details)
@@ -288,7 +287,7 @@ def _choose(run: Run, offers: list[tuple[Compiled, Offer]]) -> tuple[Compiled, O
     return winner
 
 
-def _admit(run: Run, scene: conditions.Scene, one: Compiled) -> Verdict | None:
+def _admit(run: Run, scene: scenes.Scene, one: Compiled) -> Verdict | None:
     """Return why the campaign may not even make an offer.
 
     What is known to be used up comes first, then the condition, and last what nobody could tell:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from services.promotions.engine import rules, set_problems
+from services.promotions.engine import expressions, rules, set_problems
 from services.promotions.engine.set_problems import Problem, check_filter
 
 DEPTH_MAX = 6
@@ -139,6 +139,10 @@ def _check_node(condition: rules.Condition, path: str) -> Iterator[Problem]:
                 yield from _check_node(child, f"{path}.{name}.conditions[{place}]")
         case rules.Not():
             yield from _check_node(condition.condition, f"{path}.not")
+        case rules.Expression():
+            if flaw := expressions.find_flaw(condition.cel):
+                where = f"line {flaw.line}, column {flaw.column}"
+                yield Problem(f"{path}.expression.cel", f"{where}: {flaw.problem}")
         case _:
             yield from _check_leaf(condition, path)
 

@@ -196,9 +196,9 @@ def _price_rest(
     survivors = found.survivors & sum(1 << place for place in places)
     found = replace(found, survivors=survivors, unanswered=0)
     candidates = [sale.ruleset.compiled[place] for place in places if survivors >> place & 1]
-    run = lanes.start(cart, facts, basket)
+    run = lanes.start(cart, facts, basket, now=sale.now)
     lanes.run_discounts(run, candidates)
-    kept = _keep(sale, lanes.start(cart, facts, basket), back)
+    kept = _keep(sale, lanes.start(cart, facts, basket, now=sale.now), back)
     return (kept if sum(kept.left) > sum(run.left) else run), candidates, found
 
 

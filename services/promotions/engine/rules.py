@@ -190,8 +190,15 @@ class PurchaseNumber:
     every: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """Asks that an expression in CEL is true of the cart, the member, the store and the time."""
+
+    cel: str
+
+
 Condition: TypeAlias = (
-    AllOf | AnyOf | Not | BasketTotal | ItemGroup | DistinctItems | PurchaseNumber
+    AllOf | AnyOf | Not | BasketTotal | ItemGroup | DistinctItems | PurchaseNumber | Expression
 )
 
 

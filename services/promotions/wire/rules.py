@@ -126,6 +126,10 @@ def _purchase_number(purchase: campaign_pb2.PurchaseNumber) -> engine.PurchaseNu
     return engine.PurchaseNumber(number=purchase.number, every=purchase.every)
 
 
+def _expression(expression: campaign_pb2.Expression) -> engine.Expression:
+    return engine.Expression(cel=expression.cel)
+
+
 _CONDITIONS: dict[str, Callable[[Any], engine.Condition]] = {
     "all": _all,
     "any": _any,
@@ -134,6 +138,7 @@ _CONDITIONS: dict[str, Callable[[Any], engine.Condition]] = {
     "item_group": _item_group,
     "distinct_items": _distinct_items,
     "purchase_number": _purchase_number,
+    "expression": _expression,
 }
 
 

@@ -168,7 +168,7 @@ def read_filter(plain: Plain | None) -> engine.ItemFilter:
 
 def read_condition(plain: Plain) -> engine.Condition:
     _check_words(
-        plain, "all any not goods spend measured purchase every_purchase articles units worth"
+        plain, "all any not goods spend measured purchase every_purchase articles units worth cel"
     )
     if "all" in plain:
         return engine.AllOf(tuple(read_condition(child) for child in plain["all"]))
@@ -176,7 +176,12 @@ def read_condition(plain: Plain) -> engine.Condition:
         return engine.AnyOf(tuple(read_condition(child) for child in plain["any"]))
     if "not" in plain:
         return engine.Not(read_condition(plain["not"]))
-    goods = read_filter(plain.get("goods"))
+    return _read_leaf(plain, read_filter(plain.get("goods")))
+
+
+def _read_leaf(plain: Plain, goods: engine.ItemFilter) -> engine.Condition:
+    if "cel" in plain:
+        return engine.Expression(plain["cel"])
     if "spend" in plain:
         basis = engine.Basis[plain.get("measured", "running").upper()]
         return engine.BasketTotal(money(plain["spend"]), goods, basis)

@@ -222,6 +222,7 @@ _PARSED_TOTAL = engine.BasketTotal(5, PARSED_FILTER, engine.Basis.ORIGINAL)
             engine.DistinctItems(5, PARSED_FILTER),
         ),
         ({"purchase_number": {"every": 5}}, engine.PurchaseNumber(every=5)),
+        ({"expression": {"cel": "total_minor > 5"}}, engine.Expression("total_minor > 5")),
     ],
 )
 def test_every_condition_survives(plain, condition):
@@ -238,6 +239,7 @@ MIRRORS: dict[str, tuple[set[str], type[Any]]] = {
     "ItemGroup": (set(), engine.ItemGroup),
     "DistinctItems": (set(), engine.DistinctItems),
     "PurchaseNumber": (set(), engine.PurchaseNumber),
+    "Expression": (set(), engine.Expression),
     "ItemFilter": (set(), engine.ItemFilter),
     "CouponTrigger": (set(), engine.CouponTrigger),
     "MultiBuy": (set(), engine.MultiBuy),
