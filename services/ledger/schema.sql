@@ -99,7 +99,8 @@ CREATE TABLE entries (
 
 -- Points credited together, in the order in which they are spent; infinity is never. Lots with
 -- nothing left stay: a refund gives them back what they had. remaining is in no index, so that
--- spending rewrites no index.
+-- spending rewrites no index. The issuer is the partner who gave the points out, the bringer the
+-- member or household whose account they came from; NULL where there was none.
 CREATE TABLE lots (
     account_id UUID NOT NULL,
     expire_time TIMESTAMPTZ NOT NULL,
@@ -111,6 +112,8 @@ CREATE TABLE lots (
     activate_time TIMESTAMPTZ,
     expiry_given BOOLEAN NOT NULL,
     create_time TIMESTAMPTZ NOT NULL,
+    issuer_account_id UUID,
+    bringer_account_id UUID,
     CONSTRAINT lots_pkey PRIMARY KEY (account_id, expire_time, lot_id),
     CONSTRAINT lots_amount_positive CHECK (amount > 0),
     CONSTRAINT lots_remaining_within CHECK (remaining BETWEEN 0 AND amount)
@@ -162,6 +165,182 @@ CREATE TABLE sweeps (
     CONSTRAINT sweeps_pkey PRIMARY KEY (name)
 );
 
+-- What the times of a lot were until they changed: a release starts its clock.
+CREATE TABLE lot_terms (
+    account_id UUID NOT NULL,
+    lot_id UUID NOT NULL,
+    until_time TIMESTAMPTZ NOT NULL,
+    activate_time TIMESTAMPTZ,
+    expire_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT lot_terms_pkey PRIMARY KEY (account_id, lot_id, until_time)
+);
+
+-- When the points of a lot were earned, to the millisecond: its id is a UUIDv7 of that time.
+CREATE FUNCTION lot_time(lot_id UUID) RETURNS TIMESTAMPTZ
+    LANGUAGE SQL IMMUTABLE PARALLEL SAFE
+    RETURN to_timestamp(('x' || left(replace(lot_id::TEXT, '-', ''), 12))::BIT(48)::BIGINT / 1000.0);
+
+-- The last version of an account that an entry recorded before a moment made; 0 when there is none.
+-- Versions grow with time, so it is found by halving and needs no index of its own. Clocks of two
+-- processes may differ by up to a minute: inside of that, the latest such entry counts.
+CREATE FUNCTION version_before(of_account UUID, moment TIMESTAMPTZ) RETURNS BIGINT
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+DECLARE
+    skew CONSTANT INTERVAL := INTERVAL '1 minute';
+    low BIGINT := 0;
+    high BIGINT;
+    middle BIGINT;
+    found RECORD;
+BEGIN
+    SELECT max(version) INTO high FROM entries WHERE account_id = of_account;
+    IF high IS NULL THEN
+        RETURN 0;
+    END IF;
+    WHILE low < high LOOP
+        middle := low + (high - low + 1) / 2;
+        SELECT version, record_time INTO found
+        FROM entries
+        WHERE account_id = of_account AND version <= middle
+        ORDER BY version DESC
+        LIMIT 1;
+        IF NOT FOUND THEN
+            low := middle;
+        ELSIF found.record_time < moment + skew THEN
+            low := middle;
+        ELSE
+            high := found.version - 1;
+        END IF;
+    END LOOP;
+    SELECT version INTO low
+    FROM entries
+    WHERE account_id = of_account AND version <= high AND record_time < moment
+    ORDER BY version DESC
+    LIMIT 1;
+    RETURN COALESCE(low, 0);
+END
+$$;
+
+-- The companies of a coalition.
+CREATE INDEX accounts_partners_index ON accounts (asset_code, owner_id) WHERE owner_type = 6;
+
+-- What a partner owes for its points that another took in: value_minor for each `units` of them. An
+-- empty partner stands for all that have no rate of their own.
+CREATE TABLE settlement_rates (
+    asset_code TEXT COLLATE "C" NOT NULL,
+    issuer_id TEXT COLLATE "C" NOT NULL,
+    acceptor_id TEXT COLLATE "C" NOT NULL,
+    effective_time TIMESTAMPTZ NOT NULL,
+    value_minor BIGINT NOT NULL,
+    units BIGINT NOT NULL,
+    currency_code TEXT NOT NULL,
+    operator_id TEXT NOT NULL,
+    create_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT settlement_rates_pkey
+        PRIMARY KEY (asset_code, issuer_id, acceptor_id, effective_time),
+    CONSTRAINT settlement_rates_positive CHECK (value_minor >= 0 AND units > 0)
+);
+
+-- Closed periods. One begins where the last has ended, and nothing in it changes any more.
+CREATE TABLE settlement_periods (
+    asset_code TEXT COLLATE "C" NOT NULL,
+    number INTEGER NOT NULL,
+    from_time TIMESTAMPTZ NOT NULL,
+    until_time TIMESTAMPTZ NOT NULL,
+    currency_code TEXT NOT NULL,
+    operator_id TEXT NOT NULL,
+    close_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT settlement_periods_pkey PRIMARY KEY (asset_code, number),
+    CONSTRAINT settlement_periods_until_once UNIQUE (asset_code, until_time),
+    CONSTRAINT settlement_periods_in_order CHECK (until_time > from_time)
+);
+
+-- Which of a partner's entries a period has: those after one version, up to another. What arrives
+-- late has a higher version, and is thereby in the next period.
+CREATE TABLE settlement_positions (
+    asset_code TEXT COLLATE "C" NOT NULL,
+    number INTEGER NOT NULL,
+    partner_id TEXT COLLATE "C" NOT NULL,
+    account_id UUID NOT NULL,
+    after_version BIGINT NOT NULL,
+    until_version BIGINT NOT NULL,
+    issued BIGINT NOT NULL,
+    accepted BIGINT NOT NULL,
+    CONSTRAINT settlement_positions_pkey PRIMARY KEY (asset_code, number, partner_id),
+    CONSTRAINT settlement_positions_in_order CHECK (until_version >= after_version)
+);
+
+-- What the issuer owes the acceptor for a period; empty is the operator of the program.
+CREATE TABLE settlement_debts (
+    asset_code TEXT COLLATE "C" NOT NULL,
+    number INTEGER NOT NULL,
+    issuer_id TEXT COLLATE "C" NOT NULL,
+    acceptor_id TEXT COLLATE "C" NOT NULL,
+    amount BIGINT NOT NULL,
+    value_minor BIGINT NOT NULL,
+    units BIGINT NOT NULL,
+    owed_minor BIGINT NOT NULL,
+    CONSTRAINT settlement_debts_pkey PRIMARY KEY (asset_code, number, issuer_id, acceptor_id),
+    CONSTRAINT settlement_debts_parties_differ CHECK (issuer_id <> acceptor_id)
+);
+
+-- What an operator may adjust alone, at once and within 24 hours; '' is everybody without own limits.
+CREATE TABLE adjustment_limits (
+    asset_code TEXT COLLATE "C" NOT NULL,
+    operator_id TEXT COLLATE "C" NOT NULL,
+    amount_max BIGINT NOT NULL,
+    day_amount_max BIGINT NOT NULL,
+    set_by TEXT NOT NULL,
+    update_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT adjustment_limits_pkey PRIMARY KEY (asset_code, operator_id),
+    CONSTRAINT adjustment_limits_in_order CHECK (amount_max BETWEEN 0 AND day_amount_max)
+);
+
+-- Corrections by hand. State 1 waits for a second person, 2 is to be posted, the others are final.
+CREATE TABLE adjustments (
+    adjustment_id UUID NOT NULL,
+    request BYTEA NOT NULL,
+    asset_code TEXT COLLATE "C" NOT NULL,
+    account_id UUID NOT NULL,
+    amount BIGINT NOT NULL,
+    state SMALLINT NOT NULL,
+    refusal TEXT NOT NULL,
+    operator_id TEXT COLLATE "C" NOT NULL,
+    propose_time TIMESTAMPTZ NOT NULL,
+    decide_time TIMESTAMPTZ,
+    expire_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT adjustments_pkey PRIMARY KEY (adjustment_id),
+    CONSTRAINT adjustments_amount_not_zero CHECK (amount <> 0),
+    -- Waiting, and only that, is without a decision.
+    CONSTRAINT adjustments_decided CHECK ((state = 1) = (decide_time IS NULL))
+);
+CREATE INDEX adjustments_time_index ON adjustments (propose_time, adjustment_id);
+CREATE INDEX adjustments_account_index ON adjustments (account_id, propose_time, adjustment_id);
+CREATE INDEX adjustments_operator_index ON adjustments (operator_id, asset_code, propose_time);
+CREATE INDEX adjustments_open_index ON adjustments (adjustment_id) WHERE state IN (1, 2);
+
+-- Who did what about a correction.
+CREATE TABLE adjustment_acts (
+    adjustment_id UUID NOT NULL,
+    number SMALLINT NOT NULL,
+    action SMALLINT NOT NULL,
+    operator_id TEXT NOT NULL,
+    operator_name TEXT NOT NULL,
+    note TEXT NOT NULL,
+    record_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT adjustment_acts_pkey PRIMARY KEY (adjustment_id, number)
+);
+
+-- Who gave whom which limits.
+CREATE TABLE adjustment_limit_acts (
+    asset_code TEXT COLLATE "C" NOT NULL,
+    operator_id TEXT COLLATE "C" NOT NULL,
+    amount_max BIGINT NOT NULL,
+    day_amount_max BIGINT NOT NULL,
+    set_by TEXT NOT NULL,
+    record_time TIMESTAMPTZ NOT NULL
+);
+
 CREATE TABLE outbox_events (
     sequence BIGINT GENERATED ALWAYS AS IDENTITY,
     event_id UUID NOT NULL,
@@ -174,3 +353,6 @@ CREATE TABLE outbox_events (
 GRANT SELECT, INSERT ON assets, batches, transfers, entries, lot_takes, reversals TO ledger;
 GRANT SELECT, INSERT, UPDATE ON accounts, lots, sweeps TO ledger;
 GRANT SELECT, INSERT, DELETE ON tallies, outbox_events TO ledger;
+GRANT SELECT, INSERT ON lot_terms, settlement_rates, settlement_periods, settlement_positions,
+    settlement_debts, adjustment_acts, adjustment_limit_acts TO ledger;
+GRANT SELECT, INSERT, UPDATE ON adjustments, adjustment_limits TO ledger;

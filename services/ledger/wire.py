@@ -57,6 +57,8 @@ def _operation(sent: batch_pb2.Operation) -> engine.Operation:
         undone = sent.reversal
         place = engine.Place(ids.parse(BATCH, undone.batch_id), undone.operation_index)
         return engine.Reversal(place, undone.amount, engine.Shortfall(undone.shortfall))
+    if kind == "handover":
+        return _handover(sent.handover)
     released = sent.release
     place = engine.Place(ids.parse(BATCH, released.batch_id), released.operation_index)
     return engine.Release(place)
@@ -73,6 +75,18 @@ def _transfer(sent: batch_pb2.Transfer) -> engine.Transfer:
         sent.up_to,
         timestamps.read(sent.lot_activate_time) if sent.HasField("lot_activate_time") else None,
         timestamps.read(sent.lot_expire_time) if sent.HasField("lot_expire_time") else None,
+    )
+
+
+def _handover(sent: batch_pb2.Handover) -> engine.Handover:
+    debit, credit = sent.debit, sent.credit
+    return engine.Handover(
+        engine.key(sent.asset_code, debit.owner_type, debit.owner_id),
+        engine.key(sent.asset_code, credit.owner_type, credit.owner_id),
+        sent.reason,
+        engine.Selection(sent.selection),
+        sent.share or 1,
+        sent.whole or 1,
     )
 
 
@@ -224,6 +238,7 @@ def lot(one: engine.Lot, account: engine.Key, *, expires_at: datetime | None) ->
         lot_id=ids.show(_LOT, one.id),
         account=show_key(account),
         batch_id=ids.show(BATCH, one.batch_id),
+        operation_index=one.operation_index,
         amount=one.amount,
         remaining=one.remaining,
         activate_time=timestamps.show(one.activates_at),

@@ -13,6 +13,10 @@ from services.ledger.engine.assets import Asset
 
 #: The owner type of accounts without floor, ceiling and lots, where value comes from and goes to.
 WORLD = 1
+#: The owner type of companies of the coalition, whose accounts keep no lots: see `keeps_lots`.
+PARTNER = 6
+#: The owner types of members and households: lots remember which of them they came from.
+PEOPLE = frozenset({2, 3})
 #: No account holds more than this, whatever its ceiling: sums stay far inside of 64 bits.
 BALANCE_MAX = 10**18
 
@@ -53,6 +57,9 @@ class Lot(NamedTuple):
 
     `activates_at` None waits for a release. `expires_at` None is never; of an account that slides,
     see `expiry`. `expiry_given` says that the caller chose the expiry, not the asset's policy.
+    `issuer` is the partner's account that gave the points out, None when it was none; it stays when
+    lots are handed over. `bringer` is the account of the member or the household that they came
+    from, None when they came from elsewhere.
     """
 
     id: UUID
@@ -65,6 +72,8 @@ class Lot(NamedTuple):
     expires_at: datetime | None
     expiry_given: bool
     created_at: datetime
+    issuer: UUID | None = None
+    bringer: UUID | None = None
 
     def is_pending(self, now: datetime) -> bool:
         """Tell whether the lot may not be spent yet."""
@@ -83,6 +92,8 @@ class Lot(NamedTuple):
             self.expires_at,
             self.expiry_given,
             self.created_at,
+            self.issuer,
+            self.bringer,
         )
 
 
@@ -121,6 +132,15 @@ class Account(NamedTuple):
     lots: tuple[Lot, ...] | None
 
 
+def keeps_lots(key: Key, asset: Asset) -> bool:
+    """Tell whether an account keeps lots: the world's do not, and neither do those of partners.
+
+    A partner gives out points that it does not have, down to the floor of its account, and takes in
+    points that no longer age.
+    """
+    return asset.lots is not None and key.owner_type not in {WORLD, PARTNER}
+
+
 def opened(key: Key, asset: Asset) -> Account:
     """Return an account that nothing was posted to, with the limits of its asset."""
     return Account(key, asset.floor, asset.ceiling, 0, 0, NO_LOTS, None, ())
@@ -133,7 +153,7 @@ def limited(account: Account, asset: Asset, *, floor: int, ceiling: int | None) 
     floor below 0.
     """
     too_much = ceiling is not None and account.balance > ceiling
-    if too_much or account.balance < floor or (floor and asset.lots is not None):
+    if too_much or account.balance < floor or (floor and keeps_lots(account.key, asset)):
         raise errors.LimitConflict(balance=account.balance)
     if account.version and (account.floor, account.ceiling) == (floor, ceiling):
         return account
@@ -228,6 +248,15 @@ def lot_id(*, batch_id: UUID, operation_index: int, credited_at: datetime) -> UU
     digest = hashlib.blake2b(batch_id.bytes, digest_size=8, person=b"tessera.lot").digest()
     tail = operation_index << 54 | int.from_bytes(digest, "big") & (1 << 54) - 1
     return UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | _VARIANT | tail)
+
+
+def handed_lot_id(lot_id: UUID, *, batch_id: UUID, operation_index: int) -> UUID:
+    """Return the id of the lot that a handover makes of another: the same time, another tail."""
+    digest = hashlib.blake2b(
+        batch_id.bytes + lot_id.bytes, digest_size=8, person=b"tessera.handed"
+    ).digest()
+    tail = operation_index << 54 | int.from_bytes(digest, "big") & (1 << 54) - 1
+    return UUID(int=lot_id.int >> 64 << 64 | _VARIANT | tail)
 
 
 def expiry_id(account_id: UUID, version: int) -> UUID:

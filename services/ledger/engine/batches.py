@@ -14,6 +14,11 @@ from services.ledger.engine.assets import Asset
 #: Reasons that the ledger books itself; numbers as in the contract.
 EXPIRE = 3
 REVERSE = 8
+#: Reasons of handovers: into a household, and out of it.
+POOL = 20
+SPLIT = 21
+#: Movements with these reasons are not undone by reversals.
+IRREVERSIBLE = frozenset({EXPIRE, REVERSE, POOL, SPLIT})
 #: The operation index of expiries, which belong to no batch.
 BY_LEDGER = -1
 
@@ -51,6 +56,11 @@ class Transfer:
         """True when the caller chose when the lot is to start or to end."""
         return self.activates_at is not None or self.expires_at is not None
 
+    @property
+    def needs_lots(self) -> tuple[Key, ...]:
+        """The accounts that must keep lots."""
+        return (self.credit,) if self.has_lot_terms else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
@@ -68,7 +78,34 @@ class Release:
     target: Place
 
 
-Operation = Transfer | Reversal | Release
+class Selection(IntEnum):
+    """Which lots are handed over; numbers as in the contract."""
+
+    ALL = 1
+    #: Those that came from the receiving account.
+    BROUGHT = 2
+    #: Those that came from no member and no household.
+    COMMON = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Give active lots to another account with their terms: `share` parts of `whole` of each."""
+
+    debit: Key
+    credit: Key
+    reason: int
+    selection: Selection
+    share: int
+    whole: int
+
+    @property
+    def needs_lots(self) -> tuple[Key, ...]:
+        """The accounts that must keep lots."""
+        return self.debit, self.credit
+
+
+Operation = Transfer | Reversal | Release | Handover
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,15 @@ from uuid import UUID
 from services.ledger.engine import accounts
 from services.ledger.engine.accounts import Key
 from services.ledger.engine.assets import Asset
-from services.ledger.engine.batches import Batch, Moved, Operation, Place, Target, Transfer
+from services.ledger.engine.batches import (
+    Batch,
+    Handover,
+    Moved,
+    Operation,
+    Place,
+    Target,
+    Transfer,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,7 @@ def asset_codes(batches: Iterable[Batch]) -> set[str]:
         operation.debit.asset_code
         for batch in batches
         for operation in batch.operations
-        if isinstance(operation, Transfer)
+        if isinstance(operation, Transfer | Handover)
     }
 
 
@@ -44,7 +52,7 @@ def targets(batches: Iterable[Batch]) -> list[Place]:
         operation.target
         for batch in batches
         for operation in batch.operations
-        if not isinstance(operation, Transfer)
+        if not isinstance(operation, Transfer | Handover)
     ]
 
 
@@ -85,7 +93,7 @@ class _Planner:
 
     def add(self, operation: Operation) -> None:
         """Plan to read what an operation is about."""
-        if isinstance(operation, Transfer):
+        if isinstance(operation, Transfer | Handover):
             self.touch(operation.debit, deep=True)
             self.touch(operation.credit, deep=False)
             return

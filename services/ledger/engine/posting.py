@@ -1,11 +1,12 @@
 """Decide batches: facts in, postings or typed refusals out."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.ledger import errors
-from services.ledger.engine import accounts, assets
+from services.ledger.engine import accounts, assets, handing
 from services.ledger.engine.accounts import Key, Lot
 from services.ledger.engine.assets import Asset
 from services.ledger.engine.batches import (
@@ -14,6 +15,7 @@ from services.ledger.engine.batches import (
     Changes,
     Decision,
     Facts,
+    Handover,
     LotPart,
     Moved,
     Movement,
@@ -88,6 +90,8 @@ class _Desk:
         page = self._pages.get(key.id)
         if page is None:
             asset = self.facts.assets[key.asset_code]
+            if key.owner_type == accounts.PARTNER:
+                asset = replace(asset, lots=None)
             account = self.facts.accounts.get(key.id) or accounts.opened(key, asset)
             page = Page(account, asset, self.now)
             self._pages[key.id] = page
@@ -170,6 +174,10 @@ class _Draft:
             if asset is not None:
                 self._transfer(operation)
             return
+        if isinstance(operation, Handover):
+            if self._examine(operation) is not None:
+                self._hand_over(operation)
+            return
         target = self.targets.get(operation.target) or self._desk.targets.get(operation.target)
         if target is None:
             self._refuse(errors.TransferNotFound())
@@ -186,7 +194,7 @@ class _Draft:
             if page.lots:
                 page.expire(self._now, self.rows)
 
-    def _examine(self, transfer: Transfer) -> Asset | None:
+    def _examine(self, transfer: Transfer | Handover) -> Asset | None:
         """Refuse what is wrong at sight; returns the asset of a transfer that is not."""
         asset = self._desk.facts.assets.get(transfer.debit.asset_code)
         found = len(self.refusals)
@@ -194,9 +202,8 @@ class _Draft:
             self._refuse(errors.AssetNotFound(asset_code=transfer.debit.asset_code))
         if transfer.debit.id == transfer.credit.id:
             self._refuse(errors.AccountsMustDiffer())
-        if transfer.has_lot_terms and (
-            transfer.credit.is_world or (asset is not None and asset.lots is None)
-        ):
+        for_lots = transfer.needs_lots
+        if for_lots and asset and not all(accounts.keeps_lots(key, asset) for key in for_lots):
             self._refuse(errors.LotsNotKept())
         return asset if found == len(self.refusals) else None
 
@@ -259,8 +266,38 @@ class _Draft:
             expires_at,
             transfer.expires_at is not None,
             self._now,
+            transfer.debit.id if transfer.debit.owner_type == accounts.PARTNER else None,
+            transfer.debit.id if transfer.debit.owner_type in accounts.PEOPLE else None,
         )
         page.put(None, lot)
+
+    def _hand_over(self, handover: Handover) -> None:
+        giver, receiver = self._page(handover.debit), self._page(handover.credit)
+        assert giver is not None
+        assert receiver is not None
+        parts = handing.parts(handover, giver.spendable_lots(self._now))
+        amount = sum(part for _, part in parts)
+        self._check_room(receiver, amount)
+        taken: list[LotPart] = []
+        for lot, part in parts:
+            taken += giver.take([lot], part, self._place, self.rows)
+            handed = handing.handed(
+                lot,
+                part,
+                handover.credit.id,
+                place=self._place,
+                slides_until=giver.slides_until,
+                now=self._now,
+            )
+            receiver.put(None, handed)
+        if amount:
+            giver.move(-amount, self._place, self.rows)
+            receiver.move(amount, self._place, self.rows)
+        self._record(
+            handover.debit, handover.credit, amount, reason=handover.reason, campaign_id=""
+        )
+        self.results.append(OperationResult(amount, tuple(taken)))
+        self.targets[self._place] = Other()
 
     def _reverse(self, reversal: Reversal, moved: Moved) -> None:
         remaining = moved.amount - moved.reversed
@@ -342,6 +379,8 @@ class _Draft:
             expires_at,
             lot.expiry_given,
             lot.created_at,
+            lot.issuer,
+            lot.bringer,
         )
         page.put(lot, released)
         page.version += 1

@@ -55,9 +55,9 @@ def compose(parts: Sequence[Part], *, first: int) -> str:
     return "WITH " + ",\n".join(composed)
 
 
-def uuids(values: Iterable[UUID]) -> str:
+def uuids(values: Iterable[UUID | None]) -> str:
     """Return the literal of a column of UUIDs."""
-    return "{" + ",".join([value.hex for value in values]) + "}"
+    return "{" + ",".join(["NULL" if value is None else value.hex for value in values]) + "}"
 
 
 def _numbers(values: Iterable[int | None]) -> str:

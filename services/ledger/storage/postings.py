@@ -222,7 +222,7 @@ _WORLDS_MAX = 10_000
 
 
 def _target(row: database.Record, taken: Sequence[engine.LotPart]) -> engine.Target:
-    if row["amount"] is None or row["reason"] == engine.REVERSE:
+    if row["amount"] is None or row["reason"] in engine.IRREVERSIBLE:
         return engine.Other()
     return engine.Moved(
         engine.key(row["asset_code"], row["debit_type"], row["debit_id"]),

@@ -18,7 +18,7 @@ ACCOUNT_COLUMNS = """account_id, floor, ceiling, balance, version, pending, next
 #: Columns of `lots` that `lot` reads; infinity is a lot that never expires.
 LOT_COLUMNS = """lots.lot_id, lots.account_id, lots.batch_id, lots.operation_index, lots.amount,
     lots.remaining, lots.activate_time, NULLIF(lots.expire_time, 'infinity') AS expire_time,
-    lots.expiry_given, lots.create_time"""
+    lots.expiry_given, lots.create_time, lots.issuer_account_id, lots.bringer_account_id"""
 
 
 def account(

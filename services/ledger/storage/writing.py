@@ -69,6 +69,18 @@ _CHANGED = Part(
         AND lots.lot_id = changed.lot_id
     """,
 )
+# Two changes at one instant: what was before the first of them is what was.
+_RETERMED = Part(
+    "retermed",
+    {"account_id": UUIDS, "lot_id": UUIDS, "activate": INSTANTS, "expire": INSTANTS},
+    """
+    INSERT INTO lot_terms (account_id, lot_id, until_time, activate_time, expire_time)
+    SELECT account_id, lot_id, $1::TIMESTAMPTZ, instant(activate),
+        COALESCE(instant(expire), 'infinity')
+    FROM {rows}
+    ON CONFLICT (account_id, lot_id, until_time) DO NOTHING
+    """,
+)
 _MADE = Part(
     "made",
     {
@@ -81,14 +93,17 @@ _MADE = Part(
         "activate": INSTANTS,
         "expire": INSTANTS,
         "expiry_given": FLAGS,
+        "issuer_account_id": UUIDS,
+        "bringer_account_id": UUIDS,
     },
     """
     INSERT INTO lots (
         lot_id, account_id, batch_id, operation_index, amount, remaining, activate_time,
-        expire_time, expiry_given, create_time
+        expire_time, expiry_given, create_time, issuer_account_id, bringer_account_id
     )
     SELECT lot_id, account_id, batch_id, operation_index, amount, remaining, instant(activate),
-        COALESCE(instant(expire), 'infinity'), expiry_given, $1::TIMESTAMPTZ
+        COALESCE(instant(expire), 'infinity'), expiry_given, $1::TIMESTAMPTZ, issuer_account_id,
+        bringer_account_id
     FROM {rows}
     """,
 )
@@ -225,6 +240,7 @@ _PARTS = (
     _REVERSED,
     _TAKEN,
     _CHANGED,
+    _RETERMED,
     _MADE,
     _TOLD,
     _TALLIED,
@@ -263,6 +279,7 @@ def arguments(
         changes.reversals,
         changes.takes,
         map(_changed, changes.lots_changed),
+        [_terms(before) for before, after in changes.lots_changed if _differ(before, after)],
         map(_made, changes.lots_made),
         zip(*events, strict=True),
         [(key.id, amount) for key, amount in changes.tallies.items()],
@@ -320,7 +337,18 @@ def _made(lot: engine.Lot) -> tuple[Any, ...]:
         lot.activates_at,
         lot.expires_at,
         lot.expiry_given,
+        lot.issuer,
+        lot.bringer,
     )
+
+
+def _differ(before: engine.Lot, after: engine.Lot) -> bool:
+    """Tell whether the times of a lot have changed, and not just what is left of it."""
+    return before.activates_at != after.activates_at or before.expires_at != after.expires_at
+
+
+def _terms(lot: engine.Lot) -> tuple[Any, ...]:
+    return lot.account_id, lot.id, lot.activates_at, lot.expires_at
 
 
 def _changed(pair: tuple[engine.Lot, engine.Lot]) -> tuple[Any, ...]:

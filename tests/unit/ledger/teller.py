@@ -200,7 +200,7 @@ class Teller:
         if batch is None or place.operation_index >= len(batch.operations):
             return None
         row = next((row for row in self.transfers if row[:2] == place), None)
-        if row is None or row.reason == engine.REVERSE:
+        if row is None or row.reason in engine.IRREVERSIBLE:
             return engine.Other()
         transfer = batch.operations[place.operation_index]
         assert isinstance(transfer, engine.Transfer)
