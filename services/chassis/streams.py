@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from tessera.event.v1 import event_pb2
 from services.chassis import deadlines, errors, hotstore, status, tasks, telemetry
 
 Handler = Callable[[event_pb2.Event], Awaitable[None]]
+Together = Callable[[Sequence[event_pb2.Event]], Awaitable[None]]
 Fields = Mapping[bytes, bytes]
 
 _BATCH = 100
@@ -53,6 +54,7 @@ class Consumer:
     that fails otherwise gets `deliveries_max` tries, then the event becomes a dead letter. What a
     dead process left unfinished is taken over after `claim_idle_ms`. Handlers see repeats and must
     tell them apart by event_id; with several consumers in a group the order between them is open.
+    `together` handles what arrived at once in one go; when it fails, each event goes its own way.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Consumer:
         stream: str,
         group: str,
         handler: Handler,
+        together: Together | None = None,
         deliveries_max: int = 5,
         claim_idle_ms: int = 30_000,
     ) -> None:
@@ -69,6 +72,7 @@ class Consumer:
         self._stream = stream
         self._group = group
         self._handler = handler
+        self._together = together
         self._deliveries_max = deliveries_max
         self._claim_idle_ms = claim_idle_ms
         self._name = f"{socket.gethostname()}-{os.getpid()}"
@@ -130,9 +134,30 @@ class Consumer:
 
     async def _work_off(self, entries: list[tuple[bytes, Fields, int]]) -> None:
         self._held = [entry_id for entry_id, _, _ in entries]
+        if self._together is not None and await self._try_together(self._together, entries):
+            await self._acknowledge(*self._held, outcome="handled")
+            self._held = []
+            return
         for entry_id, fields, deliveries in entries:
             await self._take(entry_id, fields, deliveries=deliveries)
             self._held.remove(entry_id)
+
+    async def _try_together(
+        self, together: Together, entries: Sequence[tuple[bytes, Fields, int]]
+    ) -> bool:
+        """Tell whether all entries were handled in one go; a special one among them prevents it."""
+        if len(entries) < 2 or any(b"group" in fields or tries > 1 for _, fields, tries in entries):
+            return False
+        telemetry.begin("", "")
+        try:
+            events = [event_pb2.Event.FromString(fields[b"data"]) for _, fields, _ in entries]
+            with deadlines.within(_HANDLER_S_MAX):
+                async with asyncio.timeout(_HANDLER_S_MAX):
+                    await together(events)
+        except Exception as error:  # noqa: BLE001  each is handled for itself, and then it is told
+            log.info("not together", stream=self._stream, group=self._group, error=repr(error))
+            return False
+        return True
 
     @asynccontextmanager
     async def _holding(self) -> AsyncIterator[None]:
@@ -160,7 +185,7 @@ class Consumer:
 
     async def _take(self, entry_id: bytes, fields: Fields, *, deliveries: int) -> None:
         if fields.get(b"group", self._group.encode()) != self._group.encode():
-            await self._acknowledge(entry_id, "skipped")  # replayed for another group
+            await self._acknowledge(entry_id, outcome="skipped")  # replayed for another group
             return
         try:
             event = event_pb2.Event.FromString(fields[b"data"])
@@ -172,7 +197,7 @@ class Consumer:
             return
         failure = await self._handle(event, deliveries)
         if failure is None:
-            await self._acknowledge(entry_id, "handled")
+            await self._acknowledge(entry_id, outcome="handled")
         else:
             await self._bury(entry_id, fields, repr(failure), self._deliveries_max)
 
@@ -208,9 +233,9 @@ class Consumer:
             return error
         return None
 
-    async def _acknowledge(self, entry_id: bytes, outcome: str) -> None:
-        await self._client.xack(self._stream, self._group, entry_id)
-        CONSUMED.labels(self._stream, self._group, outcome).inc()
+    async def _acknowledge(self, *entry_ids: bytes, outcome: str) -> None:
+        await self._client.xack(self._stream, self._group, *entry_ids)
+        CONSUMED.labels(self._stream, self._group, outcome).inc(len(entry_ids))
 
     async def _bury(self, entry_id: bytes, fields: Fields, error: str, deliveries: int) -> None:
         letter: Any = {**fields, b"group": self._group, b"error": error, b"deliveries": deliveries}

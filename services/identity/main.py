@@ -48,7 +48,11 @@ async def main(settings: Settings) -> None:
         relay = outbox.Relay(db, hot, role="identity")
         handler = consumer.PurchaseHandler(storage.ActivityStorage(db))
         purchases = streams.Consumer(
-            hot, stream=consumer.STREAM, group=consumer.GROUP, handler=handler.handle
+            hot,
+            stream=consumer.STREAM,
+            group=consumer.GROUP,
+            handler=handler.handle,
+            together=handler.handle_all,
         )
         rules = engine.members.Rules(
             phone_region=settings.phone_region,

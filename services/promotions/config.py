@@ -52,6 +52,9 @@ class Settings(config.RoleSettings):
     occurred_ahead_s_max: int = Field(default=600, ge=0, le=86_400)
     #: How long Evaluate waits for identity, and for the ledger, before it answers without them.
     evaluate_patience_ms: int = Field(default=700, gt=0, le=10_000)
+    #: How long a purchase may rest on what Evaluate found out about the same cart in the same
+    #: process; 0 asks everybody again. Limits and balances hold whatever it is.
+    offer_age_s_max: float = Field(default=15.0, ge=0, le=60)
     #: How often a process looks for news that it was not told of.
     refresh_interval_s: float = Field(default=1.0, gt=0)
     #: Compiled rule sets of the past that a process keeps at hand.

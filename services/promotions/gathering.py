@@ -13,7 +13,8 @@ class Gatherer(Generic[Item, Result]):
     """Hands whatever waits to `handle`, which answers one result for each item, in order.
 
     A lonely item is handled at once. `lanes` handlings may be under way at the same time, and
-    items of one handling weigh no more than `weight_max` together. An exception of `handle` goes
+    items of one handling weigh no more than `weight_max` together. Before each, `linger_s` pass, so
+    that what nobody waits for gathers in larger groups. An exception of `handle` goes
     to everybody whose item it held. `run` belongs into the background of a server: what is
     handled there has no caller and no deadline of its own.
     """
@@ -25,11 +26,13 @@ class Gatherer(Generic[Item, Result]):
         weight_max: int,
         weigh: Callable[[Item], int] = lambda _: 1,
         lanes: int = 1,
+        linger_s: float = 0.0,
     ) -> None:
         self._handle = handle
         self._weight_max = weight_max
         self._weigh = weigh
         self._lanes = lanes
+        self._linger_s = linger_s
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._arrived = asyncio.Event()
 
@@ -39,6 +42,13 @@ class Gatherer(Generic[Item, Result]):
         self._waiting.append((item, answer))
         self._arrived.set()
         return await answer
+
+    def leave(self, item: Item) -> None:
+        """Hand over an item whose result nobody waits for; what goes wrong with it is dropped."""
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._waiting.append((item, answer))
+        self._arrived.set()
 
     async def run(self) -> None:
         """Handle items until cancelled."""
@@ -51,6 +61,8 @@ class Gatherer(Generic[Item, Result]):
             while not self._waiting:
                 self._arrived.clear()
                 await self._arrived.wait()
+            if self._linger_s:
+                await asyncio.sleep(self._linger_s)
             group = self._take()
             if group:
                 await self._answer(group)

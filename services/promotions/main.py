@@ -21,7 +21,7 @@ from services.promotions import (
     rulesets,
     storage,
 )
-from services.promotions.checkout import facts, purchases, recovery, returning, settlement
+from services.promotions.checkout import facts, offers, purchases, recovery, returning, settlement
 from services.promotions.peers import identity, ledger
 from services.promotions.servicer.campaigns import CampaignServicer
 from services.promotions.servicer.catalogue import CatalogueServicer
@@ -91,6 +91,7 @@ async def assemble(
         db,
         rulesets=sets,
         collector=collector,
+        offers=offers.Offers(age_s_max=settings.offer_age_s_max),
         settlement=settled,
         ledger=books,
         terms=terms,
@@ -105,7 +106,7 @@ async def assemble(
     _add(serving, _CATALOGUE, CatalogueServicer(db, tidings, currency_code=currency))
     _add(serving, _CAMPAIGNS, CampaignServicer(db, sets=sets, rooms=rooms, relay=relay, now=now))
     _add(serving, _CHECKOUT, CheckoutServicer(db, bought, returned, ahead_s_max=ahead, now=now))
-    for work in (books, settled, rooms, recovered, relay):
+    for work in (members, books, settled, rooms, recovered, relay):
         serving.background(type(work).__name__.lower(), work.run)
     serving.background("listen", tidings.listen)
     serving.background("poll", tidings.poll)

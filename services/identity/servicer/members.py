@@ -101,6 +101,22 @@ class MemberServicer(member_service_pb2_grpc.MemberServiceServicer):
         known = engine.members.identified(found)
         return messages.GetMemberContextResponse(context=wire.show_context(known))
 
+    async def BatchGetMemberContexts(
+        self, request: messages.BatchGetMemberContextsRequest, context: Any
+    ) -> messages.BatchGetMemberContextsResponse:
+        """Read what prices the carts of many members."""
+        region = self._rules.phone_region
+        keys = [wire.try_key(key, phone_region=region) for key in request.keys]
+        readable = [key for key in keys if not isinstance(key, errors.IdentityRefusal)]
+        answers = iter(await self._contexts.find_all(readable))
+        results = [
+            wire.show_refused(key)
+            if isinstance(key, errors.IdentityRefusal)
+            else wire.show_identified(next(answers))
+            for key in keys
+        ]
+        return messages.BatchGetMemberContextsResponse(results=results)
+
     async def IssueCard(
         self, request: messages.IssueCardRequest, context: Any
     ) -> messages.IssueCardResponse:

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from google.protobuf import message
-from tessera.identity.v1 import client_pb2, member_pb2, member_service_pb2
+from tessera.identity.v1 import client_pb2, error_reason_pb2, member_pb2, member_service_pb2
 
 from services.chassis import ids, timestamps
+from services.identity import errors, vault
 from services.identity.engine import cards, clients, contacts, members, requests
 
 MEMBER = "mem"
@@ -70,6 +71,35 @@ def read_key(key: member_pb2.MemberKey, *, phone_region: str) -> members.Key:
             return members.ByPhone(contacts.read_phone(key.phone, region=phone_region))
         case _:
             return members.ById(ids.parse(MEMBER, key.member_id))
+
+
+def try_key(
+    key: member_pb2.MemberKey, *, phone_region: str
+) -> members.Key | errors.IdentityRefusal:
+    """Return what the shopper shows, or why it shows nothing."""
+    try:
+        return read_key(key, phone_region=phone_region)
+    except errors.IdentityRefusal as refusal:
+        return refusal
+
+
+def show_refused(refusal: errors.IdentityRefusal) -> member_service_pb2.MemberContextResult:
+    """Return why a key leads to nobody."""
+    reason = error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{refusal.reason}")
+    return member_service_pb2.MemberContextResult(refusal=reason)
+
+
+def show_identified(
+    found: members.Found[members.Context] | vault.VaultError | None,
+) -> member_service_pb2.MemberContextResult:
+    """Return what prices a cart; nothing for a member whose data cannot be opened."""
+    if isinstance(found, vault.VaultError):
+        return member_service_pb2.MemberContextResult()
+    try:
+        known = members.identified(found)
+    except errors.IdentityRefusal as refusal:
+        return show_refused(refusal)
+    return member_service_pb2.MemberContextResult(context=show_context(known))
 
 
 def show_member(member: members.Member) -> member_pb2.Member:

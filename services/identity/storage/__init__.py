@@ -1,6 +1,6 @@
 """What identity keeps in PostgreSQL: SQL and nothing else."""
 
-from services.identity.storage.activity import ActivityStorage
+from services.identity.storage.activity import ActivityStorage, Purchase
 from services.identity.storage.audit import Entry
 from services.identity.storage.clients import ClientStorage, ClientTransaction
 from services.identity.storage.contexts import ContextStorage
@@ -15,6 +15,7 @@ __all__ = [
     "Entry",
     "MemberStorage",
     "MemberTransaction",
+    "Purchase",
     "SigningKey",
     "SigningKeyStorage",
 ]

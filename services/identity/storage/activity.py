@@ -4,7 +4,9 @@ Each receipt has one row that remembers whether it counts. That makes every even
 and in any order: a purchase counts once, and one that was undone first never counts.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from services.chassis import database
@@ -12,14 +14,17 @@ from services.chassis import database
 _COUNT = """
 WITH counted AS (
     INSERT INTO purchases (receipt_id, member_id, state, occur_time)
-    VALUES ($1, $2, 'counted', $3)
+    SELECT receipt_id, member_id, 'counted', occur_time
+    FROM unnest($1::UUID[], $2::UUID[], $3::TIMESTAMPTZ[])
+        AS heard (receipt_id, member_id, occur_time)
+    ORDER BY receipt_id
     ON CONFLICT (receipt_id) DO NOTHING
     RETURNING member_id, occur_time
 )
 INSERT INTO member_activity AS activity (member_id, purchase_count, last_purchase_time)
-SELECT member_id, 1, occur_time FROM counted
+SELECT member_id, count(*), max(occur_time) FROM counted GROUP BY member_id ORDER BY member_id
 ON CONFLICT (member_id) DO UPDATE SET
-    purchase_count = activity.purchase_count + 1,
+    purchase_count = activity.purchase_count + EXCLUDED.purchase_count,
     last_purchase_time = GREATEST(activity.last_purchase_time, EXCLUDED.last_purchase_time)
 """
 _UNDO = """
@@ -40,15 +45,23 @@ WHERE member_id = $1
 """
 
 
+class Purchase(NamedTuple):
+    """What was heard of a purchase."""
+
+    receipt_id: UUID
+    member_id: UUID
+    occur_time: datetime
+
+
 class ActivityStorage:
     """Purchases and their sums per member."""
 
     def __init__(self, db: database.Database) -> None:
         self._db = db
 
-    async def count(self, *, receipt_id: UUID, member_id: UUID, occur_time: datetime) -> None:
-        """Count a purchase, unless it was heard of before."""
-        await self._db.execute(_COUNT, receipt_id, member_id, occur_time)
+    async def count(self, purchases: Iterable[Purchase]) -> None:
+        """Count purchases, each unless it was heard of before."""
+        await self._db.execute(_COUNT, *zip(*purchases, strict=True))
 
     async def undo(self, *, receipt_id: UUID, member_id: UUID) -> None:
         """Count a purchase no more, now or whenever it is heard of."""

@@ -85,18 +85,9 @@ class Collector:
         binding, also DependencyUnavailable instead of an answer with degradations.
         """
         gathered = self._look_up(question)
-        key = question.member_key
-        if key is None:
-            return await self._count(gathered, question, {})
-        if key.WhichOneof("key") != "member_id":
-            gathered = await self._identify(gathered, question, key)
-            return await self._count(gathered, question, {})
-        # The id is known beforehand: points need not wait for identity.
-        points = accounts.points(key.member_id, self._terms.points_asset)
-        gathered, balances = await asyncio.gather(
-            self._identify(gathered, question, key), self._available({points}, question)
-        )
-        return await self._count(gathered, question, balances)
+        if question.member_key is not None:
+            gathered = await self._identify(gathered, question, question.member_key)
+        return await self._count(gathered, question)
 
     def _look_up(self, question: Question) -> Gathered:
         """Return what the catalogue knows; in one piece, so that no change falls in between."""
@@ -135,23 +126,20 @@ class Collector:
         )
         return replace(gathered, facts=replace(gathered.facts, member=member))
 
-    async def _count(
-        self, gathered: Gathered, question: Question, known: Balances | None
-    ) -> Gathered:
-        """Add what the ledger knows; `known` is what it told already, None when it did not."""
+    async def _count(self, gathered: Gathered, question: Question) -> Gathered:
+        """Add what the ledger knows, all of it asked at once: calls cost more than accounts."""
         facts, ruleset = gathered.facts, question.ruleset
         needs = engine.find_needs(ruleset, question.cart, facts, now=gathered.now).limits
         limited = [self._limited(need, ruleset, facts.member) for need in needs]
         wanted = {account for one in limited for account in one.values()}
         if facts.member is not None:
             wanted.add(accounts.points(facts.member.member_id, self._terms.points_asset))
-        found = known if known is None else await self._available(wanted - known.keys(), question)
-        if known is None or found is None:
+        balances = await self._available(wanted, question)
+        if balances is None:
             if question.is_binding:
                 raise errors.DependencyUnavailable(service="ledger")
             away = (*gathered.degradations, checkout_pb2.DEGRADATION_LEDGER)
             return replace(gathered, degradations=away)
-        balances = known | found
         remaining = {
             need.campaign_id: _remaining(
                 accounts_of, balances, limits_of(ruleset, need.campaign_id)

@@ -1,6 +1,7 @@
 """Evaluate, Commit and Void."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import datetime
 
 from tessera.identity.v1 import member_pb2
 from tessera.ledger.v1 import batch_pb2
@@ -10,7 +11,8 @@ from services.chassis import clock, database, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
 from services.promotions.checkout import permissions
-from services.promotions.checkout.facts import Collector, Gathered, Question
+from services.promotions.checkout.facts import Collector, Question
+from services.promotions.checkout.offers import Decided, Offers
 from services.promotions.checkout.settlement import Settlement, new_batch_id
 from services.promotions.peers.ledger import Ledger
 from services.promotions.rulesets import Rulesets
@@ -22,15 +24,6 @@ from services.promotions.wire.batches import Terms
 _ROUNDS_MAX = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A cart with what it gets and the facts behind it."""
-
-    decision: engine.Decision
-    gathered: Gathered
-    evaluation: checkout_pb2.Evaluation
-
-
 class Purchases:
     """What happens to a cart until it is a receipt, and to a receipt that is undone."""
 
@@ -40,6 +33,7 @@ class Purchases:
         *,
         rulesets: Rulesets,
         collector: Collector,
+        offers: Offers,
         settlement: Settlement,
         ledger: Ledger,
         terms: Terms,
@@ -49,6 +43,7 @@ class Purchases:
         self._db = db
         self._rulesets = rulesets
         self._collector = collector
+        self._offers = offers
         self._settlement = settlement
         self._ledger = ledger
         self._terms = terms
@@ -68,7 +63,10 @@ class Purchases:
             else times.read(stamp, field="occurred_time"),
             is_binding=False,
         )
-        return await self._decide(question)
+        decided = await self._decide(question)
+        if stamp is None:
+            self._offers.keep(request.cart, decided)
+        return decided
 
     async def _decide(self, question: Question) -> Decided:
         gathered = await self._collector.collect(question)
@@ -78,7 +76,7 @@ class Purchases:
         evaluation = evaluations.show_decision(
             decision, member_id=gathered.member_id, degradations=gathered.degradations
         )
-        return Decided(decision, gathered, evaluation)
+        return Decided(question.ruleset, decision, gathered, evaluation)
 
     async def commit(self, request: checkout_service_pb2.CommitRequest) -> tuple[Receipt, bool]:
         """Record a purchase; return it, and whether that had happened before."""
@@ -86,6 +84,9 @@ class Purchases:
         receipt_id = storage.keys.derive(
             key.store_id, key.till_id, key.shift_id, key.receipt_number
         )
+        fresh = await self._commit_offered(receipt_id, request)
+        if fresh is not None:
+            return fresh, False
         for _ in range(_ROUNDS_MAX):
             fresh = await self._try_commit(receipt_id, request)
             if fresh is not None:
@@ -95,6 +96,22 @@ class Purchases:
                 return done, True
         raise chassis_errors.Contention
 
+    async def _commit_offered(
+        self, receipt_id: str, request: checkout_service_pb2.CommitRequest
+    ) -> Receipt | None:
+        """Record a purchase as it was just offered; None when it has to be decided again."""
+        offered = self._offers.take(
+            request.cart,
+            ruleset_version=request.ruleset_version or self._rulesets.current.version,
+            occurred_time=times.read(request.occurred_time, field="occurred_time"),
+        )
+        if offered is None:
+            return None
+        try:
+            return await self._record(self._draw_up(receipt_id, request, offered))
+        except (errors.BenefitGone, errors.PointsPaymentTooHigh, errors.TotalChanged):
+            return None  # the facts of this moment give the refusal its figures
+
     async def _try_commit(
         self, receipt_id: str, request: checkout_service_pb2.CommitRequest
     ) -> Receipt | None:
@@ -103,33 +120,32 @@ class Purchases:
         A purchase of the past may be refused by the facts of today: then, too, None.
         """
         try:
-            receipt = await self._prepare(receipt_id, request)
+            decided = await self._decide_now(request)
+            receipt = self._draw_up(receipt_id, request, decided)
         except errors.PromotionsRefusal:
             if await storage.keys.find(self._db, receipt_id) is None:
                 raise
             return None
-        await self._months.ensure(receipt.occurred_time, now=self._now())
-        if not await self._settlement.add(receipt):
-            return None
-        if receipt.state == storage.receipts.PENDING:
-            return await self._settlement.complete(receipt)
-        return receipt
+        return await self._record(receipt)
 
-    async def _prepare(
-        self, receipt_id: str, request: checkout_service_pb2.CommitRequest
-    ) -> Receipt:
-        """Return a purchase as it is to be recorded, decided by the facts of this moment."""
-        occurred_time = times.read(request.occurred_time, field="occurred_time")
+    async def _decide_now(self, request: checkout_service_pb2.CommitRequest) -> Decided:
+        """Return what a purchase gets by the facts of this moment."""
         question = Question(
             cart=carts.parse_cart(request.cart),
             member_key=_member_key(request.cart),
             ruleset=await self._rulesets.find(request.ruleset_version),
-            occurred_time=occurred_time,
+            occurred_time=times.read(request.occurred_time, field="occurred_time"),
             is_binding=True,
         )
-        decided = await self._decide(question)
+        return await self._decide(question)
+
+    def _draw_up(
+        self, receipt_id: str, request: checkout_service_pb2.CommitRequest, decided: Decided
+    ) -> Receipt:
+        """Return a purchase as it is to be recorded; raises what `_compare` raises."""
         _compare(decided.decision, request)
-        batch = self._batch(receipt_id, question, decided)
+        occurred_time = times.read(request.occurred_time, field="occurred_time")
+        batch = self._batch(receipt_id, decided, occurred_time)
         return Receipt(
             receipt_id=receipt_id,
             occurred_time=occurred_time,
@@ -145,15 +161,24 @@ class Purchases:
             batch=batch.SerializeToString() if batch else b"",
         )
 
+    async def _record(self, receipt: Receipt) -> Receipt | None:
+        """Write a purchase and post it; return it as committed, None when its key is in use."""
+        await self._months.ensure(receipt.occurred_time, now=self._now())
+        if not await self._settlement.add(receipt):
+            return None
+        if receipt.state == storage.receipts.PENDING:
+            return await self._settlement.post(receipt)
+        return receipt
+
     def _batch(
-        self, receipt_id: str, question: Question, decided: Decided
+        self, receipt_id: str, decided: Decided, occurred_time: datetime
     ) -> batch_pb2.Batch | None:
         """Return what a purchase moves in the ledger; None when that is nothing."""
         operations = batches.build_purchase(
             decided.decision,
-            ruleset=question.ruleset,
+            ruleset=decided.ruleset,
             member_id=decided.gathered.member_id,
-            occurred_time=question.occurred_time,
+            occurred_time=occurred_time,
             terms=self._terms,
         )
         if not operations:
@@ -163,7 +188,7 @@ class Purchases:
             operations=operations,
             receipt_id=receipt_id,
             # A till's clock may be ahead further than the ledger allows.
-            occurred_time=timestamps.show(min(question.occurred_time, self._now())),
+            occurred_time=timestamps.show(min(occurred_time, self._now())),
         )
 
     async def _repeat(

@@ -26,6 +26,8 @@ from services.promotions.wire import batches, events
 from services.promotions.wire.batches import Terms
 
 _ROWS_MAX = 200
+#: How long a posted purchase may wait to be recorded together with others.
+_LINGER_S = 0.02
 
 log = structlog.get_logger()
 
@@ -50,7 +52,9 @@ class Settlement:
         self._additions: Gatherer[tuple[Receipt, Event | None], bool] = Gatherer(
             self._add, weight_max=_ROWS_MAX
         )
-        self._finishes: Gatherer[Posting, None] = Gatherer(self._finish, weight_max=_ROWS_MAX)
+        self._finishes: Gatherer[Posting, None] = Gatherer(
+            self._finish, weight_max=_ROWS_MAX, linger_s=_LINGER_S
+        )
 
     async def run(self) -> None:
         """Write new receipts and record posted ones until cancelled."""
@@ -79,14 +83,27 @@ class Settlement:
         Raises BenefitGone or PointsPaymentTooHigh when the ledger refused, and then the key is
         free again; DependencyUnavailable when the outcome is open.
         """
+        posting = await self._posted(receipt)
+        await self._finishes.ask(posting)
+        return _as_committed(posting)
+
+    async def post(self, receipt: Receipt) -> Receipt:
+        """Post a pending purchase; return it as committed, which is recorded within moments.
+
+        The till need not wait for that: from the ledger's answer on nothing undoes the purchase,
+        and whoever finds it pending completes it. Raises what `complete` raises.
+        """
+        posting = await self._posted(receipt)
+        self._finishes.leave(posting)
+        return _as_committed(posting)
+
+    async def _posted(self, receipt: Receipt) -> Posting:
         batch = batch_pb2.Batch.FromString(receipt.batch)
         result = await self._post(batch)
         if result.state == batch_pb2.BATCH_STATE_REFUSED:
             await storage.receipts.drop(self._db, receipt)
             raise self._explained(batch, result)
-        moved = _moved(result)
-        await self._finishes.ask(Posting(receipt, moved, _committed(receipt)))
-        return replace(receipt, state=storage.receipts.COMMITTED, moved=moved)
+        return Posting(receipt, _moved(result), _committed(receipt))
 
     async def _finish(self, postings: list[Posting]) -> Sequence[None]:
         different = {posting.receipt.receipt_id: posting for posting in postings}
@@ -160,6 +177,10 @@ def _defect(batch: batch_pb2.Batch, result: batch_pb2.BatchResult) -> chassis_er
 
 def _moved(result: batch_pb2.BatchResult) -> tuple[int, ...]:
     return tuple(operation.amount for operation in result.operations)
+
+
+def _as_committed(posting: Posting) -> Receipt:
+    return replace(posting.receipt, state=storage.receipts.COMMITTED, moved=posting.moved)
 
 
 def _committed(receipt: Receipt) -> Event:

@@ -34,6 +34,7 @@ from services.promotions.engine.evaluation import (
     evaluate,
     find_amount_problem,
     find_needs,
+    is_same_moment,
 )
 from services.promotions.engine.problems import (
     TakenCode,
@@ -186,6 +187,7 @@ __all__ = [
     "find_needs",
     "find_problems",
     "find_taken_codes",
+    "is_same_moment",
     "load_facts",
     "price_return",
 ]

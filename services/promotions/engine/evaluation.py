@@ -89,6 +89,11 @@ def find_needs(ruleset: Ruleset, cart: Cart, facts: Facts, *, now: datetime) -> 
     )
 
 
+def is_same_moment(ruleset: Ruleset, one: datetime, other: datetime) -> bool:
+    """Tell whether a cart gets the same at both moments, which are in the zone of the store."""
+    return index.is_same_moment(ruleset.index, one, other)
+
+
 def evaluate(
     ruleset: Ruleset,
     cart: Cart,

@@ -171,6 +171,22 @@ def match(index: Index, cart: Cart, basket: Basket, facts: Facts, *, now: dateti
     return Match(dimensions=dimensions, survivors=alive & audience, unanswered=unanswered)
 
 
+def is_same_moment(index: Index, one: datetime, other: datetime) -> bool:
+    """Tell whether the index leaves the same at both: one day, and nothing begins or ends between.
+
+    Both are aware times in the zone of the store.
+    """
+    if one.date() != other.date():
+        return False
+    return all(
+        bisect_right(ladder.steps, (one - _EPOCH) // _MICROSECOND)
+        == bisect_right(ladder.steps, (other - _EPOCH) // _MICROSECOND)
+        for ladder in (index.started, index.unfinished)
+    ) and bisect_right(index.times.steps, _minute_of_week(one)) == bisect_right(
+        index.times.steps, _minute_of_week(other)
+    )
+
+
 def _minute_of_week(now: datetime) -> int:
     return now.weekday() * _DAY + now.hour * 60 + now.minute
 

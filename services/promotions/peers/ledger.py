@@ -29,7 +29,6 @@ _DOMAIN = "ledger.tessera"
 _NOT_READY = frozenset({"ASSET_NOT_FOUND"})
 _ACCOUNTS_MAX = 100
 _BATCHES_MAX = 500
-_LANES = 2
 
 T = TypeVar("T")
 
@@ -45,10 +44,10 @@ class Ledger:
         self._stub = ledger_service_pb2_grpc.LedgerServiceStub(channel)
         self._presence = Presence(NAME)
         self._reads: Gatherer[tuple[Account, ...], dict[Account, int]] = Gatherer(
-            self._read, weight_max=_ACCOUNTS_MAX, weigh=len, lanes=_LANES
+            self._read, weight_max=_ACCOUNTS_MAX, weigh=len
         )
         self._posts: Gatherer[batch_pb2.Batch, batch_pb2.BatchResult] = Gatherer(
-            self._post, weight_max=_BATCHES_MAX, lanes=_LANES
+            self._post, weight_max=_BATCHES_MAX
         )
 
     async def run(self) -> None:

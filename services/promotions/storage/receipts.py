@@ -136,7 +136,7 @@ class Posting:
     """A purchase whose batch was posted: what moved, and the event that tells of it."""
 
     receipt: Receipt
-    moved: Sequence[int]
+    moved: tuple[int, ...]
     event: Event
 
 

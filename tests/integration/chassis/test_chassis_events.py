@@ -219,6 +219,30 @@ async def test_events_are_handled_in_order_and_acknowledged(hot, eventually):
         await eventually(is_done)
 
 
+async def test_what_arrives_at_once_may_be_handled_together(hot, eventually):
+    """One go for all of it; when that fails, each event goes its own way, in order."""
+    handler, together = Recorder(), []
+
+    async def handle_all(events):
+        together.append([event.subject_id for event in events])
+        if len(together) == 2:
+            raise ValueError("not these")
+
+    await publish(hot, 1, 2, 3)
+    async with running(consumer(hot, handler, together=handle_all).run):
+        await eventually(lambda: len(together) == 1)
+
+        async def is_done():
+            return await pending(hot) == 0
+
+        await eventually(is_done)
+    assert handler.handled == []
+    await publish(hot, 4, 5)
+    async with running(consumer(hot, handler, together=handle_all).run):
+        await eventually(lambda: handler.handled == [4, 5])
+        await eventually(is_done)
+
+
 async def test_every_group_sees_every_event(hot, eventually):
     """Analytics and communications do not take from each other."""
     first, second = Recorder(), Recorder()

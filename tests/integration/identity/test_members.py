@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from tessera.event.v1 import event_pb2
-from tessera.identity.v1 import member_pb2
+from tessera.identity.v1 import error_reason_pb2, member_pb2
 from tessera.identity.v1 import member_service_pb2 as messages
 
 from services.chassis import ids, status
@@ -143,6 +143,36 @@ async def test_context_holds_what_prices_a_cart_and_no_contact(identity: Any) ->
     )
     assert context == expected
     assert not context.HasField("last_purchase_time")
+
+
+async def test_contexts_are_read_many_at_a_time(identity: Any) -> None:
+    """Each key has its answer in its place, also the one that leads to nobody."""
+    member, other = await register(identity, phone=phone()), await register(identity)
+    card = other.cards[0]
+    blocked = await issue(identity, member_id=other.member_id)
+    await identity.call(
+        identity.members.BlockCard, messages.BlockCardRequest(card_number=blocked.card_number)
+    )
+    keys = [
+        key(phone=member.phone),
+        key(phone="12345"),
+        key(member_id=UNKNOWN),
+        key(card_number=card.card_number),
+        key(card_number=blocked.card_number),
+        key(member_id=member.member_id),
+    ]
+    response = await identity.call(
+        identity.members.BatchGetMemberContexts, messages.BatchGetMemberContextsRequest(keys=keys)
+    )
+    known = await context_of(identity, member_id=member.member_id)
+    assert list(response.results) == [
+        messages.MemberContextResult(context=known),
+        messages.MemberContextResult(refusal=error_reason_pb2.ERROR_REASON_PHONE_INVALID),
+        messages.MemberContextResult(refusal=error_reason_pb2.ERROR_REASON_MEMBER_NOT_FOUND),
+        messages.MemberContextResult(context=await context_of(identity, member_id=other.member_id)),
+        messages.MemberContextResult(refusal=error_reason_pb2.ERROR_REASON_CARD_BLOCKED),
+        messages.MemberContextResult(context=known),
+    ]
 
 
 async def test_nobody_behind_a_key_is_a_typed_refusal(identity: Any) -> None:

@@ -34,7 +34,7 @@ from tessera.promotions.v1 import (
 )
 
 from services.chassis import database as chassis_database
-from services.chassis import status
+from services.chassis import ids, status
 from services.promotions import config, main
 from tools.stack.roles import environment
 
@@ -229,6 +229,13 @@ class House:
         """Evaluate and commit, as a till does."""
         offer = await self.evaluate(cart)
         return (await self.commit(commit_of(cart, offer))).receipt
+
+    async def settled(self, receipt_id: str) -> None:
+        """Wait until what the ledger posted is recorded, which a till need not wait for."""
+        state = "SELECT state FROM receipts WHERE receipt_id = $1"
+        async with asyncio.timeout(5):
+            while await self.db.fetchval(state, ids.parse("rcp", receipt_id)) == "PENDING":
+                await asyncio.sleep(0.005)
 
     async def give_back(self, receipt: checkout_pb2.Receipt, **lines: int) -> checkout_pb2.Return:
         answer = await self.call(self.checkout.Return, return_of(receipt, lines))

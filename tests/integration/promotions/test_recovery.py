@@ -45,6 +45,7 @@ async def read(house, receipt_id):
 
 async def rewind(house, receipt_id, state="PENDING"):
     """Put a receipt back to where it was before its batch was posted, as a crash leaves it."""
+    await house.settled(receipt_id)
     await house.db.execute(
         "UPDATE receipts SET state = $2, moved = NULL WHERE receipt_id = $1",
         ids.parse("rcp", receipt_id),
@@ -185,6 +186,7 @@ async def test_a_void_on_its_way_is_finished(house, recovery):
 
 
 async def plant_void(house, receipt_id):
+    await house.settled(receipt_id)
     stored = await read(house, receipt_id)
     original = batch_pb2.Batch.FromString(stored.batch)
     occurred = timestamp_pb2.Timestamp()
@@ -221,7 +223,7 @@ async def test_a_return_on_its_way_is_finished(house, recovery):
     assert await house.points(member) == 0
 
 
-async def test_a_killed_process_leaves_nothing_half_way(house, launch_promotions):
+async def test_a_killed_process_leaves_nothing_half_way(house, launch_promotions, recovery):
     """Kill -9 in a storm of purchases: the retries get one receipt each, and the points once."""
     members = [await house.register() for _ in range(40)]
     carts = [cart_of(line("1", "milk", 10_000), member_id=member) for member in members]
@@ -250,6 +252,7 @@ async def test_a_killed_process_leaves_nothing_half_way(house, launch_promotions
         answers = await asyncio.gather(*storm)
     assert len({answer.receipt.receipt_id for answer in answers}) == len(members)
     assert {await house.points(member) for member in members} == {500}
+    await recovery.sweep()
     open_rows = await house.db.fetchval(
         "SELECT count(*) FROM receipts WHERE state IN ('PENDING', 'VOIDING')"
     )

@@ -110,3 +110,23 @@ async def test_lanes_work_side_by_side():
         assert len(busy) == 2
         gate.set()
         assert await asyncio.gather(*asked) == [0, 1, 2]
+
+
+async def test_what_nobody_waits_for_is_handled_too():
+    """And with it, in one go, what came while it lingered; its failure is nobody's."""
+    handled = []
+
+    async def handle(items):
+        handled.append(list(items))
+        if "bad" in items:
+            raise ValueError("no")
+        return items
+
+    gatherer = Gatherer(handle, weight_max=10, linger_s=0.001)
+    gatherer.leave("bad")
+    async with at_work(gatherer):
+        with pytest.raises(ValueError, match="no"):
+            await gatherer.ask("with it")
+        gatherer.leave("left")
+        assert await gatherer.ask("good") == "good"
+    assert handled == [["bad", "with it"], ["left", "good"]]
