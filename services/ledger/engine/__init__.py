@@ -63,6 +63,7 @@ from services.ledger.engine.batches import (
     Target,
     Transfer,
     TransferRow,
+    Unmoved,
     Written,
 )
 from services.ledger.engine.book import BREAKAGE
@@ -120,6 +121,7 @@ __all__ = [
     "Target",
     "Transfer",
     "TransferRow",
+    "Unmoved",
     "Written",
     "asset_codes",
     "balance_at",

@@ -150,7 +150,12 @@ class Other:
     """An operation that took place and cannot be undone: a release, a reversal."""
 
 
-Target = Moved | Other
+@dataclass(frozen=True, slots=True)
+class Unmoved:
+    """A transfer that found nothing to move: its accounts may not even exist."""
+
+
+Target = Moved | Unmoved | Other
 
 
 @dataclass(frozen=True, slots=True)

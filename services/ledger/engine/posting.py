@@ -33,6 +33,7 @@ from services.ledger.engine.batches import (
     Target,
     Transfer,
     TransferRow,
+    Unmoved,
 )
 from services.ledger.engine.book import Page, Rows
 from services.ledger.engine.planning import targets
@@ -181,7 +182,9 @@ class _Draft:
         target = self.targets.get(operation.target) or self._desk.targets.get(operation.target)
         if target is None:
             self._refuse(errors.TransferNotFound())
-        elif isinstance(target, Other):
+        elif isinstance(target, Unmoved) and isinstance(operation, Reversal):
+            self._refuse(errors.ExceedsReversible(remaining=0))
+        elif isinstance(target, Unmoved | Other):
             self._refuse(errors.NotReversible())
         elif isinstance(operation, Reversal):
             self._reverse(operation, target)

@@ -224,6 +224,8 @@ _WORLDS_MAX = 10_000
 def _target(row: database.Record, taken: Sequence[engine.LotPart]) -> engine.Target:
     if row["amount"] is None or row["reason"] in engine.IRREVERSIBLE:
         return engine.Other()
+    if not row["amount"]:
+        return engine.Unmoved()
     return engine.Moved(
         engine.key(row["asset_code"], row["debit_type"], row["debit_id"]),
         engine.key(row["asset_code"], row["credit_type"], row["credit_id"]),

@@ -305,6 +305,21 @@ async def test_claiming_back_survives_the_database(ledger):
     assert _reason(await ledger.post(undo(purchase, 1, index=2))) == "TRANSFER_NOT_FOUND"
 
 
+async def test_a_transfer_that_found_nothing_cannot_be_undone(ledger):
+    """Though the account that it asked was never opened."""
+    anna = ledger.member()
+    nothing = await ledger.post(
+        move(anna, world("points", "redemption"), 5, up_to=True),
+        move(anna, ledger.member(), 5, up_to=True),
+    )
+    assert [one.amount for one in nothing.operations] == [0, 0]
+    for index in (0, 1):
+        refused = await ledger.post(undo(nothing, 1, index=index))
+        assert _reason(refused) == "EXCEEDS_REVERSIBLE"
+        assert refused.refusal.metadata == {"remaining": "0"}
+        assert _reason(await ledger.post(release(nothing, index))) == "NOT_REVERSIBLE"
+
+
 async def test_ten_refunds_at_once_share_the_limit(ledger):
     """60 of 100 fit once."""
     anna = ledger.member()
