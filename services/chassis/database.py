@@ -22,6 +22,8 @@ from asyncpg.pool import PoolConnectionProxy
 from services.chassis import config, deadlines, errors
 
 Record = asyncpg.Record
+#: PostgreSQL's word on a statement that has inserted one row.
+ONE_INSERTED = "INSERT 0 1"
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
 _CONNECT_S_MAX = 5.0

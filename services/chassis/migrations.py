@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -65,7 +66,8 @@ class Migration:
 def read(directory: Path) -> list[Migration]:
     """Return the migrations of a folder in their order.
 
-    Raises MigrationError when a name is wrong or the numbers are not 1, 2, 3, ….
+    Numbers may be left out, for changes that are made at the same time take theirs beforehand and
+    arrive in any order. Raises MigrationError when a name is wrong or a number is there twice.
     """
     found = []
     for path in sorted(directory.glob("*.sql")):
@@ -75,9 +77,9 @@ def read(directory: Path) -> list[Migration]:
         phase: Phase = "pre" if match["phase"] == "pre" else "post"
         text = path.read_text(encoding="utf-8")
         found.append(Migration(int(match["version"]), path.stem, phase, text))
-    for number, migration in enumerate(found, start=1):
-        if migration.version != number:
-            raise MigrationError(f"{migration.name} should have the number {number:04}")
+    for before, migration in pairwise(found):
+        if migration.version == before.version:
+            raise MigrationError(f"{before.name} and {migration.name} have the same number")
     return found
 
 

@@ -57,5 +57,7 @@ class Settings(config.RoleSettings):
     offer_age_s_max: float = Field(default=15.0, ge=0, le=60)
     #: How often a process looks for news that it was not told of.
     refresh_interval_s: float = Field(default=1.0, gt=0)
+    #: How often it is looked whose level in a program time has outrun.
+    review_interval_s: float = Field(default=30.0, gt=0)
     #: Compiled rule sets of the past that a process keeps at hand.
     rulesets_kept: int = Field(default=8, gt=0)

@@ -217,3 +217,24 @@ class AmountOutOfRange(PromotionsRefusal):
 
     category = Category.INVALID_ARGUMENT
     reason = "AMOUNT_OUT_OF_RANGE"
+
+
+class ProgramNotFound(PromotionsRefusal):
+    """No program has the id {program_id}."""
+
+    category = Category.NOT_FOUND
+    reason = "PROGRAM_NOT_FOUND"
+
+
+class ProgramInvalid(PromotionsRefusal):
+    """The program's rules cannot work: {field}: {problem}."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "PROGRAM_INVALID"
+
+
+class TierTaken(PromotionsRefusal):
+    """The live program {program_id} has a level {tier_id}, too."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "TIER_TAKEN"

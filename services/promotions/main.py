@@ -9,6 +9,7 @@ from tessera.promotions.v1 import (
     campaign_service_pb2,
     catalogue_service_pb2,
     checkout_service_pb2,
+    program_service_pb2,
 )
 
 from services.chassis import auth, clients, clock, database, hotstore, outbox, server
@@ -23,9 +24,11 @@ from services.promotions import (
 )
 from services.promotions.checkout import facts, offers, purchases, recovery, returning, settlement
 from services.promotions.peers import identity, ledger
+from services.promotions.programs import book, counting, reviews
 from services.promotions.servicer.campaigns import CampaignServicer
 from services.promotions.servicer.catalogue import CatalogueServicer
 from services.promotions.servicer.checkout import CheckoutServicer
+from services.promotions.servicer.programs import ProgramServicer
 from services.promotions.wire import batches
 
 _ROLE = "promotions"
@@ -41,9 +44,10 @@ _SESSION = {
 
 _CATALOGUE = catalogue_service_pb2.DESCRIPTOR.services_by_name["CatalogueService"]
 _CAMPAIGNS = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
+_PROGRAMS = program_service_pb2.DESCRIPTOR.services_by_name["ProgramService"]
 _CHECKOUT = checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"]
 #: Who lists can wait; who stands at a till cannot.
-_LOW = frozenset({"ListStores", "ListCampaigns"})
+_LOW = frozenset({"ListStores", "ListCampaigns", "ListPrograms", "ListTierChanges"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Role:
     goods: catalogue.Catalogue
     sets: rulesets.Rulesets
     recovery: recovery.Recovery
+    reviews: reviews.Reviews
 
 
 async def main(settings: config.Settings) -> None:
@@ -80,13 +85,18 @@ async def assemble(
     relay = outbox.Relay(db, hot, role=_ROLE)
     goods, months = catalogue.Catalogue(), storage.keys.Months(db)
     sets = rulesets.Rulesets(db, kept=settings.rulesets_kept)
-    tidings = news.News(db, goods, sets, interval_s=settings.refresh_interval_s)
+    programs = book.Book(db)
+    tidings = news.News(db, goods, sets, programs, interval_s=settings.refresh_interval_s)
     rooms = preparation.Preparation(books, settings)
     terms = terms_of(settings)
-    settled = settlement.Settlement(db, books, terms, relay=relay, now=now)
+    counts = counting.Counting(db, programs, zone=terms.zone, now=now)
+    looks = reviews.Reviews(db, counts, interval_s=settings.review_interval_s)
+    settled = settlement.Settlement(db, books, terms, counting=counts, relay=relay, now=now)
     recovered = recovery.Recovery(db, settled, settings.recovery, months=months, now=now)
     patience_s = settings.evaluate_patience_ms / 1000
-    collector = facts.Collector(goods, members, books, terms, patience_s=patience_s)
+    collector = facts.Collector(
+        goods, members, books, terms, counting=counts, patience_s=patience_s
+    )
     bought = purchases.Purchases(
         db,
         rulesets=sets,
@@ -106,11 +116,12 @@ async def assemble(
     _add(serving, _CATALOGUE, CatalogueServicer(db, tidings, currency_code=currency))
     _add(serving, _CAMPAIGNS, CampaignServicer(db, sets=sets, rooms=rooms, relay=relay, now=now))
     _add(serving, _CHECKOUT, CheckoutServicer(db, bought, returned, ahead_s_max=ahead, now=now))
-    for work in (members, books, settled, rooms, recovered, relay):
+    _add(serving, _PROGRAMS, ProgramServicer(db, book=programs, counting=counts, now=now))
+    for work in (members, books, settled, rooms, recovered, looks, relay):
         serving.background(type(work).__name__.lower(), work.run)
     serving.background("listen", tidings.listen)
     serving.background("poll", tidings.poll)
-    return Role(serving, tidings, goods, sets, recovered)
+    return Role(serving, tidings, goods, sets, recovered, looks)
 
 
 async def _connect(

@@ -6,24 +6,27 @@ import structlog
 
 from services.chassis import database, errors
 from services.promotions import catalogue, rulesets, storage
+from services.promotions.programs.book import Book
 
 log = structlog.get_logger()
 
 
 class News:
-    """Brings catalogue and rule set of this process to the latest versions."""
+    """Brings catalogue, rule set and programs of this process to the latest versions."""
 
     def __init__(
         self,
         db: database.Database,
         goods: catalogue.Catalogue,
         sets: rulesets.Rulesets,
+        book: Book,
         *,
         interval_s: float,
     ) -> None:
         self._db = db
         self._goods = goods
         self._sets = sets
+        self._book = book
         self._interval_s = interval_s
         self._refreshing = asyncio.Lock()
 
@@ -50,6 +53,7 @@ class News:
                 )
             if ruleset_version > self._sets.current.version:
                 await self._sets.refresh()
+            await self._book.refresh()
 
     async def listen(self) -> None:
         """Refresh whenever PostgreSQL says that something changed."""

@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 from tessera.identity.v1 import member_pb2
 from tessera.promotions.v1 import checkout_pb2
 
+from services.chassis import errors as chassis_errors
 from services.promotions import catalogue, engine, errors
 from services.promotions.peers.identity import Identity
 from services.promotions.peers.ledger import Ledger
+from services.promotions.programs.counting import Counting, MemberTier
 from services.promotions.wire import accounts
 from services.promotions.wire.accounts import Account
 from services.promotions.wire.batches import Terms, limits_of
@@ -29,6 +31,8 @@ class Gathered:
     facts: engine.Facts
     now: datetime
     degradations: tuple[checkout_pb2.Degradation.ValueType, ...] = ()
+    #: Where the member stands in programs; of receipts of the past only the levels are kept.
+    tiers: tuple[MemberTier, ...] = ()
 
     @property
     def member_id(self) -> str:
@@ -70,12 +74,14 @@ class Collector:
         ledger: Ledger,
         terms: Terms,
         *,
+        counting: Counting,
         patience_s: float,
     ) -> None:
         self._goods = goods
         self._identity = identity
         self._ledger = ledger
         self._terms = terms
+        self._counting = counting
         self._patience_s = patience_s
 
     async def collect(self, question: Question) -> Gathered:
@@ -119,12 +125,28 @@ class Collector:
                 now=gathered.now,
                 degradations=(checkout_pb2.DEGRADATION_IDENTITY,),
             )
+        gathered = await self._stand(gathered, question, context.member_id)
         member = engine.Member(
             member_id=context.member_id,
             segment_ids=frozenset(context.segment_ids),
             purchases_before=context.purchase_count,
+            tier_ids=frozenset(one.tier_id for one in gathered.tiers),
         )
         return replace(gathered, facts=replace(gathered.facts, member=member))
+
+    async def _stand(self, gathered: Gathered, question: Question, member_id: str) -> Gathered:
+        """Add where the member stands in programs."""
+        if self._counting.is_idle:
+            return gathered
+        try:
+            async with self._patience(question):
+                tiers = await self._counting.tiers(member_id)
+        except (chassis_errors.Unavailable, TimeoutError):
+            if question.is_binding:
+                raise
+            away = (*gathered.degradations, checkout_pb2.DEGRADATION_PROGRAMS)
+            return replace(gathered, degradations=away)
+        return replace(gathered, tiers=tuple(tiers))
 
     async def _count(self, gathered: Gathered, question: Question) -> Gathered:
         """Add what the ledger knows, all of it asked at once: calls cost more than accounts."""

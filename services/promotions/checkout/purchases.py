@@ -10,7 +10,7 @@ from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 from services.chassis import clock, database, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
-from services.promotions.checkout import permissions
+from services.promotions.checkout import permissions, standings
 from services.promotions.checkout.facts import Collector, Question
 from services.promotions.checkout.offers import Decided, Offers
 from services.promotions.checkout.settlement import Settlement, new_batch_id
@@ -76,6 +76,8 @@ class Purchases:
         evaluation = evaluations.show_decision(
             decision, member_id=gathered.member_id, degradations=gathered.degradations
         )
+        if gathered.tiers:
+            standings.tell(evaluation, question.cart, gathered)
         return Decided(question.ruleset, decision, gathered, evaluation)
 
     async def commit(self, request: checkout_service_pb2.CommitRequest) -> tuple[Receipt, bool]:

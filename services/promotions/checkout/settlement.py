@@ -20,6 +20,7 @@ from services.promotions import errors, storage
 from services.promotions.checkout import documents
 from services.promotions.gathering import Gatherer
 from services.promotions.peers.ledger import Ledger
+from services.promotions.programs.counting import Counting
 from services.promotions.storage.receipts import Event, Posting, Receipt
 from services.promotions.storage.returns import Return
 from services.promotions.wire import batches, events
@@ -41,12 +42,14 @@ class Settlement:
         ledger: Ledger,
         terms: Terms,
         *,
+        counting: Counting,
         relay: outbox.Relay,
         now: clock.Clock,
     ) -> None:
         self._db = db
         self._ledger = ledger
         self._terms = terms
+        self._counting = counting
         self._relay = relay
         self._now = now
         self._additions: Gatherer[tuple[Receipt, Event | None], bool] = Gatherer(
@@ -55,12 +58,14 @@ class Settlement:
         self._finishes: Gatherer[Posting, None] = Gatherer(
             self._finish, weight_max=_ROWS_MAX, linger_s=_LINGER_S
         )
+        self._urgent: Gatherer[Posting, None] = Gatherer(self._finish, weight_max=_ROWS_MAX)
 
     async def run(self) -> None:
         """Write new receipts and record posted ones until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._additions.run())
             group.create_task(self._finishes.run())
+            group.create_task(self._urgent.run())
 
     async def add(self, receipt: Receipt) -> bool:
         """Write a decided purchase; False when its key is in use."""
@@ -70,7 +75,14 @@ class Settlement:
     async def _add(self, group: list[tuple[Receipt, Event | None]]) -> Sequence[bool]:
         # Of equal ids in one statement the first wins, as it would in two.
         first = {receipt.receipt_id: (receipt, event) for receipt, event in reversed(group)}
-        written = await storage.receipts.add(self._db, list(first.values()))
+        if self._counting.is_idle:
+            written = await storage.receipts.add(self._db, list(first.values()))
+        else:
+            async with self._db.transaction() as tx:
+                written = await storage.receipts.add(tx, list(first.values()))
+                await self._counting.purchased(
+                    tx, [first[one][0] for one in written if first[one][1] is not None]
+                )
         self._relay.nudge()
         return [
             receipt.receipt_id in written and first[receipt.receipt_id][0] is receipt
@@ -91,10 +103,14 @@ class Settlement:
         """Post a pending purchase; return it as committed, which is recorded within moments.
 
         The till need not wait for that: from the ledger's answer on nothing undoes the purchase,
-        and whoever finds it pending completes it. Raises what `complete` raises.
+        and whoever finds it pending completes it. Only what programs count is recorded at once,
+        for the next cart must know of it. Raises what `complete` raises.
         """
         posting = await self._posted(receipt)
-        self._finishes.leave(posting)
+        if receipt.member_id and not self._counting.is_idle:
+            await self._urgent.ask(posting)
+        else:
+            self._finishes.leave(posting)
         return _as_committed(posting)
 
     async def _posted(self, receipt: Receipt) -> Posting:
@@ -107,7 +123,13 @@ class Settlement:
 
     async def _finish(self, postings: list[Posting]) -> Sequence[None]:
         different = {posting.receipt.receipt_id: posting for posting in postings}
-        await storage.receipts.finish(self._db, list(different.values()), now=self._now())
+        news, now = list(different.values()), self._now()
+        if self._counting.is_idle:
+            await storage.receipts.finish(self._db, news, now=now)
+        else:
+            async with self._db.transaction() as tx:
+                finished = await storage.receipts.finish(tx, news, now=now)
+                await self._counting.purchased(tx, [different[one].receipt for one in finished])
         self._relay.nudge()
         return [None] * len(postings)
 
@@ -121,14 +143,16 @@ class Settlement:
         if result.state == batch_pb2.BATCH_STATE_REFUSED:
             await storage.receipts.cancel_void(self._db, receipt, now=self._now())
             raise _defect(batch, result)
-        await self.record_void(self._db, receipt)
+        async with self._db.transaction() as tx:
+            await self.record_void(tx, receipt)
         return replace(receipt, state=storage.receipts.VOIDED)
 
-    async def record_void(self, db: database.Queryable, receipt: Receipt) -> None:
+    async def record_void(self, tx: database.Transaction, receipt: Receipt) -> None:
         """Record a purchase as voided, when it is still in the state that it was read in."""
         now = self._now()
         told = events.tell_voided(receipt.receipt_id, member_id=receipt.member_id, now=now)
-        await storage.receipts.finish_void(db, receipt, event=_row(told), now=now)
+        if await storage.receipts.finish_void(tx, receipt, event=_row(told), now=now):
+            await self._counting.voided(tx, replace(receipt, state=storage.receipts.VOIDED))
         self._relay.nudge()
 
     async def complete_return(self, returned: Return) -> Return:
@@ -141,9 +165,10 @@ class Settlement:
         if result.state == batch_pb2.BATCH_STATE_REFUSED:
             await storage.returns.drop(self._db, returned)
             raise _defect(batch, result)
-        return await self.record_return(self._db, replace(returned, moved=_moved(result)))
+        async with self._db.transaction() as tx:
+            return await self.record_return(tx, replace(returned, moved=_moved(result)))
 
-    async def record_return(self, db: database.Queryable, returned: Return) -> Return:
+    async def record_return(self, tx: database.Transaction, returned: Return) -> Return:
         """Record a pending return as committed, with what moved when anything did."""
         told = events.tell_returned(
             documents.show_return(returned),
@@ -151,7 +176,9 @@ class Settlement:
             empties=returned.empties,
         )
         moved = returned.moved if returned.batch else None
-        await storage.returns.finish(db, returned, moved=moved, event=_row(told), now=self._now())
+        event, now = _row(told), self._now()
+        if await storage.returns.finish(tx, returned, moved=moved, event=event, now=now):
+            await self._counting.returned(tx, returned)
         self._relay.nudge()
         return replace(returned, state=storage.returns.COMMITTED)
 

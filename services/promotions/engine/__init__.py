@@ -36,6 +36,7 @@ from services.promotions.engine.evaluation import (
     find_needs,
     is_same_moment,
 )
+from services.promotions.engine.messages import tell_missing
 from services.promotions.engine.problems import (
     TakenCode,
     find_problems,
@@ -190,4 +191,5 @@ __all__ = [
     "is_same_moment",
     "load_facts",
     "price_return",
+    "tell_missing",
 ]

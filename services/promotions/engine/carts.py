@@ -59,13 +59,14 @@ class Member:
     """The shopper, when known.
 
     `purchases_before` and `points_balance` (smallest unit of the asset) are None when the one who
-    knows did not answer.
+    knows did not answer. `tier_ids` are the member's levels in programs.
     """
 
     member_id: str
     segment_ids: frozenset[str] = _NAMES
     purchases_before: int | None = None
     points_balance: int | None = None
+    tier_ids: frozenset[str] = _NAMES
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,7 @@ class Index:
     channels: Mapping[rules.Channel, int]
     times: Ladder
     segments: Choice
+    tiers: Choice
     members_only: int
     targets: Goods
     needs: Goods
@@ -126,6 +127,7 @@ def build(campaigns: Sequence[rules.Campaign]) -> Index:
         segments=_build_choice(
             [one.segment_ids for one in audiences], [one.exclude_segment_ids for one in audiences]
         ),
+        tiers=_build_choice([one.tier_ids for one in audiences]),
         members_only=_set_of(_asks_for_member(one) for one in given),
         targets=_build_goods([_target_names(one) for one in given]),
         needs=_build_goods([_needed_names(one.condition) for one in given]),
@@ -291,7 +293,7 @@ def _spans(validity: rules.Validity) -> list[tuple[int, int]]:
 def _admit_member(index: Index, member: Member | None) -> int:
     if member is None:
         return index.everyone & ~index.members_only
-    return index.segments.admit(member.segment_ids)
+    return index.segments.admit(member.segment_ids) & index.tiers.admit(member.tier_ids)
 
 
 def _asks_for_member(given: rules.Rules) -> bool:
@@ -300,6 +302,7 @@ def _asks_for_member(given: rules.Rules) -> bool:
         audience.membership is rules.Membership.MEMBERS
         or given.combination.lane is rules.Lane.EARN
         or bool(audience.segment_ids)
+        or bool(audience.tier_ids)
         or given.limits.uses_per_member_max > 0
     )
 

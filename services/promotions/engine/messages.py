@@ -142,6 +142,24 @@ def _tell_miss(miss: NearMiss, title: Text, currency_code: str) -> Text:
     )
 
 
+def tell_missing(
+    amount: int, title: Text, *, kind: str, currency_code: str, points_scale: int
+) -> Text:
+    """Return how much is missing to a goal; `kind` is the name of what is counted."""
+    if kind == "SPEND":
+        digits = _DECIMALS.get(currency_code, 2)
+        en = f"{_fixed(amount, digits, '.')} {currency_code}"
+        ru = f"{_fixed(amount, digits, ',')} {currency_code}"
+    elif kind == "POINTS":
+        en = f"{_decimal(amount, points_scale, '.')} points"
+        ru = f"баллов: {_decimal(amount, points_scale, ',')}"
+    elif kind == "VISITS":
+        en, ru = f"{amount} more visit{'' if amount == 1 else 's'}", f"визитов: {amount}"
+    else:
+        en, ru = f"{amount} more unit{'' if amount == 1 else 's'}", f"{amount} шт."
+    return Text(f"{en} to “{title.pick('en')}”", f"До «{title.pick('ru')}» осталось {ru}")
+
+
 def _tell_earned(points: int, terms: PointsTerms) -> Text:
     number = _decimal(points, terms.points_scale, ".")
     return Text(

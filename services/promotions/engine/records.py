@@ -12,6 +12,9 @@ from services.promotions.engine.carts import (
     Store,
 )
 
+#: What facts of a member are sets of names; receipts older than one of them have none.
+_MEMBER_SETS = ("segment_ids", "tier_ids")
+
 
 def dump_facts(facts: Facts) -> dict[str, Any]:
     """Return the facts as dicts, lists, texts and whole numbers only; equal facts dump equally."""
@@ -63,10 +66,10 @@ def _load_article(plain: Mapping[str, Any]) -> Article:
 
 
 def _dump_member(member: Member) -> dict[str, Any]:
-    plain = _dump(member)
-    plain["segment_ids"] = sorted(member.segment_ids)
-    return plain
+    sets = {name: sorted(getattr(member, name)) for name in _MEMBER_SETS}
+    return _dump(member) | sets
 
 
 def _load_member(plain: Mapping[str, Any]) -> Member:
-    return Member(**{**plain, "segment_ids": frozenset(plain["segment_ids"])})
+    sets = {name: frozenset(plain.get(name, ())) for name in _MEMBER_SETS}
+    return Member(**{**plain, **sets})

@@ -356,6 +356,7 @@ class Audience:
     channels: frozenset[Channel] = frozenset()
     segment_ids: frozenset[str] = _NAMES
     exclude_segment_ids: frozenset[str] = _NAMES
+    tier_ids: frozenset[str] = _NAMES
 
 
 @dataclass(frozen=True, slots=True)

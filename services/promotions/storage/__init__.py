@@ -1,5 +1,13 @@
 """Everything that promotions keeps in PostgreSQL, one module for each part of the schema."""
 
-from services.promotions.storage import campaigns, catalogue, keys, news, receipts, returns
+from services.promotions.storage import (
+    campaigns,
+    catalogue,
+    keys,
+    news,
+    programs,
+    receipts,
+    returns,
+)
 
-__all__ = ["campaigns", "catalogue", "keys", "news", "receipts", "returns"]
+__all__ = ["campaigns", "catalogue", "keys", "news", "programs", "receipts", "returns"]

@@ -6,6 +6,7 @@ from services.chassis import database
 CHANNEL = "promotions"
 CATALOGUE = "catalogue"
 RULESET = "ruleset"
+PROGRAMS = "programs"
 
 _ANNOUNCE = "SELECT pg_notify($1, $2)"
 

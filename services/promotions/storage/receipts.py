@@ -159,15 +159,21 @@ finished AS (
     FROM sent JOIN locked USING (receipt_id)
     WHERE receipts.receipt_id = sent.receipt_id
     RETURNING receipts.receipt_id
+),
+told AS (
+    INSERT INTO outbox_events (event_id, payload)
+    SELECT event_id, event FROM sent JOIN finished USING (receipt_id)
 )
-INSERT INTO outbox_events (event_id, payload)
-SELECT event_id, event FROM sent JOIN finished USING (receipt_id)
+SELECT receipt_id FROM finished
 """
 
 
-async def finish(db: database.Queryable, postings: Sequence[Posting], *, now: datetime) -> None:
-    """Record pending purchases as committed, each with its event; those finished stay so."""
-    await db.execute(
+async def finish(db: database.Queryable, postings: Sequence[Posting], *, now: datetime) -> set[str]:
+    """Record pending purchases as committed, each with its event; return the ids of those.
+
+    Purchases that are finished already stay so.
+    """
+    rows = await db.fetch(
         _FINISH,
         [ids.parse(keys.PREFIX, posting.receipt.receipt_id) for posting in postings],
         [ids.parse(BATCH_PREFIX, posting.receipt.batch_id) for posting in postings],
@@ -176,6 +182,7 @@ async def finish(db: database.Queryable, postings: Sequence[Posting], *, now: da
         [posting.event[1] for posting in postings],
         now,
     )
+    return {ids.show(keys.PREFIX, row["receipt_id"]) for row in rows}
 
 
 _DROP = """
@@ -250,10 +257,11 @@ INSERT INTO outbox_events (event_id, payload) SELECT $4, $5 FROM voided
 
 async def finish_void(
     db: database.Queryable, receipt: Receipt, *, event: Event, now: datetime
-) -> None:
-    """Record a purchase as voided, with its event, unless somebody else just did."""
+) -> bool:
+    """Record a purchase as voided, with its event; False when somebody else just did."""
     receipt_id = ids.parse(keys.PREFIX, receipt.receipt_id)
-    await db.execute(_FINISH_VOID, receipt_id, receipt.state, now, *event)
+    done = await db.execute(_FINISH_VOID, receipt_id, receipt.state, now, *event)
+    return done == database.ONE_INSERTED
 
 
 _CANCEL_VOID = """
@@ -267,3 +275,23 @@ async def cancel_void(db: database.Queryable, receipt: Receipt, *, now: datetime
     """Put a purchase back to committed, because its undoing was refused."""
     receipt_id = ids.parse(keys.PREFIX, receipt.receipt_id)
     await db.execute(_CANCEL_VOID, receipt_id, receipt.undo_batch, now)
+
+
+_OF_MEMBER = """
+SELECT
+    receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
+    receipts.undo_batch, record_time, store_id, member_id, ruleset_version, request, facts,
+    evaluation, batch
+FROM purchases
+JOIN receipts ON receipts.receipt_id = purchases.receipt_id
+WHERE
+    member_id = $1 AND purchases.purchase_time >= $2
+    AND receipts.state IN ('COMMITTED', 'VOIDING')
+ORDER BY purchases.purchase_time
+"""
+
+
+async def of_member(db: database.Queryable, member_id: str, *, since: datetime) -> list[Receipt]:
+    """Return a member's purchases of which something stays, oldest first."""
+    member = ids.parse(MEMBER_PREFIX, member_id)
+    return [Receipt.of(row) for row in await db.fetch(_OF_MEMBER, member, since)]

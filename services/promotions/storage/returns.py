@@ -1,6 +1,6 @@
 """Goods that came back, beside the purchase that they came from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -117,10 +117,11 @@ async def finish(
     moved: Sequence[int] | None,
     event: Event,
     now: datetime,
-) -> None:
-    """Record a pending return as committed, with its event, unless somebody else just did."""
+) -> bool:
+    """Record a pending return as committed, with its event; False when somebody else just did."""
     return_id = ids.parse(keys.PREFIX, returned.return_id)
-    await db.execute(_FINISH, return_id, moved, now, returned.empties, *event)
+    done = await db.execute(_FINISH, return_id, moved, now, returned.empties, *event)
+    return done == database.ONE_INSERTED
 
 
 _DROP = """
@@ -175,3 +176,27 @@ async def of_purchase(db: database.Queryable, key: keys.Key) -> list[Return]:
     """Return the returns of a purchase, oldest first."""
     rows = await db.fetch(_OF_PURCHASE, key.receipt_id, key.purchase_time)
     return [Return.of(row) for row in rows]
+
+
+_OF_PURCHASES = """
+SELECT
+    receipts.receipt_id, receipts.purchase_time, purchase_id, return_number, state, batch_id,
+    moved, occurred_time, record_time, member_id, request, document, empties, batch
+FROM receipts
+JOIN returns
+    ON returns.receipt_id = receipts.receipt_id AND returns.purchase_time = receipts.purchase_time
+WHERE receipts.purchase_id = ANY($1::UUID[])
+ORDER BY purchase_id, return_number
+"""
+
+
+async def of_purchases(
+    db: database.Queryable, receipt_ids: Iterable[str]
+) -> dict[str, list[Return]]:
+    """Return the returns of purchases by the purchase's id, oldest first."""
+    wanted = [ids.parse(keys.PREFIX, receipt_id) for receipt_id in receipt_ids]
+    found: dict[str, list[Return]] = {}
+    for row in await db.fetch(_OF_PURCHASES, wanted):
+        returned = Return.of(row)
+        found.setdefault(returned.receipt_id, []).append(returned)
+    return found

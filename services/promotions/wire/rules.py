@@ -78,6 +78,7 @@ def _audience(audience: campaign_pb2.Audience) -> engine.Audience:
         channels=frozenset(engine.Channel(channel) for channel in audience.channels),
         segment_ids=frozenset(audience.segment_ids),
         exclude_segment_ids=frozenset(audience.exclude_segment_ids),
+        tier_ids=frozenset(audience.tier_ids),
     )
 
 
@@ -144,6 +145,11 @@ _CONDITIONS: dict[str, Callable[[Any], engine.Condition]] = {
 
 def _basis(basis: campaign_pb2.Basis.ValueType) -> engine.Basis:
     return engine.Basis(basis or engine.Basis.RUNNING)
+
+
+def parse_filter(item_filter: campaign_pb2.ItemFilter) -> engine.ItemFilter:
+    """Return which goods are meant."""
+    return _filter(item_filter)
 
 
 def _filter(item_filter: campaign_pb2.ItemFilter) -> engine.ItemFilter:

@@ -49,6 +49,26 @@ def receipt(kind: str, state: str, **columns: str) -> str:
     return f"INSERT INTO receipts ({', '.join(values)}) VALUES ({', '.join(values.values())})"
 
 
+def insert(table: str, **values: str) -> str:
+    return f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+
+
+def program(**values: str) -> str:
+    """Return the statement that writes a program."""
+    required = {"program_id": ANY, "version": "1", "rules": "''", "create_time": "now()"}
+    return insert("programs", **required, request_id="'r'", request="''", **values)
+
+
+def of_member(table: str, **values: str) -> str:
+    """Return the statement that writes what a member has in a program."""
+    return insert(table, member_id=ANY, program_id=ANY, **values)
+
+
+def step(from_level: str, to_level: str, cause: str) -> str:
+    levels = {"from_level": from_level, "to_level": to_level}
+    return of_member("tier_changes", **levels, cause=f"'{cause}'", change_time="now()")
+
+
 @pytest.fixture(scope="module")
 async def fresh(database):
     return await database("promotions")
@@ -91,7 +111,9 @@ def test_the_outbox_is_the_chassis_own():
     assert outbox.DDL.split("GRANT")[0].strip() in (FOLDER / "schema.sql").read_text()
 
 
-@pytest.mark.parametrize("table", ["campaign_revisions", "rulesets", "coupon_grants"])
+@pytest.mark.parametrize(
+    "table", ["campaign_revisions", "rulesets", "coupon_grants", "tier_changes"]
+)
 async def test_what_explains_receipts_never_changes(connection, table):
     """The runtime role may add to it and nothing else."""
     for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET ctid = ctid"):
@@ -153,6 +175,12 @@ async def test_the_service_makes_partitions_and_no_tables(connection):
         (receipt("RETURN", "RETURNED", purchase_id=ANY, return_number="1"), "receipts_return"),
         (receipt("PURCHASE", "COMMITTED", batch_id=ANY), "receipts_moved"),
         (receipt("PURCHASE", "VOIDING"), "receipts_undo_batch"),
+        (program(state="'DRAFT'"), "programs_state"),
+        (program(state="'ENDED'"), "programs_end"),
+        (of_member("tallies", receipt_id=ANY, day="now()", amount="0"), "tallies_amount"),
+        (of_member("standings", level="1", kept="2", grace="FALSE"), "standings_level"),
+        (step("1", "1", "TIME"), "tier_changes_step"),
+        (step("0", "1", "LUCK"), "tier_changes_cause"),
     ],
 )
 async def test_the_database_refuses_what_cannot_be(connection, statement, constraint):

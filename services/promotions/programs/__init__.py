@@ -1,0 +1,1 @@
+"""Programs at work: what is live, what purchases count, and where members stand."""

@@ -1,0 +1,290 @@
+"""What purchases count, and where members stand by it.
+
+Purchases are counted in the transaction that records them, so that a level is reached at once.
+What is counted is made of receipts alone: the first look at a member counts all that the window
+still reaches, and each later one sets what one receipt counts, whatever it counted before.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, tzinfo
+
+from services.chassis import clock, database, outbox
+from services.promotions import storage
+from services.promotions.engine import programs
+from services.promotions.programs import purchases
+from services.promotions.programs.book import Book, TierProgram
+from services.promotions.programs.purchases import Bought
+from services.promotions.storage.programs import Change, Place, Standing, Tally
+from services.promotions.storage.receipts import Receipt
+from services.promotions.storage.returns import Return
+from services.promotions.wire import programs as wire
+
+Days = Mapping[date, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberTier:
+    """Where a member stands in one program of levels."""
+
+    program: TierProgram
+    standing: programs.Standing
+    tally: Days
+    today: date
+
+    @property
+    def tier_id(self) -> str:
+        """The level."""
+        return self.program.rules.tiers[self.standing.level].tier_id
+
+    @property
+    def progress(self) -> programs.Progress:
+        """What is counted, and what is missing."""
+        return programs.find_progress(self.program.rules, self.standing, self.tally, self.today)
+
+    def foresee(self, purchase: programs.Purchase) -> "MemberTier":
+        """Return where the member would stand with one more purchase today."""
+        counted = self.program.count(purchase)
+        tally = {**self.tally, self.today: self.tally.get(self.today, 0) + counted}
+        standing = programs.settle(
+            self.program.rules, self.standing, before=self.tally, after=tally, today=self.today
+        )
+        return replace(self, standing=standing, tally=tally)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Members at whom is looked, in the live programs of one moment."""
+
+    members: Sequence[str]
+    tiers: Mapping[str, TierProgram]
+    today: date
+    now: datetime
+
+    @property
+    def windows(self) -> dict[Place, date]:
+        """Each member's place in each program, with the first day that counts."""
+        return {
+            (member_id, program_id): programs.first_day(program.rules, self.today)
+            for member_id in self.members
+            for program_id, program in self.tiers.items()
+        }
+
+
+class Counting:
+    """Counts purchases for programs."""
+
+    def __init__(
+        self, db: database.Database, book: Book, *, zone: tzinfo, now: clock.Clock
+    ) -> None:
+        self._db = db
+        self._book = book
+        self._zone = zone
+        self._now = now
+
+    @property
+    def is_idle(self) -> bool:
+        """True when no program counts anything."""
+        return not self._book.live.tiers
+
+    # Purchases and returns ------------------------------------------------------------------------
+
+    async def purchased(self, tx: database.Queryable, receipts: Iterable[Receipt]) -> None:
+        """Count purchases that this transaction has recorded."""
+        if not self.is_idle:
+            bought = [purchases.read(receipt) for receipt in receipts if receipt.member_id]
+            await self._count(tx, bought, storage.programs.PURCHASE)
+
+    async def voided(self, tx: database.Queryable, receipt: Receipt) -> None:
+        """Count a purchase no longer that this transaction has undone."""
+        if not self.is_idle and receipt.member_id:
+            await self._count(tx, [purchases.read(receipt)], storage.programs.RETURN)
+
+    async def returned(self, tx: database.Queryable, returned: Return) -> None:
+        """Count what stays of a purchase after a return that this transaction has recorded."""
+        if self.is_idle or not returned.member_id:
+            return
+        key = storage.keys.locate(returned.receipt_id, returned.purchase_time)
+        receipt = await storage.receipts.find(tx, key)
+        assert receipt is not None
+        bought = purchases.read(receipt, await storage.returns.of_purchase(tx, key))
+        await self._count(tx, [bought], storage.programs.RETURN)
+
+    async def _count(self, tx: database.Queryable, bought: Sequence[Bought], cause: str) -> None:
+        if not bought:
+            return
+        look = self._look(one.member_id for one in bought)
+        await storage.programs.lock_members(tx, look.members)
+        stood = await self._meet(tx, look)
+        before = await storage.programs.tallies(tx, look.windows)
+        await storage.programs.count(tx, self._tallies(look.tiers.values(), bought))
+        after = await storage.programs.tallies(tx, look.windows)
+        new = {
+            place: programs.settle(
+                look.tiers[place[1]].rules,
+                standing,
+                before=before[place],
+                after=after[place],
+                today=look.today,
+            )
+            for place, standing in stood.items()
+        }
+        receipts = {one.member_id: one.receipt_id for one in bought}
+        await _save(tx, stood, new, look=look, cause=cause, receipts=receipts)
+
+    def _look(self, member_ids: Iterable[str]) -> _Look:
+        now = self._now()
+        tiers = {program.program_id: program for program in self._book.live.tiers}
+        members = sorted(set(member_ids))
+        return _Look(members, tiers, programs.day_of(now, self._zone), now)
+
+    def _tallies(self, counted: Iterable[TierProgram], bought: Sequence[Bought]) -> list[Tally]:
+        return [
+            Tally(
+                one.member_id,
+                program.program_id,
+                one.receipt_id,
+                programs.day_of(one.occurred_time, self._zone),
+                program.count(one.purchase),
+            )
+            for program in counted
+            for one in bought
+        ]
+
+    async def _meet(self, tx: database.Queryable, look: _Look) -> dict[Place, programs.Standing]:
+        """Return where members stood; those never looked at are counted from their receipts.
+
+        The members are locked.
+        """
+        windows = look.windows
+        found = await storage.programs.standings(tx, windows)
+        stood = {place: _load(row) for place, row in found.items()}
+        strangers = {place: first for place, first in windows.items() if place not in stood}
+        if not strangers:
+            return stood
+        for member_id in {member_id for member_id, _ in strangers}:
+            unknown = [look.tiers[program_id] for one, program_id in strangers if one == member_id]
+            since = min(first for place, first in strangers.items() if place[0] == member_id)
+            bought = await self._recall(tx, member_id, since)
+            await storage.programs.count(tx, self._tallies(unknown, bought))
+        tallies = await storage.programs.tallies(tx, strangers)
+        new = {
+            place: programs.begin(look.tiers[place[1]].rules, tallies[place], look.today)
+            for place in strangers
+        }
+        lowest = dict.fromkeys(new, programs.Standing(0))
+        await _save(tx, lowest, new, look=look, cause=storage.programs.START)
+        return stood | new
+
+    async def _recall(self, tx: database.Queryable, member_id: str, since: date) -> list[Bought]:
+        """Return a member's purchases from a day on, with what stays of them."""
+        begin = datetime.combine(since, time(), self._zone)
+        receipts = await storage.receipts.of_member(tx, member_id, since=begin)
+        returns = await storage.returns.of_purchases(
+            tx, [receipt.receipt_id for receipt in receipts]
+        )
+        return [
+            purchases.read(receipt, returns.get(receipt.receipt_id, ())) for receipt in receipts
+        ]
+
+    # Time and readers -----------------------------------------------------------------------------
+
+    async def tiers(self, member_id: str) -> list[MemberTier]:
+        """Return where a member stands in each live program of levels."""
+        look = self._look([member_id])
+        if not look.tiers:
+            return []
+        stood = await storage.programs.standings(self._db, look.windows)
+        current = {
+            place: _load(row) for place, row in stood.items() if not _is_due(row, look.today)
+        }
+        if len(current) < len(look.tiers):
+            current = await self._review(look)
+        tallies = await storage.programs.tallies(self._db, look.windows)
+        return [
+            MemberTier(
+                program,
+                current[member_id, program_id],
+                tallies[member_id, program_id],
+                look.today,
+            )
+            for program_id, program in look.tiers.items()
+        ]
+
+    async def _review(self, look: _Look) -> dict[Place, programs.Standing]:
+        """Let the time that has passed do its work on members; return where they stand then."""
+        async with self._db.transaction() as tx:
+            await storage.programs.lock_members(tx, look.members)
+            stood = await self._meet(tx, look)
+            tallies = await storage.programs.tallies(tx, look.windows)
+            new = {
+                place: programs.advance(
+                    look.tiers[place[1]].rules, standing, tallies[place], look.today
+                )
+                for place, standing in stood.items()
+            }
+            await _save(tx, stood, new, look=look, cause=storage.programs.TIME)
+        return new
+
+    async def review_due(self, *, count_max: int) -> int:
+        """Review members whose level time may have changed; return how many places those had."""
+        today = programs.day_of(self._now(), self._zone)
+        due = await storage.programs.due(self._db, today, count_max=count_max)
+        if due and not self.is_idle:
+            await self._review(self._look(member_id for member_id, _ in due))
+        return len(due)
+
+
+def _is_due(row: Standing, today: date) -> bool:
+    return row.review_day is not None and row.review_day <= today
+
+
+def _load(row: Standing) -> programs.Standing:
+    return programs.Standing(row.level, row.kept, row.kept_until, row.grace, row.review_day)
+
+
+async def _save(
+    tx: database.Queryable,
+    old: Mapping[Place, programs.Standing],
+    new: Mapping[Place, programs.Standing],
+    *,
+    look: _Look,
+    cause: str,
+    receipts: Mapping[str, str] | None = None,
+) -> None:
+    """Write where members stand now, with the steps that led there and their events."""
+    is_first = cause == storage.programs.START
+    changed = {place: one for place, one in new.items() if is_first or one != old[place]}
+    await storage.programs.save_standings(
+        tx,
+        {
+            place: Standing(one.level, one.kept, one.kept_until, one.grace, one.review_day)
+            for place, one in changed.items()
+        },
+    )
+    steps = [
+        Change(
+            *place,
+            old[place].level,
+            one.level,
+            cause,
+            (receipts or {}).get(place[0], ""),
+            look.now,
+        )
+        for place, one in changed.items()
+        if one.level != old[place].level
+    ]
+    await storage.programs.add_changes(tx, steps)
+    told = [
+        wire.tell_changed(
+            look.tiers[step.program_id].rules,
+            member_id=step.member_id,
+            program_id=step.program_id,
+            from_level=step.from_level,
+            to_level=step.to_level,
+            receipt_id=step.receipt_id,
+            now=look.now,
+        )
+        for step in steps
+    ]
+    await outbox.append(tx, *told)

@@ -1,0 +1,198 @@
+"""ProgramService: programs, and where members stand in them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+from tessera.promotions.v1 import (
+    program_pb2,
+    program_service_pb2,
+    program_service_pb2_grpc,
+)
+
+from services.chassis import clock, database, ids, timestamps
+from services.promotions import errors, storage
+from services.promotions.engine import programs as engine
+from services.promotions.programs.book import Book, parse
+from services.promotions.programs.counting import Counting
+from services.promotions.storage.programs import Change, Program
+from services.promotions.wire import differences, pages, programs
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_STATES = {
+    storage.programs.LIVE: program_pb2.PROGRAM_STATE_LIVE,
+    storage.programs.ENDED: program_pb2.PROGRAM_STATE_ENDED,
+}
+_NAMES = {number: name for name, number in _STATES.items()}
+_CAUSES = {
+    storage.programs.PURCHASE: program_pb2.TIER_CHANGE_CAUSE_PURCHASE,
+    storage.programs.RETURN: program_pb2.TIER_CHANGE_CAUSE_RETURN,
+    storage.programs.TIME: program_pb2.TIER_CHANGE_CAUSE_TIME,
+    storage.programs.START: program_pb2.TIER_CHANGE_CAUSE_START,
+}
+
+
+class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
+    """Makes and ends programs, and tells where members stand."""
+
+    def __init__(
+        self, db: database.Database, *, book: Book, counting: Counting, now: clock.Clock
+    ) -> None:
+        self._db = db
+        self._book = book
+        self._counting = counting
+        self._now = now
+
+    async def CreateProgram(
+        self, request: program_service_pb2.CreateProgramRequest, context: Context
+    ) -> program_service_pb2.CreateProgramResponse:
+        """Make a program."""
+        _require_sound(request.rules)
+        async with self._db.transaction() as tx:
+            await storage.programs.lock_all(tx)
+            made = await storage.programs.find_by_request(tx, request.request_id)
+            program = made[0] if made else await self._add(tx, request)
+        await self._book.refresh()
+        if made is None:
+            return program_service_pb2.CreateProgramResponse(program=show(program))
+        first = program_service_pb2.CreateProgramRequest.FromString(made[1])
+        if difference := differences.find_difference(first, request):
+            raise errors.RequestConflict(field=difference)
+        return program_service_pb2.CreateProgramResponse(program=show(program))
+
+    async def _add(
+        self, tx: database.Transaction, request: program_service_pb2.CreateProgramRequest
+    ) -> Program:
+        live = await storage.programs.live(tx)
+        _require_free(live, request.rules)
+        version = await storage.programs.head(tx) + 1
+        program = await storage.programs.add(
+            tx,
+            ids.new(storage.programs.PREFIX),
+            version=version,
+            rules=request.rules.SerializeToString(),
+            request_id=request.request_id,
+            request=request.SerializeToString(),
+            now=self._now(),
+        )
+        await storage.news.announce(tx, storage.news.PROGRAMS)
+        return program
+
+    async def EndProgram(
+        self, request: program_service_pb2.EndProgramRequest, context: Context
+    ) -> program_service_pb2.EndProgramResponse:
+        """End a program for good."""
+        async with self._db.transaction() as tx:
+            await storage.programs.lock_all(tx)
+            version = await storage.programs.head(tx) + 1
+            await storage.programs.end(tx, request.program_id, version=version, now=self._now())
+            await storage.news.announce(tx, storage.news.PROGRAMS)
+            program = await self._find(tx, request.program_id)
+        await self._book.refresh()
+        return program_service_pb2.EndProgramResponse(program=show(program))
+
+    async def GetProgram(
+        self, request: program_service_pb2.GetProgramRequest, context: Context
+    ) -> program_service_pb2.GetProgramResponse:
+        """Read a program."""
+        program = await self._find(self._db, request.program_id)
+        return program_service_pb2.GetProgramResponse(program=show(program))
+
+    async def ListPrograms(
+        self, request: program_service_pb2.ListProgramsRequest, context: Context
+    ) -> program_service_pb2.ListProgramsResponse:
+        """List programs, newest first."""
+        count, state = pages.count(request.page_size), _NAMES.get(request.state)
+        kind = f"programs.{state or 'all'}"
+        found = await storage.programs.list_newest(
+            self._db,
+            state=state,
+            before=pages.read(kind, request.page_token) or None,
+            count_max=count + 1,
+        )
+        response = program_service_pb2.ListProgramsResponse(programs=map(show, found[:count]))
+        if len(found) > count:
+            response.next_page_token = pages.write(kind, found[count - 1].program_id)
+        return response
+
+    async def GetMemberPrograms(
+        self, request: program_service_pb2.GetMemberProgramsRequest, context: Context
+    ) -> program_service_pb2.GetMemberProgramsResponse:
+        """Read where a member stands in every live program."""
+        tiers = await self._counting.tiers(request.member_id)
+        return program_service_pb2.GetMemberProgramsResponse(
+            tiers=[
+                programs.show_tier(
+                    one.program.program_id, one.program.rules, one.standing, one.progress
+                )
+                for one in tiers
+            ]
+        )
+
+    async def ListTierChanges(
+        self, request: program_service_pb2.ListTierChangesRequest, context: Context
+    ) -> program_service_pb2.ListTierChangesResponse:
+        """List a member's changes of level, newest first."""
+        count, kind = pages.count(request.page_size), f"tierChanges.{request.member_id}"
+        last = pages.read(kind, request.page_token)
+        found = await storage.programs.changes(
+            self._db,
+            request.member_id,
+            before=int(last) if last else None,
+            count_max=count + 1,
+        )
+        rules = {one: await self._rules(one) for one in {step.program_id for step in found}}
+        response = program_service_pb2.ListTierChangesResponse(
+            changes=[_show_change(step, rules[step.program_id]) for step in found[:count]]
+        )
+        if len(found) > count:
+            response.next_page_token = pages.write(kind, str(found[count - 1].sequence))
+        return response
+
+    async def _rules(self, program_id: str) -> program_pb2.TierRules:
+        program = await self._find(self._db, program_id)
+        return program_pb2.ProgramRules.FromString(program.rules).tiers
+
+    async def _find(self, db: database.Queryable, program_id: str) -> Program:
+        program = await storage.programs.find(db, program_id)
+        if program is None:
+            raise errors.ProgramNotFound(program_id=program_id)
+        return program
+
+
+def _require_sound(sent: program_pb2.ProgramRules) -> None:
+    """Raise ProgramInvalid with the first problem of the rules."""
+    for problem in engine.find_tier_problems(programs.parse_tiers(sent.tiers)):
+        raise errors.ProgramInvalid(field=f"rules.tiers.{problem.field}", problem=problem.problem)
+
+
+def _require_free(live: Sequence[Program], sent: program_pb2.ProgramRules) -> None:
+    """Raise TierTaken when a level has the name of one of a live program."""
+    names = {tier.tier_id for tier in sent.tiers.tiers}
+    for program in parse(0, live).tiers:
+        for tier in program.rules.tiers:
+            if tier.tier_id in names:
+                raise errors.TierTaken(tier_id=tier.tier_id, program_id=program.program_id)
+
+
+def show(program: Program) -> program_pb2.Program:
+    """Return a program as the contract shows it."""
+    return program_pb2.Program(
+        program_id=program.program_id,
+        state=_STATES[program.state],
+        rules=program_pb2.ProgramRules.FromString(program.rules),
+        create_time=timestamps.show(program.create_time),
+        end_time=timestamps.show(program.end_time),
+    )
+
+
+def _show_change(step: Change, rules: program_pb2.TierRules) -> program_pb2.TierChange:
+    return program_pb2.TierChange(
+        program_id=step.program_id,
+        from_tier_id=rules.tiers[step.from_level].tier_id,
+        to_tier_id=rules.tiers[step.to_level].tier_id,
+        cause=_CAUSES[step.cause],
+        receipt_id=step.receipt_id,
+        change_time=timestamps.show(step.change_time),
+    )

@@ -1,0 +1,391 @@
+"""Programs, and what members have reached in them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Self
+from uuid import UUID
+
+from services.chassis import database, ids
+from services.promotions.storage import keys
+from services.promotions.storage.receipts import MEMBER_PREFIX
+
+PREFIX = "prg"
+
+LIVE = "LIVE"
+ENDED = "ENDED"
+
+PURCHASE = "PURCHASE"
+RETURN = "RETURN"
+TIME = "TIME"
+START = "START"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A row of `programs`; `rules` is a ProgramRules on the wire."""
+
+    program_id: str
+    state: str
+    rules: bytes
+    create_time: datetime
+    end_time: datetime | None
+
+    @classmethod
+    def of(cls, row: database.Record) -> Self:
+        """Return a row as a value."""
+        return cls(
+            program_id=ids.show(PREFIX, row["program_id"]),
+            state=row["state"],
+            rules=row["rules"],
+            create_time=row["create_time"],
+            end_time=row["end_time"],
+        )
+
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext('promotions.programs'))"
+
+
+async def lock_all(tx: database.Queryable) -> None:
+    """Wait until nobody else changes programs, and keep it so until the transaction ends."""
+    await tx.execute(_LOCK)
+
+
+_HEAD = "SELECT coalesce(max(version), 0) FROM programs"
+
+
+async def head(db: database.Queryable) -> int:
+    """Return the version of the latest change; 0 before the first."""
+    version: int = await db.fetchval(_HEAD)
+    return version
+
+
+_ADD = """
+INSERT INTO programs (program_id, version, state, rules, create_time, request_id, request)
+VALUES ($1, $2, 'LIVE', $3, $4, $5, $6)
+RETURNING program_id, state, rules, create_time, end_time
+"""
+
+
+async def add(
+    tx: database.Queryable,
+    program_id: str,
+    *,
+    version: int,
+    rules: bytes,
+    request_id: str,
+    request: bytes,
+    now: datetime,
+) -> Program:
+    """Write a live program."""
+    row = await tx.fetchrow(
+        _ADD, ids.parse(PREFIX, program_id), version, rules, now, request_id, request
+    )
+    assert row is not None
+    return Program.of(row)
+
+
+_BY_REQUEST = """
+SELECT program_id, state, rules, create_time, end_time, request
+FROM programs
+WHERE request_id = $1
+"""
+
+
+async def find_by_request(db: database.Queryable, request_id: str) -> tuple[Program, bytes] | None:
+    """Return the program that a request made, and that request."""
+    row = await db.fetchrow(_BY_REQUEST, request_id)
+    return None if row is None else (Program.of(row), row["request"])
+
+
+_END = """
+UPDATE programs SET state = 'ENDED', version = $2, end_time = $3
+WHERE program_id = $1 AND state = 'LIVE'
+"""
+
+
+async def end(tx: database.Queryable, program_id: str, *, version: int, now: datetime) -> None:
+    """Take a program out for good; one that has ended stays as it is."""
+    await tx.execute(_END, ids.parse(PREFIX, program_id), version, now)
+
+
+_FIND = """
+SELECT program_id, state, rules, create_time, end_time FROM programs WHERE program_id = $1
+"""
+
+
+async def find(db: database.Queryable, program_id: str) -> Program | None:
+    """Return a program, or None."""
+    row = await db.fetchrow(_FIND, ids.parse(PREFIX, program_id))
+    return None if row is None else Program.of(row)
+
+
+_LIVE = """
+SELECT program_id, state, rules, create_time, end_time
+FROM programs
+WHERE state = 'LIVE'
+ORDER BY program_id
+"""
+
+
+async def live(db: database.Queryable) -> list[Program]:
+    """Return all live programs, oldest first."""
+    return [Program.of(row) for row in await db.fetch(_LIVE)]
+
+
+_LIST = """
+SELECT program_id, state, rules, create_time, end_time
+FROM programs
+WHERE ($1::TEXT IS NULL OR state = $1) AND ($2::UUID IS NULL OR program_id < $2)
+ORDER BY program_id DESC
+LIMIT $3
+"""
+
+
+async def list_newest(
+    db: database.Queryable, *, state: str | None, before: str | None, count_max: int
+) -> list[Program]:
+    """Return programs, newest first: their ids grow with time."""
+    last = None if before is None else ids.parse(PREFIX, before)
+    return [Program.of(row) for row in await db.fetch(_LIST, state, last, count_max)]
+
+
+# What members have reached -----------------------------------------------------------------------
+
+# In the order of the keys, so that two who lock several members wait for each other in a line.
+_LOCK_MEMBERS = """
+SELECT count(pg_advisory_xact_lock(key))
+FROM (
+    SELECT DISTINCT hashtextextended('promotions.member', 0) # hashtextextended(name, 0) AS key
+    FROM unnest($1::TEXT[]) AS names (name)
+    ORDER BY key
+) AS ordered
+"""
+
+
+async def lock_members(tx: database.Queryable, member_ids: Iterable[str]) -> None:
+    """Wait until nobody else counts for these members, until the transaction ends.
+
+    Whoever locks receipts, too, locks them before.
+    """
+    await tx.execute(_LOCK_MEMBERS, list(member_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a program counted of one purchase."""
+
+    member_id: str
+    program_id: str
+    receipt_id: str
+    day: date
+    amount: int
+
+
+_COUNT = """
+WITH sent AS (
+    SELECT *
+    FROM unnest($1::UUID[], $2::UUID[], $3::UUID[], $4::DATE[], $5::BIGINT[])
+        AS sent (member_id, program_id, receipt_id, day, amount)
+),
+emptied AS (
+    DELETE FROM tallies USING sent
+    WHERE (tallies.member_id, tallies.program_id, tallies.receipt_id)
+        = (sent.member_id, sent.program_id, sent.receipt_id) AND sent.amount <= 0
+)
+INSERT INTO tallies (member_id, program_id, receipt_id, day, amount)
+SELECT member_id, program_id, receipt_id, day, amount FROM sent WHERE amount > 0
+ON CONFLICT (member_id, program_id, receipt_id) DO UPDATE SET amount = EXCLUDED.amount
+"""
+
+
+async def count(tx: database.Queryable, tallies: Sequence[Tally]) -> None:
+    """Write what purchases count now, in place of what they counted before."""
+    if tallies:
+        await tx.execute(
+            _COUNT,
+            [ids.parse(MEMBER_PREFIX, tally.member_id) for tally in tallies],
+            [ids.parse(PREFIX, tally.program_id) for tally in tallies],
+            [ids.parse(keys.PREFIX, tally.receipt_id) for tally in tallies],
+            [tally.day for tally in tallies],
+            [tally.amount for tally in tallies],
+        )
+
+
+#: A member's place in a program.
+Place = tuple[str, str]
+
+_TALLIES = """
+SELECT wanted.member_id, wanted.program_id, day, sum(amount)::BIGINT AS amount
+FROM unnest($1::UUID[], $2::UUID[], $3::DATE[]) AS wanted (member_id, program_id, first)
+JOIN tallies USING (member_id, program_id)
+WHERE day >= first
+GROUP BY wanted.member_id, wanted.program_id, day
+"""
+
+
+async def tallies(
+    db: database.Queryable, wanted: Mapping[Place, date]
+) -> dict[Place, dict[date, int]]:
+    """Return what was counted by day, from a first day on for each member and program."""
+    found: dict[Place, dict[date, int]] = {place: {} for place in wanted}
+    rows = await db.fetch(_TALLIES, *_columns(wanted), list(wanted.values()))
+    for row in rows:
+        found[_place(row)][row["day"]] = row["amount"]
+    return found
+
+
+def _columns(places: Iterable[Place]) -> tuple[list[UUID], list[UUID]]:
+    pairs = list(places)
+    return (
+        [ids.parse(MEMBER_PREFIX, member_id) for member_id, _ in pairs],
+        [ids.parse(PREFIX, program_id) for _, program_id in pairs],
+    )
+
+
+def _place(row: database.Record) -> Place:
+    return ids.show(MEMBER_PREFIX, row["member_id"]), ids.show(PREFIX, row["program_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a member stands; see the schema."""
+
+    level: int
+    kept: int
+    kept_until: date | None
+    grace: bool
+    review_day: date | None
+
+
+_STANDINGS = """
+SELECT member_id, program_id, level, kept, kept_until, grace, review_day
+FROM unnest($1::UUID[], $2::UUID[]) AS wanted (member_id, program_id)
+JOIN standings USING (member_id, program_id)
+"""
+
+
+async def standings(db: database.Queryable, wanted: Iterable[Place]) -> dict[Place, Standing]:
+    """Return where members stand; nothing for those never looked at."""
+    rows = await db.fetch(_STANDINGS, *_columns(wanted))
+    return {
+        _place(row): Standing(
+            row["level"], row["kept"], row["kept_until"], row["grace"], row["review_day"]
+        )
+        for row in rows
+    }
+
+
+_SAVE = """
+INSERT INTO standings (member_id, program_id, level, kept, kept_until, grace, review_day)
+SELECT *
+FROM unnest(
+    $1::UUID[], $2::UUID[], $3::SMALLINT[], $4::SMALLINT[], $5::DATE[], $6::BOOLEAN[], $7::DATE[]
+)
+ON CONFLICT (member_id, program_id) DO UPDATE SET
+    level = EXCLUDED.level,
+    kept = EXCLUDED.kept,
+    kept_until = EXCLUDED.kept_until,
+    grace = EXCLUDED.grace,
+    review_day = EXCLUDED.review_day
+"""
+
+
+async def save_standings(tx: database.Queryable, new: Mapping[Place, Standing]) -> None:
+    """Write where members stand."""
+    if new:
+        rows = list(new.values())
+        await tx.execute(
+            _SAVE,
+            *_columns(new),
+            [row.level for row in rows],
+            [row.kept for row in rows],
+            [row.kept_until for row in rows],
+            [row.grace for row in rows],
+            [row.review_day for row in rows],
+        )
+
+
+_DUE = """
+SELECT member_id, program_id
+FROM standings JOIN programs USING (program_id)
+WHERE review_day <= $1 AND state = 'LIVE'
+ORDER BY review_day
+LIMIT $2
+"""
+
+
+async def due(db: database.Queryable, today: date, *, count_max: int) -> list[Place]:
+    """Return whose level time alone may have changed, longest due first."""
+    return [_place(row) for row in await db.fetch(_DUE, today, count_max)]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A step from one level to another; the receipt is empty when time was the cause."""
+
+    member_id: str
+    program_id: str
+    from_level: int
+    to_level: int
+    cause: str
+    receipt_id: str
+    change_time: datetime
+    sequence: int = 0
+
+
+_ADD_CHANGES = """
+INSERT INTO tier_changes (
+    member_id, program_id, from_level, to_level, cause, receipt_id, change_time
+)
+SELECT *
+FROM unnest(
+    $1::UUID[], $2::UUID[], $3::SMALLINT[], $4::SMALLINT[], $5::TEXT[], $6::UUID[],
+    $7::TIMESTAMPTZ[]
+)
+"""
+
+
+async def add_changes(tx: database.Queryable, changes: Sequence[Change]) -> None:
+    """Write steps from level to level, in their order."""
+    if changes:
+        await tx.execute(
+            _ADD_CHANGES,
+            *_columns((change.member_id, change.program_id) for change in changes),
+            [change.from_level for change in changes],
+            [change.to_level for change in changes],
+            [change.cause for change in changes],
+            [
+                ids.parse(keys.PREFIX, change.receipt_id) if change.receipt_id else None
+                for change in changes
+            ],
+            [change.change_time for change in changes],
+        )
+
+
+_CHANGES = """
+SELECT sequence, member_id, program_id, from_level, to_level, cause, receipt_id, change_time
+FROM tier_changes
+WHERE member_id = $1 AND ($2::BIGINT IS NULL OR sequence < $2)
+ORDER BY sequence DESC
+LIMIT $3
+"""
+
+
+async def changes(
+    db: database.Queryable, member_id: str, *, before: int | None, count_max: int
+) -> list[Change]:
+    """Return a member's steps, newest first."""
+    rows = await db.fetch(_CHANGES, ids.parse(MEMBER_PREFIX, member_id), before, count_max)
+    return [
+        Change(
+            *_place(row),
+            row["from_level"],
+            row["to_level"],
+            row["cause"],
+            ids.show(keys.PREFIX, row["receipt_id"]) if row["receipt_id"] else "",
+            row["change_time"],
+            row["sequence"],
+        )
+        for row in rows
+    ]

@@ -1,0 +1,148 @@
+"""Programs, from the wire to the engine, and where members stand in them, to the wire."""
+
+from datetime import date, datetime
+
+from google.type import date_pb2
+from tessera.event.v1 import event_pb2, promotions_events_pb2
+from tessera.promotions.v1 import checkout_pb2, program_pb2
+from tessera.type.v1 import text_pb2
+
+from services.chassis import timestamps
+from services.promotions import engine
+from services.promotions.engine import programs
+from services.promotions.wire import events, rules
+
+
+def parse_title(sent: program_pb2.ProgramRules) -> engine.Text:
+    """Return what people call a program."""
+    return rules.parse_text(sent.title)
+
+
+def parse_measure(measure: program_pb2.Measure) -> programs.Measure:
+    """Return what is counted."""
+    return programs.Measure(
+        kind=programs.MeasureKind(measure.kind),
+        filter=rules.parse_filter(measure.filter),
+        receipt_min_minor=measure.receipt_min_minor,
+    )
+
+
+def parse_tiers(sent: program_pb2.TierRules) -> programs.TierRules:
+    """Return levels as the engine knows them."""
+    return programs.TierRules(
+        measure=parse_measure(sent.measure),
+        window=_window(sent),
+        tiers=tuple(
+            programs.Tier(
+                tier_id=tier.tier_id,
+                title=rules.parse_text(tier.title),
+                from_amount=tier.from_amount,
+                privileges=tuple(tier.privileges),
+            )
+            for tier in sent.tiers
+        ),
+        downgrade=programs.Downgrade(
+            policy=programs.DowngradePolicy(
+                sent.downgrade.policy or programs.DowngradePolicy.TO_EARNED
+            ),
+            grace_days=sent.downgrade.grace_days,
+        ),
+    )
+
+
+def _window(sent: program_pb2.TierRules) -> programs.Calendar | programs.Rolling:
+    if sent.WhichOneof("window") == "rolling":
+        return programs.Rolling(sent.rolling.days)
+    return programs.Calendar(
+        programs.PeriodUnit(sent.calendar.unit), past_only=sent.calendar.past_only
+    )
+
+
+def show_text(text: engine.Text) -> text_pb2.LocalizedText:
+    """Return words in every language."""
+    return text_pb2.LocalizedText(en=text.en, ru=text.ru)
+
+
+def show_date(day: date | None) -> date_pb2.Date | None:
+    """Return a day; None for None, which leaves a field absent."""
+    return None if day is None else date_pb2.Date(year=day.year, month=day.month, day=day.day)
+
+
+def show_tier(
+    program_id: str,
+    tiers: programs.TierRules,
+    standing: programs.Standing,
+    progress: programs.Progress,
+) -> program_pb2.TierStanding:
+    """Return where a member stands."""
+    tier, following = tiers.tiers[standing.level], progress.next_level
+    return program_pb2.TierStanding(
+        program_id=program_id,
+        tier_id=tier.tier_id,
+        title=show_text(tier.title),
+        privileges=tier.privileges,
+        amount=progress.amount,
+        next_tier_id="" if following is None else tiers.tiers[following].tier_id,
+        missing_amount=progress.missing,
+        review_date=show_date(standing.review_day),
+        kept=standing.level > 0 and standing.kept == standing.level,
+    )
+
+
+def show_message(
+    tiers: programs.TierRules,
+    *,
+    before: programs.Standing,
+    after: programs.Standing,
+    progress: programs.Progress,
+    currency_code: str,
+    points_scale: int,
+) -> checkout_pb2.Message | None:
+    """Return what a receipt says of the levels, the purchase counted; None when there is nothing.
+
+    `before` and `after` are without and with the purchase; `progress` is with it.
+    """
+    if after.level > before.level:
+        title = tiers.tiers[after.level].title
+        text = engine.Text(
+            f"You reach “{title.pick('en')}”", f"Вы достигли уровня «{title.pick('ru')}»"
+        )
+    elif progress.next_level is not None:
+        title = tiers.tiers[progress.next_level].title
+        text = engine.tell_missing(
+            progress.missing,
+            title,
+            kind=tiers.measure.kind.name,
+            currency_code=currency_code,
+            points_scale=points_scale,
+        )
+    else:
+        return None
+    return checkout_pb2.Message(
+        audience=checkout_pb2.MESSAGE_AUDIENCE_RECEIPT, text=show_text(text)
+    )
+
+
+def tell_changed(
+    tiers: programs.TierRules,
+    *,
+    member_id: str,
+    program_id: str,
+    from_level: int,
+    to_level: int,
+    receipt_id: str,
+    now: datetime,
+) -> event_pb2.Event:
+    """Return the event of a step from level to level."""
+    return event_pb2.Event(
+        source=events.SOURCE,
+        subject_id=member_id,
+        occurred_time=timestamps.show(now),
+        tier_changed=promotions_events_pb2.TierChanged(
+            member_id=member_id,
+            program_id=program_id,
+            from_tier_id=tiers.tiers[from_level].tier_id,
+            to_tier_id=tiers.tiers[to_level].tier_id,
+            receipt_id=receipt_id,
+        ),
+    )
