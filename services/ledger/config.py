@@ -15,3 +15,4 @@ class Settings(config.RoleSettings):
     pace_ms: int = Field(default=4, ge=0, le=100)
     group_operations_max: int = Field(default=2000, gt=0)
     sweep_interval_s: float = Field(default=30, gt=0)
+    chain_interval_s: float = Field(default=1, gt=0)

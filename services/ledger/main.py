@@ -8,10 +8,11 @@ from tessera.ledger.v1 import ledger_service_pb2
 from services.chassis import auth, clock, database, hotstore, outbox
 from services.chassis.server import Server
 from services.ledger.balances import Balances
+from services.ledger.chainer import Chainer
 from services.ledger.committer import Committer
 from services.ledger.config import Settings
 from services.ledger.servicer.ledger import LedgerServicer
-from services.ledger.storage import Assets, Copies, Postings, Statements, Upkeep
+from services.ledger.storage import Assets, Copies, Journal, Postings, Statements, Upkeep
 from services.ledger.sweeper import Sweeper
 
 #: Every statement here looks rows up by their keys and is planned once. A plan from the time when a
@@ -60,6 +61,7 @@ def build(
         group_operations_max=settings.group_operations_max,
     )
     sweeper = Sweeper(db, Upkeep(), committer, interval_s=settings.sweep_interval_s, now=now)
+    chainer = Chainer(db, Journal(), interval_s=settings.chain_interval_s)
     servicer = LedgerServicer(
         committer=committer, balances=balances, assets=assets, statements=statements, now=now
     )
@@ -67,6 +69,7 @@ def build(
     server.background("committer", committer.run)
     server.background("balances", balances.run)
     server.background("sweeper", sweeper.run)
+    server.background("chainer", chainer.run)
     server.background("relay", relay.run)
     return server
 

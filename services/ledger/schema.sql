@@ -49,7 +49,8 @@ CREATE TABLE accounts (
 -- Only accounts of assets whose lots slide: there, everything expires with the account.
 CREATE INDEX accounts_slide_index ON accounts (slide_time) WHERE slide_time IS NOT NULL;
 
--- What was asked and what was answered, refusals included, for ever.
+-- What was asked and what was answered, refusals included, for ever. Here and below, transaction_id is
+-- the transaction that wrote a row: it decides which block of the journal covers it.
 CREATE TABLE batches (
     batch_id UUID NOT NULL,
     request BYTEA NOT NULL,
@@ -60,6 +61,7 @@ CREATE TABLE batches (
     operator_id TEXT NOT NULL,
     occurred_time TIMESTAMPTZ NOT NULL,
     record_time TIMESTAMPTZ NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT batches_pkey PRIMARY KEY (batch_id),
     CONSTRAINT batches_not_empty CHECK (operation_count > 0)
 );
@@ -76,6 +78,7 @@ CREATE TABLE transfers (
     campaign_id TEXT NOT NULL,
     occurred_time TIMESTAMPTZ NOT NULL,
     record_time TIMESTAMPTZ NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT transfers_pkey PRIMARY KEY (batch_id, operation_index),
     -- 0 where an operation was allowed to move less than it asked for, and found nothing.
     CONSTRAINT transfers_amount_not_negative CHECK (amount >= 0),
@@ -92,6 +95,7 @@ CREATE TABLE entries (
     balance_before BIGINT NOT NULL,
     balance_after BIGINT NOT NULL,
     record_time TIMESTAMPTZ NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT entries_pkey PRIMARY KEY (account_id, version),
     CONSTRAINT entries_balance_runs CHECK (balance_after = balance_before + amount),
     CONSTRAINT entries_amount_not_zero CHECK (amount <> 0)
@@ -114,6 +118,7 @@ CREATE TABLE lots (
     create_time TIMESTAMPTZ NOT NULL,
     issuer_account_id UUID,
     bringer_account_id UUID,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT lots_pkey PRIMARY KEY (account_id, expire_time, lot_id),
     CONSTRAINT lots_amount_positive CHECK (amount > 0),
     CONSTRAINT lots_remaining_within CHECK (remaining BETWEEN 0 AND amount)
@@ -130,6 +135,7 @@ CREATE TABLE lot_takes (
     account_id UUID NOT NULL,
     lot_id UUID NOT NULL,
     amount BIGINT NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT lot_takes_pkey PRIMARY KEY (batch_id, operation_index, position),
     CONSTRAINT lot_takes_amount_not_zero CHECK (amount <> 0)
 );
@@ -144,6 +150,7 @@ CREATE TABLE reversals (
     amount BIGINT NOT NULL,
     reversed_amount BIGINT NOT NULL,
     transfer_amount BIGINT NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT reversals_pkey PRIMARY KEY (batch_id, operation_index, number),
     CONSTRAINT reversals_amount_positive CHECK (amount > 0),
     -- Never more is undone than was moved.
@@ -157,6 +164,38 @@ CREATE TABLE tallies (
     amount NUMERIC(38) NOT NULL
 );
 CREATE INDEX tallies_account_index ON tallies (account_id);
+
+-- The integrity chain: each block covers all evidence of the transactions from start_transaction until
+-- before end_transaction, where the next block begins; root is a SHA-256 over it and the previous root.
+-- row_index remembers a little of every row, to tell which one was touched when a root is wrong.
+CREATE TABLE journal_blocks (
+    block_number BIGINT NOT NULL,
+    start_transaction BIGINT NOT NULL,
+    end_transaction BIGINT NOT NULL,
+    row_count BIGINT NOT NULL,
+    root BYTEA NOT NULL,
+    row_index BYTEA NOT NULL,
+    create_time TIMESTAMPTZ NOT NULL DEFAULT now(),
+    CONSTRAINT journal_blocks_pkey PRIMARY KEY (block_number),
+    CONSTRAINT journal_blocks_number_positive CHECK (block_number > 0),
+    CONSTRAINT journal_blocks_span_positive CHECK (end_transaction > start_transaction),
+    CONSTRAINT journal_blocks_not_empty CHECK (row_count > 0),
+    CONSTRAINT journal_blocks_root_sha256 CHECK (octet_length(root) = 32)
+);
+
+-- Rows come in about the order of their transactions, so ranges are narrow.
+CREATE INDEX batches_transaction_index ON batches USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX transfers_transaction_index ON transfers USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX entries_transaction_index ON entries USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX lots_transaction_index ON lots USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX lot_takes_transaction_index ON lot_takes USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX reversals_transaction_index ON reversals USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
 
 -- How far background work has come.
 CREATE TABLE sweeps (
@@ -350,7 +389,8 @@ CREATE TABLE outbox_events (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- Evidence is only ever added to.
-GRANT SELECT, INSERT ON assets, batches, transfers, entries, lot_takes, reversals TO ledger;
+GRANT SELECT, INSERT ON assets, batches, transfers, entries, lot_takes, reversals, journal_blocks
+    TO ledger;
 GRANT SELECT, INSERT, UPDATE ON accounts, lots, sweeps TO ledger;
 GRANT SELECT, INSERT, DELETE ON tallies, outbox_events TO ledger;
 GRANT SELECT, INSERT ON lot_terms, settlement_rates, settlement_periods, settlement_positions,

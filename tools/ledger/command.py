@@ -2,9 +2,14 @@
 
 import typer
 
+from tools.ledger import verifying
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
 
 @app.callback()
 def ledger() -> None:
     """Look after a ledger, on the database and the Valkey that its settings name."""
+
+
+app.command()(verifying.verify)

@@ -2,6 +2,7 @@
 
 from services.ledger.storage.assets import Assets
 from services.ledger.storage.copies import Copies
+from services.ledger.storage.journal import Journal
 from services.ledger.storage.postings import Known, Postings, Stale, Tables
 from services.ledger.storage.statements import EntryLine, LotCursor, Statements
 from services.ledger.storage.upkeep import Upkeep
@@ -11,6 +12,7 @@ __all__ = [
     "Assets",
     "Copies",
     "EntryLine",
+    "Journal",
     "Known",
     "LotCursor",
     "Postings",
