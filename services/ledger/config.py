@@ -16,3 +16,4 @@ class Settings(config.RoleSettings):
     group_operations_max: int = Field(default=2000, gt=0)
     sweep_interval_s: float = Field(default=30, gt=0)
     chain_interval_s: float = Field(default=1, gt=0)
+    check_interval_s: float = Field(default=2, gt=0)

@@ -9,10 +9,11 @@ from services.chassis import auth, clock, database, hotstore, outbox
 from services.chassis.server import Server
 from services.ledger.balances import Balances
 from services.ledger.chainer import Chainer
+from services.ledger.checker import Checker, Examiner
 from services.ledger.committer import Committer
 from services.ledger.config import Settings
 from services.ledger.servicer.ledger import LedgerServicer
-from services.ledger.storage import Assets, Copies, Journal, Postings, Statements, Upkeep
+from services.ledger.storage import Assets, Checks, Copies, Journal, Postings, Statements, Upkeep
 from services.ledger.sweeper import Sweeper
 
 #: Every statement here looks rows up by their keys and is planned once. A plan from the time when a
@@ -61,6 +62,8 @@ def build(
         group_operations_max=settings.group_operations_max,
     )
     sweeper = Sweeper(db, Upkeep(), committer, interval_s=settings.sweep_interval_s, now=now)
+    examiner = Examiner(Checks(db), Copies(hot), now=now)
+    checker = Checker(db, Checks(db), examiner, interval_s=settings.check_interval_s)
     chainer = Chainer(db, Journal(), interval_s=settings.chain_interval_s)
     servicer = LedgerServicer(
         committer=committer, balances=balances, assets=assets, statements=statements, now=now
@@ -70,6 +73,7 @@ def build(
     server.background("balances", balances.run)
     server.background("sweeper", sweeper.run)
     server.background("chainer", chainer.run)
+    server.background("checker", checker.run)
     server.background("relay", relay.run)
     return server
 

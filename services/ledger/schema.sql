@@ -197,6 +197,19 @@ CREATE INDEX lot_takes_transaction_index ON lot_takes USING brin (transaction_id
 CREATE INDEX reversals_transaction_index ON reversals USING brin (transaction_id)
     WITH (pages_per_range = 16, autosummarize = on);
 
+-- What accounts of the world received in all transfers of the transactions before end_transaction of the
+-- audit `tallies`: the checker need not sum up the whole history to know what tallies should say.
+CREATE TABLE tally_audits (
+    account_id UUID NOT NULL,
+    amount NUMERIC(38) NOT NULL,
+    CONSTRAINT tally_audits_pkey PRIMARY KEY (account_id)
+);
+CREATE TABLE audits (
+    audit_name TEXT NOT NULL,
+    end_transaction BIGINT NOT NULL,
+    CONSTRAINT audits_pkey PRIMARY KEY (audit_name)
+);
+
 -- How far background work has come.
 CREATE TABLE sweeps (
     name TEXT NOT NULL,
@@ -391,7 +404,7 @@ CREATE TABLE outbox_events (
 -- Evidence is only ever added to.
 GRANT SELECT, INSERT ON assets, batches, transfers, entries, lot_takes, reversals, journal_blocks
     TO ledger;
-GRANT SELECT, INSERT, UPDATE ON accounts, lots, sweeps TO ledger;
+GRANT SELECT, INSERT, UPDATE ON accounts, lots, sweeps, tally_audits, audits TO ledger;
 GRANT SELECT, INSERT, DELETE ON tallies, outbox_events TO ledger;
 GRANT SELECT, INSERT ON lot_terms, settlement_rates, settlement_periods, settlement_positions,
     settlement_debts, adjustment_acts, adjustment_limit_acts TO ledger;

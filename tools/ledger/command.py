@@ -2,7 +2,7 @@
 
 import typer
 
-from tools.ledger import verifying
+from tools.ledger import checking, verifying
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -12,4 +12,5 @@ def ledger() -> None:
     """Look after a ledger, on the database and the Valkey that its settings name."""
 
 
+app.command()(checking.check)
 app.command()(verifying.verify)

@@ -34,3 +34,15 @@ CREATE TABLE journal_blocks (
     CONSTRAINT journal_blocks_root_sha256 CHECK (octet_length(root) = 32)
 );
 GRANT SELECT, INSERT ON journal_blocks TO ledger;
+
+CREATE TABLE tally_audits (
+    account_id UUID NOT NULL,
+    amount NUMERIC(38) NOT NULL,
+    CONSTRAINT tally_audits_pkey PRIMARY KEY (account_id)
+);
+CREATE TABLE audits (
+    audit_name TEXT NOT NULL,
+    end_transaction BIGINT NOT NULL,
+    CONSTRAINT audits_pkey PRIMARY KEY (audit_name)
+);
+GRANT SELECT, INSERT, UPDATE ON tally_audits, audits TO ledger;

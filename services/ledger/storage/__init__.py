@@ -1,6 +1,7 @@
 """Where the ledger keeps what it knows: PostgreSQL for the truth, Valkey for speed."""
 
 from services.ledger.storage.assets import Assets
+from services.ledger.storage.checks import Checks, Extract, Finding
 from services.ledger.storage.copies import Copies
 from services.ledger.storage.journal import Journal
 from services.ledger.storage.postings import Known, Postings, Stale, Tables
@@ -10,8 +11,11 @@ from services.ledger.storage.writing import StoredBatch
 
 __all__ = [
     "Assets",
+    "Checks",
     "Copies",
     "EntryLine",
+    "Extract",
+    "Finding",
     "Journal",
     "Known",
     "LotCursor",

@@ -199,7 +199,7 @@ async def test_a_row_that_moves_to_another_block_is_found(owner):
 )
 async def test_a_rewritten_chain_is_found(owner, statement):
     """Blocks are removed, renumbered, or say something else."""
-    head = await Journal().head(owner)
+    head = await _covered(owner)
     arguments = (head.number,) if "$1" in statement else ()
     assert not (await owner.execute(statement, *arguments)).endswith(" 0")
     assert await _verified(owner)
@@ -230,7 +230,7 @@ async def test_a_block_that_is_rewritten_together_with_its_rows_is_found(owner):
 
 async def _anchors(source):
     """Return anchors of an older head and of the present one."""
-    head = await Journal().head(source)
+    head = await _covered(source)
     blocks = [one async for one in Journal().blocks(source, after=1, until=head.number)]
     return Anchor.of(blocks[0]), Anchor.of(head)
 
@@ -293,6 +293,7 @@ async def test_a_transaction_that_ends_late_is_not_left_out(chained):
             await chained.earn(anna, 1)
         await Chainer(chained.db, Journal(), interval_s=1).chain(chained.db)
         head = await Journal().head(chained.db)
+        assert head is not None
         assert head.end <= late
         assert await _verified(chained.db) == []
     head = await _covered(chained.db)
@@ -350,5 +351,6 @@ async def test_chaining_catches_up_in_small_blocks(owner, monkeypatch):
     monkeypatch.setattr("services.ledger.chainer._ROWS_MAX", 3)
     await owner.execute("DELETE FROM journal_blocks")
     head = await Chainer(owner, Journal(), interval_s=1).chain(owner)
+    assert head is not None
     assert head.number > 20
     assert await _verified(owner) == []
