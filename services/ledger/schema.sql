@@ -224,8 +224,11 @@ CREATE TABLE lot_terms (
     until_time TIMESTAMPTZ NOT NULL,
     activate_time TIMESTAMPTZ,
     expire_time TIMESTAMPTZ NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT lot_terms_pkey PRIMARY KEY (account_id, lot_id, until_time)
 );
+CREATE INDEX lot_terms_transaction_index ON lot_terms USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
 
 -- When the points of a lot were earned, to the millisecond: its id is a UUIDv7 of that time.
 CREATE FUNCTION lot_time(lot_id UUID) RETURNS TIMESTAMPTZ

@@ -159,7 +159,7 @@ class Verification:
         ]
 
     async def _describe(self, block: Block, difference: journal.Difference) -> list[str]:
-        where = f"block {block.number}, {evidence.key(difference.unit_id)}"
+        where = f"block {block.number}, {evidence.key(difference.kind, difference.unit_id)}"
         table = evidence.name(difference.kind)
         names = await self._journal.names(self._source, block, difference)
         changed = min(difference.missing, len(names))

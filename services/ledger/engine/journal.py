@@ -42,6 +42,7 @@ class Kind(IntEnum):
     LOTS = 4
     LOT_TAKES = 5
     REVERSALS = 6
+    LOT_TERMS = 7
 
 
 _KINDS = frozenset(map(int, Kind))

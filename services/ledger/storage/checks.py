@@ -138,13 +138,18 @@ FROM (
 FULL JOIN taken ON taken.account_id = lots.account_id AND taken.lot_id = lots.lot_id
 WHERE lots.remaining IS DISTINCT FROM lots.amount - COALESCE(taken.amount, 0)
 UNION ALL
-SELECT 'takes', whole.account_id, format('lot %s is of another amount than its credit', lot_id)
-FROM lots
-JOIN whole ON whole.account_id = lots.account_id AND whole.batch_id = lots.batch_id
-    AND whole.operation_index = lots.operation_index
-JOIN transfers ON transfers.batch_id = lots.batch_id
-    AND transfers.operation_index = lots.operation_index
-WHERE transfers.amount <> lots.amount
+SELECT 'takes', made.account_id, format('batch %s operation %s moves %s and makes lots of %s',
+    made.batch_id, made.operation_index, transfers.amount, made.amount)
+FROM (
+    SELECT whole.account_id, whole.batch_id, whole.operation_index, sum(lots.amount) AS amount
+    FROM whole
+    JOIN lots ON lots.account_id = whole.account_id AND lots.batch_id = whole.batch_id
+        AND lots.operation_index = whole.operation_index
+    GROUP BY whole.account_id, whole.batch_id, whole.operation_index
+) AS made
+JOIN transfers ON transfers.batch_id = made.batch_id
+    AND transfers.operation_index = made.operation_index
+WHERE transfers.amount <> made.amount
 """  # noqa: S608  constants only
 
 _ACCOUNTS = f"""

@@ -3,7 +3,8 @@
 The digest of a row is SHA-256 over the table's name, the number of the format and a zero byte, then
 every column in the order given here: UUIDs as their 16 bytes, numbers as 8 bytes (two's complement,
 big-endian), times as 8 bytes of microseconds since 2000-01-01 UTC, flags as one byte, texts (UTF-8)
-and bytes behind their length in 4 bytes. The database computes it, where the rows are.
+and bytes behind their length in 4 bytes. What may be absent comes behind a byte 1, or is a single
+byte 0. The database computes it, where the rows are.
 
 A row says in which transaction it was written. Transactions end in another order than they began,
 so a block ends before the oldest that was still running: what it covers never grows.
@@ -19,8 +20,10 @@ from services.ledger.engine.journal import Block, Kind, Unit
 
 _ENCODERS = {
     "uuid": "uuid_send({0})",
+    "uuid or none": "COALESCE('\\x01'::BYTEA || uuid_send({0}), '\\x00'::BYTEA)",
     "number": "int8send({0}::BIGINT)",
     "time": "timestamptz_send({0})",
+    "time or none": "COALESCE('\\x01'::BYTEA || timestamptz_send({0}), '\\x00'::BYTEA)",
     "flag": "CASE WHEN {0} THEN '\\x01'::BYTEA ELSE '\\x00'::BYTEA END",
     "text": "int4send(octet_length({0})) || convert_to({0}, 'UTF8')",
     "bytes": "int4send(octet_length({0})) || {0}",
@@ -99,6 +102,8 @@ _TABLES = {
             "amount": "number",
             "expiry_given": "flag",
             "create_time": "time",
+            "issuer_account_id": "uuid or none",
+            "bringer_account_id": "uuid or none",
         },
         "batch_id",
         "format('lot %s', lot_id)",
@@ -128,6 +133,18 @@ _TABLES = {
         },
         "reversing_batch_id",
         "format('of batch %s operation %s number %s', batch_id, operation_index, number)",
+    ),
+    Kind.LOT_TERMS: _Table(
+        "lot_terms",
+        {
+            "account_id": "uuid",
+            "lot_id": "uuid",
+            "until_time": "time",
+            "activate_time": "time or none",
+            "expire_time": "time",
+        },
+        "lot_id",
+        "format('until %s', until_time)",
     ),
 }
 _WITHIN = "transaction_id >= $1 AND transaction_id < $2"
@@ -249,6 +266,6 @@ def name(kind: Kind) -> str:
     return _TABLES[kind].name
 
 
-def key(unit_id: UUID) -> str:
-    """Return how findings name a batch."""
-    return f"bat_{unit_id.hex}"
+def key(kind: Kind, unit_id: UUID) -> str:
+    """Return how findings name what a row belongs to."""
+    return f"{'lot' if kind is Kind.LOT_TERMS else 'bat'}_{unit_id.hex}"

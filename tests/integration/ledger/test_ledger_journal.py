@@ -13,7 +13,7 @@ from services.chassis import database as chassis_database
 from services.ledger.chainer import Chainer
 from services.ledger.engine import journal as engine_journal
 from services.ledger.storage import Journal
-from tests.integration.ledger.conftest import running, undo
+from tests.integration.ledger.conftest import release, running, undo
 from tests.integration.ledger.test_ledger_load import Crowd
 from tools.ledger.command import app
 from tools.ledger.verifying import Anchor, Verification
@@ -26,7 +26,13 @@ ROWS = {
     "lots": ("batch_id", "amount = amount + 1"),
     "lot_takes": ("batch_id", "position = position + 7"),
     "reversals": ("reversing_batch_id", "reversing_operation_index = 9"),
+    "lot_terms": ("lot_id", "expire_time = until_time"),
 }
+
+
+def _where(block, table, unit):
+    """Return how findings name a row's block, batch (or lot) and table."""
+    return f"block {block}, {'lot' if table == 'lot_terms' else 'bat'}_{unit.hex}: {table}"
 
 
 async def _covered(source, journal=None):
@@ -52,12 +58,15 @@ async def chained(ledger_database, valkey):
     """Run a ledger with a journal of many blocks, in which every kind of row occurs."""
     async with running(ledger_database, valkey.url, **OFTEN) as ledger:
         await ledger.asset("points", lot_policy=asset_pb2.LotPolicy(time_zone="UTC"))
+        held = asset_pb2.LotPolicy(time_zone="UTC", pending_until_release=True)
+        await ledger.asset("held", lot_policy=held)
         for amount in range(10, 16):
             anna = ledger.member()
             await ledger.earn(anna, amount)
             spent = await ledger.spend(anna, amount - 5)
             await ledger.spend(anna, 1000)
             await ledger.post(undo(spent, 2))
+            await ledger.post(release(await ledger.earn(ledger.member("held"), amount)))
             await _covered(ledger.db)
         yield ledger
 
@@ -110,7 +119,7 @@ async def test_a_changed_row_is_found_and_named(owner, table, place):
     findings = await _verified(owner)
     assert findings
     for finding in findings:
-        assert finding.startswith(f"block {block}, bat_{batch.hex}: {table}, ")
+        assert finding.startswith(f"{_where(block, table, batch)}, ")
         assert finding.endswith(": was changed")
 
 
@@ -122,9 +131,7 @@ async def test_a_removed_row_is_found(owner, table, place):
     block, batch = await _victim(owner, table, place)
     removed = await owner.fetch(f"DELETE FROM {table} WHERE {unit} = $1 RETURNING 1", batch)
     findings = await _verified(owner)
-    assert findings == [f"block {block}, bat_{batch.hex}: {table}: a row was removed"] * len(
-        removed
-    )
+    assert findings == [f"{_where(block, table, batch)}: a row was removed"] * len(removed)
 
 
 @pytest.mark.parametrize("table", ROWS)
@@ -151,7 +158,7 @@ async def test_an_inserted_row_is_found_and_named(owner, table):
     )
     findings = await _verified(owner)
     assert len(findings) == 1
-    assert findings[0].startswith(f"block {block}, bat_{inserted.hex}: {table}, ")
+    assert findings[0].startswith(f"{_where(block, table, inserted)}, ")
     assert findings[0].endswith(": was inserted")
     assert batch.hex not in findings[0]
 

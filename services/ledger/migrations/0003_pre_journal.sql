@@ -5,6 +5,7 @@ ALTER TABLE entries ADD COLUMN transaction_id BIGINT NOT NULL DEFAULT (pg_curren
 ALTER TABLE lots ADD COLUMN transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT);
 ALTER TABLE lot_takes ADD COLUMN transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT);
 ALTER TABLE reversals ADD COLUMN transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT);
+ALTER TABLE lot_terms ADD COLUMN transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT);
 
 CREATE INDEX batches_transaction_index ON batches USING brin (transaction_id)
     WITH (pages_per_range = 16, autosummarize = on);
@@ -17,6 +18,8 @@ CREATE INDEX lots_transaction_index ON lots USING brin (transaction_id)
 CREATE INDEX lot_takes_transaction_index ON lot_takes USING brin (transaction_id)
     WITH (pages_per_range = 16, autosummarize = on);
 CREATE INDEX reversals_transaction_index ON reversals USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX lot_terms_transaction_index ON lot_terms USING brin (transaction_id)
     WITH (pages_per_range = 16, autosummarize = on);
 
 CREATE TABLE journal_blocks (
