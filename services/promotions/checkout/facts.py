@@ -5,13 +5,14 @@ import json
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from tessera.identity.v1 import member_pb2
 from tessera.promotions.v1 import checkout_pb2
 
 from services.chassis import errors as chassis_errors
+from services.chassis import timestamps
 from services.promotions import catalogue, engine, errors
 from services.promotions.peers.identity import Identity
 from services.promotions.peers.ledger import Ledger
@@ -131,6 +132,8 @@ class Collector:
             segment_ids=frozenset(context.segment_ids),
             purchases_before=context.purchase_count,
             tier_ids=frozenset(one.tier_id for one in gathered.tiers),
+            dates=_dates(context),
+            last_purchase_time=_last_purchase(context),
         )
         return replace(gathered, facts=replace(gathered.facts, member=member))
 
@@ -204,6 +207,23 @@ class Collector:
     def _with_points(self, member: engine.Member, balances: Balances) -> engine.Member:
         account = accounts.points(member.member_id, self._terms.points_asset)
         return replace(member, points_balance=balances[account])
+
+
+def _dates(context: member_pb2.MemberContext) -> dict[str, date]:
+    """Return the member's dates; a birthday whose year nobody knows is of a leap year."""
+    found = {}
+    if context.HasField("create_time"):
+        found["joined"] = timestamps.read(context.create_time).date()
+    if context.HasField("birth_date"):
+        birth = context.birth_date
+        found["birth"] = date(birth.year or 4, birth.month, birth.day)
+    return found
+
+
+def _last_purchase(context: member_pb2.MemberContext) -> datetime | None:
+    if not context.HasField("last_purchase_time"):
+        return None
+    return timestamps.read(context.last_purchase_time)
 
 
 def _remaining(

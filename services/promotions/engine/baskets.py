@@ -7,11 +7,14 @@ Sets of piles are bits of a whole number: bit 0 is the first pile.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from services.promotions.engine import amounts
 from services.promotions.engine.carts import UNKNOWN_ARTICLE, Article, Cart, CartLine, Facts
+from services.promotions.engine.rules import LineKind
 
 SKU, CATEGORY, BRAND, TAG = range(4)
+_Key: TypeAlias = tuple[str, int, int, LineKind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +22,10 @@ class Basket:
     """Piles and what to find them by.
 
     `masks` holds, for article numbers, categories, brands and tags, which piles each name is on.
-    Piles that cost nothing are in no mask of goods: no campaign counts or touches them. `floors`
-    are the lowest amounts after all discounts. `lone_lines` are the lines of the piles, when each
-    pile has just one. `weighed` are the piles sold by weight.
+    Piles that cost nothing are in no mask: no campaign counts or touches them. `priced` are the
+    goods; `fees` the piles of delivery and other fees. `reduced` are the piles that are below
+    their regular price. `floors` are the lowest amounts after all discounts. `lone_lines` are the
+    lines of the piles, when each pile has just one. `weighed` are the piles sold by weight.
     """
 
     skus: tuple[str, ...]
@@ -40,6 +44,8 @@ class Basket:
     subtotal: int
     priced_places: tuple[int, ...]
     weighed: int
+    fees: Mapping[LineKind, int]
+    reduced: int
 
     def count_units(self, pile: int) -> int:
         """Return the whole units of a pile; goods sold by weight have none."""
@@ -63,11 +69,13 @@ def places(mask: int) -> list[int]:
 def arrange(cart: Cart, facts: Facts) -> Basket:
     """Return the cart's goods in piles."""
     lines = cart.lines
-    piles: dict[tuple[str, int], list[int]] = {}
+    piles: dict[_Key, list[int]] = {}
     for place, line in enumerate(lines):
-        piles.setdefault((line.sku, line.unit_price_minor), []).append(place)
+        key = (line.sku, line.unit_price_minor, line.regular_unit_price_minor, line.kind)
+        piles.setdefault(key, []).append(place)
     keys = sorted(piles)
-    articles = [facts.articles.get(sku, UNKNOWN_ARTICLE) for sku, _ in keys]
+    known = facts.articles
+    articles = [known.get(key[0], UNKNOWN_ARTICLE) for key in keys]
     line_places = tuple([tuple(piles[key]) for key in keys])
     lone_lines = tuple([m[0] for m in line_places]) if len(keys) == len(lines) else ()
     line_amounts = tuple([_amount(line) for line in lines])
@@ -84,10 +92,14 @@ def arrange(cart: Cart, facts: Facts) -> Basket:
 
     sums = sum_up(line_amounts)
     masks, priced, earning, payable = _search(keys, articles, sums)
+    fees, reduced = _mark(keys, priced)
+    if fees:
+        goods = ~sum(fees.values())
+        priced, earning, payable = priced & goods, earning & goods, payable & goods
     weighed = sum([1 << place for place, article in enumerate(articles) if article.weighed])
     return Basket(
-        skus=tuple([sku for sku, _ in keys]),
-        prices=tuple([unit_price for _, unit_price in keys]),
+        skus=tuple([key[0] for key in keys]),
+        prices=tuple([key[1] for key in keys]),
         quantities=sum_up([line.quantity_thousandths for line in lines]),
         amounts=sums,
         floors=sum_up(line_floors),
@@ -102,7 +114,21 @@ def arrange(cart: Cart, facts: Facts) -> Basket:
         subtotal=sum(sums),
         priced_places=tuple(places(priced)),
         weighed=weighed,
+        fees=fees,
+        reduced=reduced,
     )
+
+
+def _mark(keys: Sequence[_Key], priced: int) -> tuple[dict[LineKind, int], int]:
+    """Return the piles of each kind of fee, and those below their regular price."""
+    fees: dict[LineKind, int] = {}
+    reduced = 0
+    for place, (_, unit_price, regular, kind) in enumerate(keys):
+        if regular > unit_price:
+            reduced |= priced & 1 << place
+        if kind is not LineKind.GOODS:
+            fees[kind] = fees.get(kind, 0) | priced & 1 << place
+    return fees, reduced
 
 
 def _amount(line: CartLine) -> int:
@@ -117,7 +143,7 @@ def _floor(article: Article, line: CartLine, amount: int) -> int:
 
 
 def _search(
-    keys: list[tuple[str, int]], articles: list[Article], sums: tuple[int, ...]
+    keys: list[_Key], articles: list[Article], sums: tuple[int, ...]
 ) -> tuple[tuple[dict[str, int], dict[str, int], dict[str, int], dict[str, int]], int, int, int]:
     skus: dict[str, int] = {}
     categories: dict[str, int] = {}
@@ -125,8 +151,9 @@ def _search(
     tags: dict[str, int] = {}
     priced = earning = payable = 0
     bit = 1
-    for (sku, _), article, amount in zip(keys, articles, sums, strict=True):
+    for key, article, amount in zip(keys, articles, sums, strict=True):
         if amount:
+            sku = key[0]
             priced |= bit
             earning |= 0 if article.earning_excluded else bit
             payable |= 0 if article.points_payment_excluded else bit

@@ -2,20 +2,35 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
 
-from services.promotions.engine.rules import Channel
+from services.promotions.engine.rules import Channel, LineKind, PaymentType
 
 _NAMES: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class CartLine:
-    """One line: thousandths of a unit or kilogram, at a price for one unit or kilogram."""
+    """One line: thousandths of a unit or kilogram, at a price for one unit or kilogram.
+
+    `regular_unit_price_minor` is what it was before the catalogue reduced it; 0 means that it did
+    not.
+    """
 
     line_id: str
     sku: str
     quantity_thousandths: int
     unit_price_minor: int
+    kind: LineKind = LineKind.GOODS
+    regular_unit_price_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPayment:
+    """One way in which the shopper is going to pay, with the first digits of a bank card."""
+
+    type: PaymentType
+    card_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,8 @@ class Cart:
     lines: tuple[CartLine, ...]
     coupon_codes: tuple[str, ...] = ()
     points_payment_minor: int = 0
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    planned_payments: tuple[PlannedPayment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +76,9 @@ class Member:
     """The shopper, when known.
 
     `purchases_before` and `points_balance` (smallest unit of the asset) are None when the one who
-    knows did not answer. `tier_ids` are the member's levels in programs.
+    knows did not answer. `dates` are by name; a birthday without its year is of the year 4, which
+    had a 29 February. `last_purchase_time` is None before the first purchase. `tier_ids` are the
+    member's levels in programs.
     """
 
     member_id: str
@@ -67,6 +86,9 @@ class Member:
     purchases_before: int | None = None
     points_balance: int | None = None
     tier_ids: frozenset[str] = _NAMES
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    dates: Mapping[str, date] = field(default_factory=dict)
+    last_purchase_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

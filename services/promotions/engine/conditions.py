@@ -5,9 +5,11 @@ A condition is measured once per lane, on what the lanes before it have left.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any, TypeAlias
 
 from services.promotions.engine import expressions, filters, rules
+from services.promotions.engine.carts import PlannedPayment
 from services.promotions.engine.decisions import NearMiss
 from services.promotions.engine.scenes import Scene
 
@@ -18,7 +20,8 @@ _UNIT = 1_000
 class Shortfall:
     """What a failed condition lacks; `near` when at least half of everything is there.
 
-    One that is `unanswered` or `broken` says nothing, and neither does its opposite.
+    One that is `unanswered`, `broken` or `unknown` says nothing, and neither does its opposite.
+    `unknown` names the attribute or date that nobody said.
     """
 
     amount_minor: int = 0
@@ -26,6 +29,7 @@ class Shortfall:
     near: bool = False
     unanswered: bool = False
     broken: bool = False
+    unknown: str = ""
     details: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -58,6 +62,20 @@ def counts_purchases(condition: rules.Condition | None) -> bool:
     return isinstance(condition, rules.PurchaseNumber)
 
 
+def asks_price_state(condition: rules.Condition | None) -> bool:
+    """Tell whether the condition looks at what campaigns have reduced so far."""
+    match condition:
+        case rules.AllOf() | rules.AnyOf():
+            return any(asks_price_state(child) for child in condition.conditions)
+        case rules.Not():
+            return asks_price_state(condition.condition)
+        case rules.BasketTotal() | rules.ItemGroup() | rules.DistinctItems():
+            return bool(condition.filter.price_state)
+        case rules.EveryLine():
+            return bool(condition.filter.price_state or condition.required.price_state)
+    return False
+
+
 def required_spend(condition: rules.Condition | None) -> int:
     """Return an amount before discounts that every cart has which meets the condition."""
     match condition:
@@ -66,7 +84,7 @@ def required_spend(condition: rules.Condition | None) -> int:
         case rules.AnyOf():
             return min(required_spend(child) for child in condition.conditions)
         case rules.BasketTotal() | rules.ItemGroup():
-            return condition.amount_min_minor
+            return 0 if condition.filter.kinds else condition.amount_min_minor
     return 0
 
 
@@ -77,7 +95,7 @@ def required_names(condition: rules.Condition | None) -> tuple[int, frozenset[st
             for child in condition.conditions:
                 if found := required_names(child):
                     return found
-        case rules.BasketTotal() | rules.ItemGroup() | rules.DistinctItems():
+        case rules.BasketTotal() | rules.ItemGroup() | rules.DistinctItems() | rules.EveryLine():
             return filters.required_names(condition.filter)
     return None
 
@@ -101,6 +119,7 @@ def _add_up(failed: list[Shortfall]) -> Shortfall:
         near=all(lack.near for lack in failed),
         unanswered=all(lack.unanswered for lack in failed),
         broken=any(lack.broken for lack in failed),
+        unknown=next((lack.unknown for lack in failed if lack.unknown), ""),
         details=failed[0].details,
     )
 
@@ -132,23 +151,21 @@ def _compile_not(condition: rules.Not) -> Check:
         lack = inner(scene)
         if lack is None:
             return OUT_OF_REACH
-        return lack if lack.unanswered or lack.broken else None
+        silent = lack.unanswered or lack.broken or lack.unknown
+        return lack if silent else None
 
     return check
 
 
 def _compile_total(condition: rules.BasketTotal) -> Check:
     select = filters.compile_filter(condition.filter)
-    everything = condition.filter == rules.EVERYTHING
     original = condition.basis is rules.Basis.ORIGINAL
+    at_turn = condition.basis is rules.Basis.TURN
     required = condition.amount_min_minor
 
     def check(scene: Scene) -> Shortfall | None:
-        source = scene.basket.amounts if original else scene.left
-        if everything:
-            available = sum(source)
-        else:
-            available = sum([source[place] for place in scene.basket.places(select(scene.basket))])
+        source = scene.basket.amounts if original else scene.turn if at_turn else scene.left
+        available = sum([source[place] for place in scene.basket.places(select(scene.basket))])
         return None if available >= required else _lack_amount(available, required)
 
     return check
@@ -238,6 +255,136 @@ def _compile_expression(condition: rules.Expression) -> Check:
     return check
 
 
+def _compile_attribute(condition: rules.Attribute) -> Check:
+    name, test = condition.name, condition.test
+    of_member = condition.source is rules.AttributeSource.MEMBER
+    values = frozenset(condition.values)
+    bound = _read_number(condition.values[0]) if condition.values else None
+
+    def holds(value: str) -> bool:
+        match test:
+            case rules.AttributeTest.IN:
+                return value in values
+            case rules.AttributeTest.NOT_IN:
+                return value not in values
+            case rules.AttributeTest.PRESENT:
+                return True
+        number = _read_number(value)
+        if number is None or bound is None:
+            return False
+        return number >= bound if test is rules.AttributeTest.AT_LEAST else number <= bound
+
+    def check(scene: Scene) -> Shortfall | None:
+        said = scene.cart.attributes
+        if of_member:
+            if scene.member is None:
+                return OUT_OF_REACH if scene.identity_answered else _UNANSWERED
+            said = scene.member.attributes
+        value = said.get(name)
+        if value is None:
+            return _lack_attribute(name)
+        return None if holds(value) else Shortfall(details=(("attribute", name),))
+
+    return check
+
+
+def _read_number(text: str) -> int | None:
+    """Return a whole number that is written in digits, else None."""
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None
+
+
+def _lack_attribute(name: str) -> Shortfall:
+    return Shortfall(unknown=name, details=(("attribute", name),))
+
+
+def _compile_every_line(condition: rules.EveryLine) -> Check:
+    select = filters.compile_filter(condition.filter)
+    select_required = filters.compile_filter(condition.required)
+    anything = condition.required == rules.EVERYTHING
+    amount_min, amount_max = condition.amount_min_minor, condition.amount_max_minor
+    least, most = condition.quantity_min_thousandths, condition.quantity_max_thousandths
+
+    def check(scene: Scene) -> Shortfall | None:
+        basket = scene.basket
+        mask = select(basket)
+        fits = mask and (anything or not mask & ~select_required(basket))
+        for place in basket.places(mask) if fits else ():
+            amount, quantity = basket.amounts[place], basket.quantities[place]
+            if (
+                amount < amount_min
+                or (amount_max and amount > amount_max)
+                or quantity < least
+                or (most and quantity > most)
+            ):
+                return Shortfall(details=(("sku", basket.skus[place]),))
+        return None if fits else OUT_OF_REACH
+
+    return check
+
+
+def _compile_member_date(condition: rules.MemberDate) -> Check:
+    name = condition.name
+
+    def check(scene: Scene) -> Shortfall | None:
+        if scene.member is None:
+            return OUT_OF_REACH if scene.identity_answered else _UNANSWERED
+        day = scene.member.dates.get(name)
+        if day is None:
+            return _lack_attribute(name)
+        today = scene.now.date()
+        starts = [day]
+        if condition.yearly:
+            starts = [_return_of(day, today.year + years) for years in (-1, 0, 1)]
+        for start in starts:
+            if condition.days_from <= (today - start) // timedelta(days=1) <= condition.days_to:
+                return None
+        return Shortfall(details=(("date", name),))
+
+    return check
+
+
+def _return_of(day: date, year: int) -> date:
+    if (day.month, day.day) == (2, 29):
+        return date(year, 3, 1) - timedelta(days=1)
+    return day.replace(year=year)
+
+
+def _compile_last_purchase(condition: rules.LastPurchase) -> Check:
+    least, most = condition.days_min, condition.days_max
+
+    def check(scene: Scene) -> Shortfall | None:
+        member = scene.member
+        if member is None:
+            return OUT_OF_REACH if scene.identity_answered else _UNANSWERED
+        last = member.last_purchase_time
+        if last is None:
+            return None if condition.or_never else OUT_OF_REACH
+        days = (scene.now.date() - last.astimezone(scene.now.tzinfo).date()).days
+        if days >= least and (not most or days <= most):
+            return None
+        return Shortfall(details=(("days", str(days)),))
+
+    return check
+
+
+def _compile_payment_plan(condition: rules.PaymentPlan) -> Check:
+    types, prefixes = condition.types, tuple(sorted(condition.card_prefixes))
+
+    def fits(payment: PlannedPayment) -> bool:
+        return (not types or payment.type in types) and (
+            not prefixes or payment.card_prefix.startswith(prefixes)
+        )
+
+    def check(scene: Scene) -> Shortfall | None:
+        found = [fits(payment) for payment in scene.cart.planned_payments]
+        if found and (all(found) if condition.every else any(found)):
+            return None
+        return OUT_OF_REACH
+
+    return check
+
+
 _COMPILERS: Mapping[type, Callable[[Any], Check]] = {
     rules.AllOf: _compile_all,
     rules.AnyOf: _compile_any,
@@ -247,4 +394,9 @@ _COMPILERS: Mapping[type, Callable[[Any], Check]] = {
     rules.DistinctItems: _compile_distinct,
     rules.PurchaseNumber: _compile_number,
     rules.Expression: _compile_expression,
+    rules.Attribute: _compile_attribute,
+    rules.EveryLine: _compile_every_line,
+    rules.MemberDate: _compile_member_date,
+    rules.LastPurchase: _compile_last_purchase,
+    rules.PaymentPlan: _compile_payment_plan,
 }

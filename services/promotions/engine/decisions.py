@@ -38,6 +38,7 @@ class OutcomeReason(enum.IntEnum):
     INSUFFICIENT_TARGET_UNITS = 22
     GROUP_INCOMPLETE = 23
     ITEMS_ALREADY_CONSUMED = 24
+    ATTRIBUTE_MISSING = 25
 
 
 class MessageAudience(enum.IntEnum):

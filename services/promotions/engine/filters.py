@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from services.promotions.engine.baskets import BRAND, CATEGORY, SKU, TAG, Basket, places
-from services.promotions.engine.rules import EVERYTHING, ItemFilter
+from services.promotions.engine.rules import EVERYTHING, ItemFilter, LineKind, PriceState
 
 Selector: TypeAlias = Callable[[Basket], int]
 _Picker: TypeAlias = Callable[[Mapping[str, int]], int]
@@ -30,15 +30,19 @@ def compile_filter(item_filter: ItemFilter) -> Selector:
     bounded = item_filter.unit_price_min_minor or item_filter.unit_price_max_minor
     price_min = item_filter.unit_price_min_minor
     price_max = item_filter.unit_price_max_minor
+    state = item_filter.price_state
+    kinds = item_filter.kinds
 
     def select(basket: Basket) -> int:
-        mask = basket.priced
+        mask = _of_kinds(basket, kinds) if kinds else basket.priced
         for dimension, pick in includes:
             mask &= pick(basket.masks[dimension])
         for dimension, pick in excludes:
             mask &= ~pick(basket.masks[dimension])
         if bounded:
-            mask &= _priced_between(basket, price_min=price_min, price_max=price_max)
+            mask = _priced_between(basket, mask, price_min=price_min, price_max=price_max)
+        if state:
+            mask &= basket.reduced if state is PriceState.REDUCED else ~basket.reduced
         return mask
 
     return select
@@ -65,6 +69,14 @@ def _select_all(basket: Basket) -> int:
     return basket.priced
 
 
+def _of_kinds(basket: Basket, kinds: frozenset[LineKind]) -> int:
+    found = basket.priced if LineKind.GOODS in kinds else 0
+    for kind, mask in basket.fees.items():
+        if kind in kinds:
+            found |= mask
+    return found
+
+
 def _pickers(*sets: tuple[int, frozenset[str]]) -> tuple[tuple[int, _Picker], ...]:
     return tuple((dimension, _picker(names)) for dimension, names in sets if names)
 
@@ -89,9 +101,9 @@ def _picker(names: frozenset[str]) -> _Picker:
     return pick_few if few else pick_many
 
 
-def _priced_between(basket: Basket, *, price_min: int, price_max: int) -> int:
+def _priced_between(basket: Basket, mask: int, *, price_min: int, price_max: int) -> int:
     found = 0
-    for place in places(basket.priced):
+    for place in places(mask):
         unit_price = basket.prices[place]
         if unit_price >= price_min and (not price_max or unit_price <= price_max):
             found |= 1 << place

@@ -85,6 +85,7 @@ class Index:
     times: Ladder
     segments: Choice
     tiers: Choice
+    members: Choice
     members_only: int
     targets: Goods
     needs: Goods
@@ -127,7 +128,10 @@ def build(campaigns: Sequence[rules.Campaign]) -> Index:
         segments=_build_choice(
             [one.segment_ids for one in audiences], [one.exclude_segment_ids for one in audiences]
         ),
-        tiers=_build_choice([one.tier_ids for one in audiences]),
+        tiers=_build_choice(
+            [one.tier_ids for one in audiences], [one.exclude_tier_ids for one in audiences]
+        ),
+        members=_build_choice([one.member_ids for one in audiences]),
         members_only=_set_of(_asks_for_member(one) for one in given),
         targets=_build_goods([_target_names(one) for one in given]),
         needs=_build_goods([_needed_names(one.condition) for one in given]),
@@ -293,7 +297,11 @@ def _spans(validity: rules.Validity) -> list[tuple[int, int]]:
 def _admit_member(index: Index, member: Member | None) -> int:
     if member is None:
         return index.everyone & ~index.members_only
-    return index.segments.admit(member.segment_ids) & index.tiers.admit(member.tier_ids)
+    return (
+        index.segments.admit(member.segment_ids)
+        & index.tiers.admit(member.tier_ids)
+        & index.members.admit((member.member_id,))
+    )
 
 
 def _asks_for_member(given: rules.Rules) -> bool:
@@ -301,8 +309,7 @@ def _asks_for_member(given: rules.Rules) -> bool:
     return (
         audience.membership is rules.Membership.MEMBERS
         or given.combination.lane is rules.Lane.EARN
-        or bool(audience.segment_ids)
-        or bool(audience.tier_ids)
+        or bool(audience.segment_ids or audience.tier_ids or audience.member_ids)
         or given.limits.uses_per_member_max > 0
     )
 

@@ -6,7 +6,7 @@ higher priority, then the smaller id. All others stack, each on what those befor
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -38,19 +38,21 @@ class Run:
 
     `left` is what each pile still costs, `payments` what points pay of it. `applied` holds what
     was taken, in order; `verdicts` why other candidates were not, by place. `strata` is what the
-    units of those piles cost whose units do not all cost the same.
+    units of those piles cost whose units do not all cost the same. `watches_prices` when somebody
+    asks what has been reduced so far.
     """
 
     cart: Cart
     facts: Facts
-    basket: Basket
     now: datetime
+    basket: Basket
     left: list[int]
     payments: list[int]
     payment_max: int = 0
     applied: list[tuple[Compiled, Offer]] = field(default_factory=list)
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     strata: dict[int, Strata] = field(default_factory=dict)
+    watches_prices: bool = False
 
 
 def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
@@ -58,8 +60,8 @@ def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
     return Run(
         cart=cart,
         facts=facts,
-        basket=basket,
         now=now,
+        basket=basket,
         left=list(basket.amounts),
         payments=[0] * len(basket.amounts),
     )
@@ -67,6 +69,7 @@ def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
 
 def run_discounts(run: Run, candidates: Sequence[Compiled]) -> None:
     """Run every lane that takes money off, in order."""
+    run.watches_prices = any(one.asks_price_state for one in candidates)
     for lane, members in _by_lane(candidates):
         if lane is not Lane.EARN:
             _run_lane(run, members, _offer_discount, _take_discount)
@@ -108,6 +111,11 @@ def _take_discount(run: Run, one: Compiled, offer: Offer) -> None:
     for pile, amount in zip(offer.piles, offer.amounts, strict=True):
         left[pile] -= amount
     run.applied.append((one, offer))
+    if run.watches_prices:
+        touched = sum(
+            [1 << pile for pile, cut in zip(offer.piles, offer.amounts, strict=True) if cut]
+        )
+        run.basket = replace(run.basket, reduced=run.basket.reduced | touched)
 
 
 def _take_units(run: Run, offer: Offer) -> None:
@@ -139,13 +147,14 @@ def _run_lane(
     make: Callable[[Run, Compiled], Offer],
     take: Callable[[Run, Compiled, Offer], None],
 ) -> None:
-    scene = scenes.Scene(run.cart, run.facts, run.basket, tuple(run.left), run.now)
+    lane_left = tuple(run.left)
     stopped_by = ""
     for group in _take_turns(members):
         if group[0].contends and _contends(group):
-            _run_contest(run, scene, group, stopped_by)
+            _run_contest(run, _look(run, lane_left), group, stopped_by)
             continue
         offers = []
+        scene = _look(run, lane_left)
         for one in group:
             verdict = _admit(run, scene, one)
             if verdict is None and stopped_by:
@@ -163,6 +172,11 @@ def _run_lane(
             take(run, *winner)
             if winner[0].stop:
                 stopped_by = winner[0].campaign.campaign_id
+
+
+def _look(run: Run, lane_left: Sequence[int]) -> scenes.Scene:
+    """Return what conditions see now; `turn` is alive, for nobody keeps a scene."""
+    return scenes.Scene(run.cart, run.facts, run.basket, lane_left, run.now, run.left)
 
 
 def _take_turns(members: list[Compiled]) -> list[list[Compiled]]:
@@ -303,6 +317,8 @@ def _admit(run: Run, scene: scenes.Scene, one: Compiled) -> Verdict | None:
         if lack is not None:
             if lack.unanswered:
                 return Verdict(OutcomeReason.DEPENDENCY_UNAVAILABLE)
+            if lack.unknown:
+                return Verdict(OutcomeReason.ATTRIBUTE_MISSING, None, lack.details)
             return Verdict(OutcomeReason.CONDITION_NOT_MET, lack.near_miss, lack.details)
     if one.limited and _is_unanswered(one, known):
         return Verdict(OutcomeReason.DEPENDENCY_UNAVAILABLE)

@@ -71,6 +71,9 @@ _WHY_NOT = {
     OutcomeReason.ITEMS_ALREADY_CONSUMED: Text(
         "its goods are part of another offer", "товары уже участвуют в другом предложении"
     ),
+    OutcomeReason.ATTRIBUTE_MISSING: Text(
+        "something that it asks for is not known", "не хватает сведений, о которых он спрашивает"
+    ),
 }
 
 

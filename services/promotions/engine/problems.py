@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from services.promotions.engine import expressions, rules, set_problems
+from services.promotions.engine import condition_problems, rules, set_problems
 from services.promotions.engine.set_problems import Problem, check_filter
 
-DEPTH_MAX = 6
-NODES_MAX = 100
 REWARDS_MAX = 10
 MULTIPLIERS_MAX = 50
 
@@ -28,7 +26,7 @@ def find_problems(given: rules.Rules) -> list[Problem]:
         *_check_trigger(given),
         *_check_validity(given.validity),
         *_check_audience(given.audience),
-        *_check_condition(given.condition),
+        *condition_problems.find_problems(given.condition),
         *_check_rewards(given),
         *set_problems.find_problems(given),
         *_check_combination(given.combination),
@@ -93,82 +91,10 @@ def _check_audience(audience: rules.Audience) -> Iterator[Problem]:
     for name, wanted, unwanted in (
         ("exclude_store_ids", audience.store_ids, audience.exclude_store_ids),
         ("exclude_segment_ids", audience.segment_ids, audience.exclude_segment_ids),
+        ("exclude_tier_ids", audience.tier_ids, audience.exclude_tier_ids),
     ):
         if wanted and wanted <= unwanted:
             yield Problem(f"audience.{name}", "leaves nobody: everything included is excluded")
-
-
-def _check_condition(condition: rules.Condition | None) -> Iterator[Problem]:
-    if condition is None:
-        return
-    depth, nodes = _measure(condition)
-    if depth > DEPTH_MAX:
-        yield Problem("condition", f"is {depth} levels deep, at most {DEPTH_MAX} are allowed")
-    elif nodes > NODES_MAX:
-        yield Problem("condition", f"has {nodes} nodes, at most {NODES_MAX} are allowed")
-    else:
-        yield from _check_node(condition, "condition")
-
-
-def _measure(condition: rules.Condition) -> tuple[int, int]:
-    """Return depth and number of nodes, walking without recursion and no further than needed."""
-    depth, nodes, level = 0, 0, [condition]
-    while level and depth <= DEPTH_MAX and nodes <= NODES_MAX:
-        depth += 1
-        nodes += len(level)
-        level = [child for node in level for child in _children(node)]
-    return depth, nodes
-
-
-def _children(condition: rules.Condition) -> tuple[rules.Condition, ...]:
-    match condition:
-        case rules.AllOf() | rules.AnyOf():
-            return condition.conditions
-        case rules.Not():
-            return (condition.condition,)
-    return ()
-
-
-def _check_node(condition: rules.Condition, path: str) -> Iterator[Problem]:
-    match condition:
-        case rules.AllOf() | rules.AnyOf():
-            name = "all" if isinstance(condition, rules.AllOf) else "any"
-            if not condition.conditions:
-                yield Problem(f"{path}.{name}.conditions", "must hold a condition")
-            for place, child in enumerate(condition.conditions):
-                yield from _check_node(child, f"{path}.{name}.conditions[{place}]")
-        case rules.Not():
-            yield from _check_node(condition.condition, f"{path}.not")
-        case rules.Expression():
-            if flaw := expressions.find_flaw(condition.cel):
-                where = f"line {flaw.line}, column {flaw.column}"
-                yield Problem(f"{path}.expression.cel", f"{where}: {flaw.problem}")
-        case _:
-            yield from _check_leaf(condition, path)
-
-
-def _check_leaf(condition: rules.Condition, path: str) -> Iterator[Problem]:
-    match condition:
-        case rules.BasketTotal():
-            path = f"{path}.basket_total"
-            if condition.amount_min_minor <= 0:
-                yield Problem(f"{path}.amount_min_minor", "must be above 0")
-            yield from check_filter(condition.filter, f"{path}.filter")
-        case rules.ItemGroup():
-            path = f"{path}.item_group"
-            minimums = (condition.quantity_min_thousandths, condition.amount_min_minor)
-            if min(minimums) < 0 or max(minimums) == 0:
-                yield Problem(path, "quantity_min_thousandths or amount_min_minor must be above 0")
-            yield from check_filter(condition.filter, f"{path}.filter")
-        case rules.DistinctItems():
-            path = f"{path}.distinct_items"
-            if condition.count_min <= 0:
-                yield Problem(f"{path}.count_min", "must be above 0")
-            yield from check_filter(condition.filter, f"{path}.filter")
-        case rules.PurchaseNumber():
-            numbers = (condition.number, condition.every)
-            if min(numbers) < 0 or (numbers[0] > 0) == (numbers[1] > 0):
-                yield Problem(f"{path}.purchase_number", "exactly one of number and every counts")
 
 
 def _check_rewards(given: rules.Rules) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """Facts as plain values, so that they can be kept with a receipt and decide the same again."""
 
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Any
 
 from services.promotions.engine.carts import (
@@ -13,7 +14,6 @@ from services.promotions.engine.carts import (
 )
 
 #: What facts of a member are sets of names; receipts older than one of them have none.
-_MEMBER_SETS = ("segment_ids", "tier_ids")
 
 
 def dump_facts(facts: Facts) -> dict[str, Any]:
@@ -66,10 +66,26 @@ def _load_article(plain: Mapping[str, Any]) -> Article:
 
 
 def _dump_member(member: Member) -> dict[str, Any]:
-    sets = {name: sorted(getattr(member, name)) for name in _MEMBER_SETS}
-    return _dump(member) | sets
+    plain = _dump(member)
+    last = member.last_purchase_time
+    plain["segment_ids"] = sorted(member.segment_ids)
+    plain["tier_ids"] = sorted(member.tier_ids)
+    plain["attributes"] = dict(sorted(member.attributes.items()))
+    plain["dates"] = {name: day.isoformat() for name, day in sorted(member.dates.items())}
+    plain["last_purchase_time"] = None if last is None else last.isoformat()
+    return plain
 
 
 def _load_member(plain: Mapping[str, Any]) -> Member:
-    sets = {name: frozenset(plain.get(name, ())) for name in _MEMBER_SETS}
-    return Member(**{**plain, **sets})
+    """Return a member; what receipts of earlier days do not hold keeps its default."""
+    last = plain.get("last_purchase_time")
+    dates = plain.get("dates", {})
+    return Member(
+        **{
+            **plain,
+            "segment_ids": frozenset(plain["segment_ids"]),
+            "tier_ids": frozenset(plain.get("tier_ids", ())),
+            "dates": {name: date.fromisoformat(day) for name, day in dates.items()},
+            "last_purchase_time": None if last is None else datetime.fromisoformat(last),
+        }
+    )

@@ -221,6 +221,7 @@ def _kept_lines(sale: _Sale, back: Mapping[str, int]) -> list[LineDecision]:
         )
         total = min(amount, decided.total_minor - decided.total_minor * gone // bought)
         payment = decided.points_payment_minor - decided.points_payment_minor * gone // bought
+        payment = min(total, payment)
         discount = amount - total
         shares = amounts.spread_within(
             discount,

@@ -28,10 +28,13 @@ class Basis(enum.IntEnum):
 
     A threshold with RUNNING sees what the lanes before its own have left. A percentage with
     RUNNING is of what is left when its turn comes, so that percentages of one lane compound.
+    LANE and TURN say either of these explicitly.
     """
 
     RUNNING = 1
     ORIGINAL = 2
+    LANE = 3
+    TURN = 4
 
 
 class Channel(enum.IntEnum):
@@ -49,6 +52,50 @@ class Membership(enum.IntEnum):
 
     EVERYBODY = 1
     MEMBERS = 2
+
+
+class LineKind(enum.IntEnum):
+    """What a line of a cart is."""
+
+    GOODS = 1
+    DELIVERY = 2
+    FEE = 3
+
+
+class PriceState(enum.IntEnum):
+    """Whether something has come off a price already, in the catalogue or by a campaign."""
+
+    ANY = 0
+    FULL = 1
+    REDUCED = 2
+
+
+class AttributeSource(enum.IntEnum):
+    """Who says an attribute."""
+
+    CART = 1
+    MEMBER = 2
+
+
+class AttributeTest(enum.IntEnum):
+    """How an attribute is compared."""
+
+    IN = 1
+    NOT_IN = 2
+    AT_LEAST = 3
+    AT_MOST = 4
+    PRESENT = 5
+
+
+class PaymentType(enum.IntEnum):
+    """Ways of paying."""
+
+    CASH = 1
+    CARD = 2
+    GIFT_CARD = 3
+    BANK_TRANSFER = 4
+    INSTALMENTS = 5
+    OTHER = 6
 
 
 class AmountSpread(enum.IntEnum):
@@ -130,6 +177,8 @@ class ItemFilter:
     exclude_tags: frozenset[str] = _NAMES
     unit_price_min_minor: int = 0
     unit_price_max_minor: int = 0
+    price_state: PriceState = PriceState.ANY
+    kinds: frozenset[LineKind] = frozenset()
 
 
 EVERYTHING = ItemFilter()
@@ -191,6 +240,56 @@ class PurchaseNumber:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribute:
+    """Asks what the till or the member's profile says; who says nothing does not meet it."""
+
+    name: str
+    test: AttributeTest
+    values: tuple[str, ...] = ()
+    source: AttributeSource = AttributeSource.CART
+
+
+@dataclass(frozen=True, slots=True)
+class EveryLine:
+    """Asks that some lines are there, and something of each; 0 means no bound."""
+
+    filter: ItemFilter = EVERYTHING
+    required: ItemFilter = EVERYTHING
+    amount_min_minor: int = 0
+    amount_max_minor: int = 0
+    quantity_min_thousandths: int = 0
+    quantity_max_thousandths: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MemberDate:
+    """Asks that today lies so many days around a date of the member, or a return of it."""
+
+    name: str
+    days_from: int = 0
+    days_to: int = 0
+    yearly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LastPurchase:
+    """Asks how many days ago the member bought last; `days_max` 0 means no bound."""
+
+    days_min: int = 0
+    days_max: int = 0
+    or_never: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPlan:
+    """Asks that one payment, or every one, is of a type and from a card; empty asks nothing."""
+
+    types: frozenset[PaymentType] = frozenset()
+    card_prefixes: frozenset[str] = _NAMES
+    every: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Expression:
     """Asks that an expression in CEL is true of the cart, the member, the store and the time."""
 
@@ -198,7 +297,19 @@ class Expression:
 
 
 Condition: TypeAlias = (
-    AllOf | AnyOf | Not | BasketTotal | ItemGroup | DistinctItems | PurchaseNumber | Expression
+    AllOf
+    | AnyOf
+    | Not
+    | BasketTotal
+    | ItemGroup
+    | DistinctItems
+    | PurchaseNumber
+    | Attribute
+    | EveryLine
+    | MemberDate
+    | LastPurchase
+    | PaymentPlan
+    | Expression
 )
 
 
@@ -357,6 +468,8 @@ class Audience:
     segment_ids: frozenset[str] = _NAMES
     exclude_segment_ids: frozenset[str] = _NAMES
     tier_ids: frozenset[str] = _NAMES
+    exclude_tier_ids: frozenset[str] = _NAMES
+    member_ids: frozenset[str] = _NAMES
 
 
 @dataclass(frozen=True, slots=True)

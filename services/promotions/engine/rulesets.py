@@ -42,6 +42,7 @@ class Compiled:
     limits: rules.Limits
     limited: bool
     counts_purchases: bool
+    asks_price_state: bool
     sets: sets.SetRules | None
     contends: bool
     check: conditions.Check | None
@@ -127,12 +128,21 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
         limits=given.limits,
         limited=personal or given.limits != _UNLIMITED,
         counts_purchases=conditions.counts_purchases(given.condition),
+        asks_price_state=_asks_price_state(given),
         sets=made_of,
         contends=made_of is not None and not made_of.allowed and not given.combination.stop,
         check=None if given.condition is None else conditions.compile_condition(given.condition),
         discount=_compile_discount(given, made_of),
         earn=earnings.compile_earnings(given) if earning else None,
     )
+
+
+def _asks_price_state(given: rules.Rules) -> bool:
+    """Tell whether the campaign looks at what others have reduced before its turn."""
+    wanted = [reward.target for reward in given.rewards]
+    if given.multi_buy is not None:
+        wanted += [group.filter for group in given.multi_buy.groups]
+    return conditions.asks_price_state(given.condition) or any(one.price_state for one in wanted)
 
 
 def _compile_discount(

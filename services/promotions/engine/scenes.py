@@ -10,13 +10,17 @@ from services.promotions.engine.carts import Cart, Facts, Member
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A cart at the beginning of a lane; `left` is the amount of each pile then."""
+    """A cart when a campaign has its turn.
+
+    `left` is the amount of each pile when its lane began, `turn` what it is now.
+    """
 
     cart: Cart
     facts: Facts
     basket: Basket
     left: Sequence[int]
     now: datetime
+    turn: Sequence[int]
 
     @property
     def member(self) -> Member | None:

@@ -21,11 +21,18 @@ def parse_cart(cart: checkout_pb2.Cart) -> engine.Cart:
                 sku=line.sku,
                 quantity_thousandths=line.quantity_thousandths,
                 unit_price_minor=line.unit_price_minor,
+                kind=engine.LineKind(line.kind or engine.LineKind.GOODS),
+                regular_unit_price_minor=line.regular_unit_price_minor,
             )
             for line in cart.lines
         ),
         coupon_codes=tuple(cart.coupon_codes),
         points_payment_minor=cart.points_payment_minor,
+        attributes={one.name: one.value for one in cart.attributes},
+        planned_payments=tuple(
+            engine.PlannedPayment(engine.PaymentType(one.type), one.card_prefix)
+            for one in cart.planned_payments
+        ),
     )
     _refuse_duplicates([line.line_id for line in parsed.lines])
     problem = engine.find_amount_problem(parsed)

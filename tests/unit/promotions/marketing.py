@@ -1,7 +1,7 @@
 """Reads the cases in `cases/*.yaml`: campaigns, carts and expectations in a marketer's words."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -133,7 +133,10 @@ def _read_window(text: str) -> engine.HourWindow:
 
 
 def _read_audience(plain: Plain) -> engine.Audience:
-    _check_words(plain, "who stores not_stores regions formats channels segments not_segments")
+    _check_words(
+        plain,
+        "who stores not_stores regions formats channels segments not_segments tiers not_tiers ids",
+    )
     return engine.Audience(
         membership=_MEMBERS[plain.get("who", "everybody")],
         store_ids=_names(plain.get("stores", [])),
@@ -143,6 +146,9 @@ def _read_audience(plain: Plain) -> engine.Audience:
         channels=frozenset(engine.Channel[name.upper()] for name in plain.get("channels", [])),
         segment_ids=_names(plain.get("segments", [])),
         exclude_segment_ids=_names(plain.get("not_segments", [])),
+        tier_ids=_names(plain.get("tiers", [])),
+        exclude_tier_ids=_names(plain.get("not_tiers", [])),
+        member_ids=_names(plain.get("ids", [])),
     )
 
 
@@ -150,7 +156,8 @@ def read_filter(plain: Plain | None) -> engine.ItemFilter:
     plain = plain or {}
     _check_words(
         plain,
-        "article category brand tag not_article not_category not_brand not_tag price_from price_to",
+        "article category brand tag not_article not_category not_brand not_tag price_from price_to"
+        " price_is kinds",
     )
     return engine.ItemFilter(
         skus=_names(plain.get("article", [])),
@@ -163,38 +170,88 @@ def read_filter(plain: Plain | None) -> engine.ItemFilter:
         exclude_tags=_names(plain.get("not_tag", [])),
         unit_price_min_minor=money(plain.get("price_from", 0)),
         unit_price_max_minor=money(plain.get("price_to", 0)),
+        price_state=engine.PriceState[plain.get("price_is", "any").upper()],
+        kinds=frozenset(engine.LineKind[name.upper()] for name in plain.get("kinds", [])),
     )
 
 
 def read_condition(plain: Plain) -> engine.Condition:
     _check_words(
-        plain, "all any not goods spend measured purchase every_purchase articles units worth cel"
+        plain,
+        "all any not goods spend measured purchase every_purchase articles units worth every_line"
+        " date from to yearly days_since days_until or_never pays card every_payment till member"
+        " is is_not at_least at_most cel",
     )
-    if "all" in plain:
-        return engine.AllOf(tuple(read_condition(child) for child in plain["all"]))
-    if "any" in plain:
-        return engine.AnyOf(tuple(read_condition(child) for child in plain["any"]))
-    if "not" in plain:
-        return engine.Not(read_condition(plain["not"]))
-    return _read_leaf(plain, read_filter(plain.get("goods")))
+    for words, read in _CONDITIONS:
+        if any(word in plain for word in words.split()):
+            return read(plain)
+    return _read_goods(plain, read_filter(plain.get("goods")))
 
 
-def _read_leaf(plain: Plain, goods: engine.ItemFilter) -> engine.Condition:
-    if "cel" in plain:
-        return engine.Expression(plain["cel"])
-    if "spend" in plain:
-        basis = engine.Basis[plain.get("measured", "running").upper()]
-        return engine.BasketTotal(money(plain["spend"]), goods, basis)
-    if "purchase" in plain or "every_purchase" in plain:
-        return engine.PurchaseNumber(plain.get("purchase", 0), plain.get("every_purchase", 0))
-    return _read_goods(plain, goods)
+def _read_spend(plain: Plain) -> engine.Condition:
+    basis = engine.Basis[plain.get("measured", "running").upper()]
+    return engine.BasketTotal(money(plain["spend"]), read_filter(plain.get("goods")), basis)
+
+
+def _read_last_purchase(plain: Plain) -> engine.Condition:
+    until, never = plain.get("days_until", 0), plain.get("or_never", False)
+    return engine.LastPurchase(plain["days_since"], until, never)
+
+
+def _read_payments(plain: Plain) -> engine.Condition:
+    kinds = frozenset(engine.PaymentType[name.upper()] for name in _names(plain.get("pays", [])))
+    return engine.PaymentPlan(
+        kinds, _names(plain.get("card", [])), plain.get("every_payment", False)
+    )
+
+
+def _read_date(plain: Plain) -> engine.Condition:
+    days = (plain.get("from", 0), plain.get("to", 0))
+    return engine.MemberDate(plain["date"], *days, plain.get("yearly", True))
+
+
+def _read_attribute(plain: Plain) -> engine.Attribute:
+    source = engine.AttributeSource["CART" if "till" in plain else "MEMBER"]
+    name = plain.get("till") or plain["member"]
+    for word, test in (
+        ("is", engine.AttributeTest.IN),
+        ("is_not", engine.AttributeTest.NOT_IN),
+        ("at_least", engine.AttributeTest.AT_LEAST),
+        ("at_most", engine.AttributeTest.AT_MOST),
+    ):
+        if word in plain:
+            values = plain[word] if isinstance(plain[word], list) else [plain[word]]
+            return engine.Attribute(name, test, tuple(str(value) for value in values), source)
+    return engine.Attribute(name, engine.AttributeTest.PRESENT, (), source)
 
 
 def _read_goods(plain: Plain, goods: engine.ItemFilter) -> engine.Condition:
     if "articles" in plain:
         return engine.DistinctItems(plain["articles"], goods)
     units = int(Decimal(str(plain.get("units", 0))) * 1_000)
+    if "every_line" in plain:
+        required = read_filter(plain["every_line"])
+        return engine.EveryLine(goods, required, money(plain.get("worth", 0)), 0, units)
     return engine.ItemGroup(goods, units, money(plain.get("worth", 0)))
+
+
+_CONDITIONS: list[tuple[str, Callable[[Plain], engine.Condition]]] = [
+    ("all", lambda plain: engine.AllOf(tuple(read_condition(one) for one in plain["all"]))),
+    ("any", lambda plain: engine.AnyOf(tuple(read_condition(one) for one in plain["any"]))),
+    ("not", lambda plain: engine.Not(read_condition(plain["not"]))),
+    ("spend", _read_spend),
+    (
+        "purchase every_purchase",
+        lambda plain: engine.PurchaseNumber(
+            plain.get("purchase", 0), plain.get("every_purchase", 0)
+        ),
+    ),
+    ("date", _read_date),
+    ("cel", lambda plain: engine.Expression(plain["cel"])),
+    ("days_since", _read_last_purchase),
+    ("pays card", _read_payments),
+    ("till member", _read_attribute),
+]
 
 
 def _read_reward(plain: Plain) -> engine.Reward:
@@ -261,14 +318,11 @@ def read_cart(plain: Plain) -> engine.Cart:
     _check_words(
         plain,
         "case now explain_all campaigns cart articles store region format channel coupons member"
-        " pay_with_points left terms identity_is_away expect returns",
+        " pay_with_points left terms identity_is_away expect returns till_says pays_with",
     )
     lines = []
     for place, text in enumerate(plain["cart"]):
-        quantity, sku, _, price = text.split()
-        lines.append(
-            engine.CartLine(str(place + 1), sku, int(Decimal(quantity) * 1_000), money(price))
-        )
+        lines.append(_read_line(str(place + 1), text))
     return engine.Cart(
         store_id=plain.get("store", "S1"),
         channel=engine.Channel[plain.get("channel", "till").upper()],
@@ -276,7 +330,29 @@ def read_cart(plain: Plain) -> engine.Cart:
         lines=tuple(lines),
         coupon_codes=tuple(plain.get("coupons", [])),
         points_payment_minor=money(plain.get("pay_with_points", 0)),
+        attributes=plain.get("till_says", {}),
+        planned_payments=tuple(_read_payment(one) for one in plain.get("pays_with", [])),
     )
+
+
+def _read_line(name: str, text: str) -> engine.CartLine:
+    """Read `2 milk at 1.50`, and behind it `was 2.00` or `for delivery`."""
+    quantity, sku, _, price, *more = text.split()
+    said = dict(zip(more[::2], more[1::2], strict=True))
+    return engine.CartLine(
+        name,
+        sku,
+        int(Decimal(quantity) * 1_000),
+        money(price),
+        kind=engine.LineKind[said.get("for", "goods").upper()],
+        regular_unit_price_minor=money(said.get("was", 0)),
+    )
+
+
+def _read_payment(text: str) -> engine.PlannedPayment:
+    """Read `cash` or `card 220012`."""
+    kind, _, prefix = text.partition(" ")
+    return engine.PlannedPayment(engine.PaymentType[kind.upper()], prefix)
 
 
 def read_facts(plain: Plain) -> engine.Facts:
@@ -309,6 +385,10 @@ def _read_member(plain: Plain) -> engine.Member:
         segment_ids=_names(plain.get("segments", [])),
         purchases_before=plain.get("purchases_before"),
         points_balance=plain.get("points"),
+        tier_ids=_names(plain.get("tiers", [])),
+        attributes=plain.get("says", {}),
+        dates={name: date.fromisoformat(day) for name, day in plain.get("dates", {}).items()},
+        last_purchase_time=read_moment(plain["bought"]) if "bought" in plain else None,
     )
 
 

@@ -1,6 +1,6 @@
 """Random campaigns, carts and facts over a small world, so that they meet often."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import strategies as st
 
@@ -45,25 +45,55 @@ filters = st.one_of(
         unit_price_min_minor=st.integers(0, 300),
         unit_price_max_minor=st.integers(300, 900),
     ),
+    st.builds(
+        engine.ItemFilter,
+        price_state=st.sampled_from(engine.PriceState),
+        kinds=some(list(engine.LineKind)),
+    ),
 )
 
-conditions = st.recursive(
-    st.one_of(
-        st.builds(
-            engine.BasketTotal, st.integers(1, 3_000), filters, st.sampled_from(engine.Basis)
-        ),
-        st.builds(engine.ItemGroup, filters, st.integers(1, 5_000), st.integers(0, 1_000)),
-        st.builds(engine.DistinctItems, st.integers(1, 4), filters),
-        st.builds(engine.PurchaseNumber, st.integers(1, 3)),
-        st.builds(engine.PurchaseNumber, st.just(0), st.integers(1, 3)),
+goods_leaves = st.one_of(
+    st.builds(engine.BasketTotal, st.integers(1, 3_000), filters, st.sampled_from(engine.Basis)),
+    st.builds(engine.ItemGroup, filters, st.integers(1, 5_000), st.integers(0, 1_000)),
+    st.builds(engine.DistinctItems, st.integers(1, 4), filters),
+    st.builds(engine.PurchaseNumber, st.integers(1, 3)),
+    st.builds(engine.PurchaseNumber, st.just(0), st.integers(1, 3)),
+    st.builds(engine.EveryLine, filters, filters, st.integers(0, 300)),
+    st.builds(
+        engine.PaymentPlan,
+        st.just(frozenset({engine.PaymentType.CARD})),
+        some(["22", "4000"], at_most=1),
     ),
-    lambda inner: st.one_of(
-        st.builds(engine.AllOf, st.lists(inner, min_size=1, max_size=3).map(tuple)),
-        st.builds(engine.AnyOf, st.lists(inner, min_size=1, max_size=3).map(tuple)),
-        st.builds(engine.Not, inner),
-    ),
-    max_leaves=4,
 )
+profile_leaves = st.one_of(
+    st.builds(
+        engine.Attribute,
+        st.sampled_from(["flag", "level"]),
+        st.just(engine.AttributeTest.IN),
+        st.sampled_from([("a",), ("a", "7")]),
+        st.sampled_from(engine.AttributeSource),
+    ),
+    st.builds(
+        engine.MemberDate, st.just("birth"), st.integers(-9, 0), st.integers(0, 9), st.booleans()
+    ),
+    st.builds(engine.LastPurchase, st.integers(0, 40), st.sampled_from([0, 50]), st.booleans()),
+)
+
+
+def trees(leaves):
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.builds(engine.AllOf, st.lists(inner, min_size=1, max_size=3).map(tuple)),
+            st.builds(engine.AnyOf, st.lists(inner, min_size=1, max_size=3).map(tuple)),
+            st.builds(engine.Not, inner),
+        ),
+        max_leaves=4,
+    )
+
+
+goods_conditions = trees(goods_leaves)
+conditions = trees(st.one_of(goods_leaves, goods_leaves, profile_leaves))
 
 discounts = st.one_of(
     st.builds(engine.PercentOff, st.sampled_from([1, 333, 1_000, 2_550, 5_000, 9_999, 10_000])),
@@ -233,7 +263,13 @@ def carts(draw, *, whole_units=False):
         quantities = st.one_of(quantities, st.integers(1, 4_000))
     lines = draw(
         st.lists(
-            st.tuples(st.sampled_from(SKUS), quantities, PRICES),
+            st.tuples(
+                st.sampled_from(SKUS),
+                quantities,
+                PRICES,
+                rarely(st.sampled_from(engine.LineKind), engine.LineKind.GOODS),
+                rarely(st.just(900), 0),
+            ),
             min_size=1,
             max_size=7,
         )
@@ -247,6 +283,10 @@ def carts(draw, *, whole_units=False):
             draw(rarely(st.lists(st.sampled_from([*CODES, "code-a", "NONE"])), CODES))
         ),
         points_payment_minor=draw(st.sampled_from([0, 100, 550, 5_000])),
+        attributes=draw(st.sampled_from([{}, {"flag": "a"}, {"flag": "b", "level": "7"}])),
+        planned_payments=draw(
+            st.sampled_from([(), (engine.PlannedPayment(engine.PaymentType.CARD, "220012"),)])
+        ),
     )
 
 
@@ -267,6 +307,9 @@ members = st.builds(
     tier_ids=some(TIERS, at_most=1),
     purchases_before=st.sampled_from([None, 0, 1, 2, 3]),
     points_balance=st.sampled_from([None, 0, 7, 500, 3_000, 90_000]),
+    attributes=st.sampled_from([{}, {"flag": "a"}]),
+    dates=st.sampled_from([{}, {"birth": date(4, 2, 29)}, {"birth": date(1990, 3, 4)}]),
+    last_purchase_time=st.sampled_from([None, NOW - timedelta(days=45)]),
 )
 lefts = st.builds(
     engine.Remaining,

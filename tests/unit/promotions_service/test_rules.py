@@ -2,7 +2,6 @@
 
 import dataclasses
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from google.protobuf import json_format
@@ -23,6 +22,8 @@ FILTER = {
     "exclude_tags": ["h"],
     "unit_price_min_minor": 1,
     "unit_price_max_minor": 2,
+    "price_state": "PRICE_STATE_REDUCED",
+    "kinds": ["LINE_KIND_FEE"],
 }
 PARSED_FILTER = engine.ItemFilter(
     skus=frozenset("a"),
@@ -35,6 +36,8 @@ PARSED_FILTER = engine.ItemFilter(
     exclude_tags=frozenset("h"),
     unit_price_min_minor=1,
     unit_price_max_minor=2,
+    price_state=engine.PriceState.REDUCED,
+    kinds=frozenset({engine.LineKind.FEE}),
 )
 
 
@@ -223,6 +226,43 @@ _PARSED_TOTAL = engine.BasketTotal(5, PARSED_FILTER, engine.Basis.ORIGINAL)
         ),
         ({"purchase_number": {"every": 5}}, engine.PurchaseNumber(every=5)),
         ({"expression": {"cel": "total_minor > 5"}}, engine.Expression("total_minor > 5")),
+        (
+            {
+                "attribute": {
+                    "name": "flag",
+                    "source": "ATTRIBUTE_SOURCE_MEMBER",
+                    "test": "ATTRIBUTE_TEST_NOT_IN",
+                    "values": ["a", "b"],
+                }
+            },
+            engine.Attribute(
+                "flag", engine.AttributeTest.NOT_IN, ("a", "b"), engine.AttributeSource.MEMBER
+            ),
+        ),
+        (
+            {"every_line": {"filter": FILTER, "required": FILTER, "amount_max_minor": 5}},
+            engine.EveryLine(PARSED_FILTER, PARSED_FILTER, amount_max_minor=5),
+        ),
+        (
+            {"member_date": {"name": "birth", "days_from": -3, "days_to": 4, "yearly": True}},
+            engine.MemberDate("birth", -3, 4, yearly=True),
+        ),
+        (
+            {"last_purchase": {"days_min": 30, "days_max": 60, "or_never": True}},
+            engine.LastPurchase(30, 60, or_never=True),
+        ),
+        (
+            {
+                "payment_plan": {
+                    "types": ["PAYMENT_TYPE_CARD"],
+                    "card_prefixes": ["2200"],
+                    "every": True,
+                }
+            },
+            engine.PaymentPlan(
+                frozenset({engine.PaymentType.CARD}), frozenset({"2200"}), every=True
+            ),
+        ),
     ],
 )
 def test_every_condition_survives(plain, condition):
@@ -230,45 +270,85 @@ def test_every_condition_survives(plain, condition):
     assert parse({"condition": plain, **_LANE}).condition == condition
 
 
-#: Messages of the contract and the class of the engine that holds the same, field by field.
-MIRRORS: dict[str, tuple[set[str], type[Any]]] = {
-    "Validity": ({"period"}, engine.Validity),
-    "HourWindow": (set(), engine.HourWindow),
-    "Audience": (set(), engine.Audience),
-    "BasketTotal": (set(), engine.BasketTotal),
-    "ItemGroup": (set(), engine.ItemGroup),
-    "DistinctItems": (set(), engine.DistinctItems),
-    "PurchaseNumber": (set(), engine.PurchaseNumber),
-    "Expression": (set(), engine.Expression),
-    "ItemFilter": (set(), engine.ItemFilter),
-    "CouponTrigger": (set(), engine.CouponTrigger),
-    "MultiBuy": (set(), engine.MultiBuy),
-    "UnitGroup": (set(), engine.UnitGroup),
-    "Pick": (set(), engine.Pick),
-    "EarnMultiplier": (set(), engine.EarnMultiplier),
-    "Combination": (set(), engine.Combination),
-    "Limits": (set(), engine.Limits),
-    "CampaignRules": (set(), engine.Rules),
-    "Reward": (set(rules._REWARDS), engine.Reward),
-}
+_KINDS = {"Reward": rules.REWARDS, "Condition": rules.CONDITIONS, "Trigger": rules.TRIGGERS}
+#: Messages that the engine holds in another shape; a test above shows that each survives.
+_OTHERWISE = {"Campaign", "Condition", "ConditionList", "Trigger"}
+#: Fields that the engine holds under other names.
+_RENAMED = {"Validity": {"period"}}
+MIRRORED = sorted(set(campaign_pb2.DESCRIPTOR.message_types_by_name) - _OTHERWISE)
 
 
-@pytest.mark.parametrize("name", MIRRORS)
+@pytest.mark.parametrize("name", MIRRORED)
 def test_no_field_of_the_contract_is_forgotten(name):
     """What a marketer may write, the engine has a place for: nothing is dropped in silence."""
-    elsewhere, mirror = MIRRORS[name]
+    mirror = engine.Rules if name == "CampaignRules" else getattr(engine, name)
     descriptor = campaign_pb2.DESCRIPTOR.message_types_by_name[name]
-    written = {field.name for field in descriptor.fields} - elsewhere
+    kinds = _KINDS.get(name, {})
+    written = {field.name for field in descriptor.fields} - _RENAMED.get(name, set()) - set(kinds)
     assert written <= {field.name for field in dataclasses.fields(mirror)}
+
+
+@pytest.mark.parametrize("name", MIRRORED)
+def test_every_field_changes_what_the_engine_gets(name):
+    """A field with anything in it never parses to what it parses to without."""
+    mirror = engine.Rules if name == "CampaignRules" else getattr(engine, name)
+    descriptor = campaign_pb2.DESCRIPTOR.message_types_by_name[name]
+    kinds = _KINDS.get(name, {})
+    fields = [field for field in descriptor.fields if field.name not in kinds]
+    plain = rules._read(mirror, _fill(_new(name), ()))
+    for field in fields:
+        assert rules._read(mirror, _fill(_new(name), (field,))) != plain, field.name
+
+
+def _new(name):
+    return getattr(campaign_pb2, name)()
+
+
+def _fill(message, chosen):
+    """Return a message that is well formed and has something in the chosen fields."""
+    if message.DESCRIPTOR.name == "Condition":
+        message.purchase_number.number = 1
+    if message.DESCRIPTOR.name == "CampaignRules":
+        message.combination.lane = campaign_pb2.LANE_ITEM
+    if message.DESCRIPTOR.name == "Reward":
+        message.percent_off.basis_points = 1
+    for field in message.DESCRIPTOR.fields:
+        enumeration = field.enum_type and not field.is_repeated
+        if field in chosen:
+            _put(message, field)
+        elif enumeration and field.enum_type.name not in _OPTIONAL:
+            setattr(message, field.name, 1)
+    return message
+
+
+def _put(message, field):
+    target = getattr(message, field.name)
+    if field.message_type:
+        one = target.add() if field.is_repeated else target
+        one.SetInParent()
+        if one.DESCRIPTOR.name == "Interval":
+            one.end_time.seconds = 1_800_000_000
+        elif one.DESCRIPTOR.name == "Trigger":
+            one.coupon.codes.append("CODE")
+        else:
+            _fill(one, () if one.DESCRIPTOR.oneofs else one.DESCRIPTOR.fields[:1])
+        return
+    value = "a" if field.cpp_type == field.CPPTYPE_STRING else 3 if field.enum_type else 1
+    if field.enum_type:
+        default = rules._DEFAULTS.get(getattr(engine, field.enum_type.name, None), 0)
+        value = max({*field.enum_type.values_by_number} - {0, default})
+    if field.is_repeated:
+        target.append(value)
+    else:
+        setattr(message, field.name, value)
+
+
+_OPTIONAL = {one.__name__ for one in rules._DEFAULTS} | {"PriceState"}
 
 
 def test_every_kind_of_reward_and_condition_is_known():
     """A new kind in the contract needs a way into the engine before anybody can send it."""
-    kinds: dict[str, dict[str, Any]] = {
-        "Reward": rules._REWARDS,
-        "Condition": rules._CONDITIONS,
-    }
-    for name, known in kinds.items():
+    for name, known in _KINDS.items():
         descriptor = campaign_pb2.DESCRIPTOR.message_types_by_name[name]
         (choice,) = descriptor.oneofs
         assert {field.name for field in choice.fields} == set(known)
@@ -277,6 +357,7 @@ def test_every_kind_of_reward_and_condition_is_known():
 def test_a_time_that_no_clock_shows_is_refused_with_its_field():
     """Timestamps reach further than calendars."""
     message = campaign_pb2.CampaignRules()
+    message.combination.lane = campaign_pb2.LANE_ITEM
     message.validity.period.end_time.seconds = -(10**14)
     with pytest.raises(errors.InvalidRequest) as caught:
         rules.parse_rules(message)
