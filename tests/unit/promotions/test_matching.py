@@ -59,20 +59,30 @@ def _holds(condition, cart, facts):
             return not _holds(condition.condition, cart, facts)
         case engine.PurchaseNumber():
             return facts.member is not None and _counts(condition, facts.member)
+        case engine.PaymentPlan():
+            prefixes = tuple(condition.card_prefixes or [""])
+            return any(one.card_prefix.startswith(prefixes) for one in cart.planned_payments)
+    return _has_goods(condition, cart, facts)
+
+
+def _has_goods(condition, cart, facts):
+    lines = [line for line in cart.lines if _fits(condition.filter, line, facts)]
+    spent = sum(_amount(line) for line in lines)
+    match condition:
         case engine.EveryLine():
-            lines = [line for line in cart.lines if _fits(condition.filter, line, facts)]
             return bool(lines) and all(
                 _fits(condition.required, line, facts)
                 and sum(_amount(other) for other in lines if _pile(other) == _pile(line))
                 >= condition.amount_min_minor
                 for line in lines
             )
-        case engine.PaymentPlan():
-            return any(
-                one.card_prefix.startswith(tuple(condition.card_prefixes or [""]))
-                for one in cart.planned_payments
-            )
-    return _has_goods(condition, cart, facts)
+        case engine.BasketTotal():
+            return spent >= condition.amount_min_minor
+        case engine.ItemGroup():
+            quantity = sum(line.quantity_thousandths for line in lines)
+            enough = quantity >= condition.quantity_min_thousandths
+            return enough and spent >= condition.amount_min_minor
+    return len({line.sku for line in lines}) >= condition.count_min
 
 
 def _pile(line):
@@ -82,19 +92,6 @@ def _pile(line):
 def _counts(condition, member):
     current = member.purchases_before + 1
     return current == condition.number or (condition.every > 0 and current % condition.every == 0)
-
-
-def _has_goods(condition, cart, facts):
-    lines = [line for line in cart.lines if _fits(condition.filter, line, facts)]
-    spent = sum(_amount(line) for line in lines)
-    match condition:
-        case engine.BasketTotal():
-            return spent >= condition.amount_min_minor
-        case engine.ItemGroup():
-            quantity = sum(line.quantity_thousandths for line in lines)
-            enough = quantity >= condition.quantity_min_thousandths
-            return enough and spent >= condition.amount_min_minor
-    return len({line.sku for line in lines}) >= condition.count_min
 
 
 def _simple_campaign(**changes):
