@@ -182,7 +182,9 @@ class Balances:
         now = self._now()
         tallies = await self._statements.tallies(list(worlds))
         return {
-            account_id: engine.Balance(key, tallies.get(account_id, 0), 0, 0, None, 0, now, None)
+            account_id: engine.Balance(
+                key, tallies.get(account_id, 0), 0, 0, 0, 0, None, 0, now, None
+            )
             for account_id, key in worlds.items()
         }
 

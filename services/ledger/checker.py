@@ -174,14 +174,14 @@ class Checker:
 
 
 def _summary(account: engine.Account, now: datetime) -> list[Finding]:
-    """Hold the sums in an account's row against its lots, as long as they are meant to be right."""
-    if engine.needs_lots(account, now):
+    """Hold the sums in an account's row against what it has, while they are meant to be right."""
+    if engine.is_due(account, now):
         return []
     unsummed = account._replace(summary=account.summary._replace(next_event_at=_LONG_AGO))
     written, counted = engine.balance_at(account, now), engine.balance_at(unsummed, now)
-    if account.key.is_world or not account.lots or written == counted:
+    if account.key.is_world or not (account.lots or account.reserves) or written == counted:
         return []
-    detail = f"{_amounts(written)} is written, {_amounts(counted)} is in its lots"
+    detail = f"{_amounts(written)} is written, {_amounts(counted)} is what it has"
     return [Finding("summary", account.key.id, detail)]
 
 
@@ -192,4 +192,4 @@ def _is_about_to_change(account: engine.Account, true: engine.Balance, now: date
 
 
 def _amounts(balance: engine.Balance) -> str:
-    return f"{balance.available} and {balance.pending} pending"
+    return f"{balance.available}, {balance.pending} pending and {balance.held} held"

@@ -295,7 +295,7 @@ def _unchanged(facts: engine.Facts, outcome: engine.Outcome, now: datetime) -> l
         for account in facts.accounts.values()
         if account.version
         and account.key.id not in changed
-        and (account.lots is not None or not engine.needs_lots(account, now))
+        and (account.lots is not None or not engine.is_due(account, now))
     ]
 
 

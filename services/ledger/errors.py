@@ -51,6 +51,13 @@ class TransferNotFound(LedgerRefusal):
     reason = "TRANSFER_NOT_FOUND"
 
 
+class HoldNotFound(LedgerRefusal):
+    """No posted batch has such an operation to capture or void."""
+
+    category = Category.NOT_FOUND
+    reason = "HOLD_NOT_FOUND"
+
+
 class NotReversible(LedgerRefusal):
     """The operation is not a transfer that can be undone, or has no pending lot to release."""
 
@@ -58,11 +65,46 @@ class NotReversible(LedgerRefusal):
     reason = "NOT_REVERSIBLE"
 
 
+class NotAHold(LedgerRefusal):
+    """The operation to capture or void is not a hold."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "NOT_A_HOLD"
+
+
+class HoldCaptured(LedgerRefusal):
+    """The hold was captured to the end before."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "HOLD_CAPTURED"
+
+
+class HoldVoided(LedgerRefusal):
+    """The hold was voided before."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "HOLD_VOIDED"
+
+
+class HoldExpired(LedgerRefusal):
+    """The hold has timed out."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "HOLD_EXPIRED"
+
+
 class ExceedsReversible(LedgerRefusal):
     """Only {remaining} of the transfer is left to undo."""
 
     category = Category.FAILED_PRECONDITION
     reason = "EXCEEDS_REVERSIBLE"
+
+
+class ExceedsHold(LedgerRefusal):
+    """The hold has only {remaining} left to capture."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "EXCEEDS_HOLD"
 
 
 class InsufficientFunds(LedgerRefusal):

@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 
 from google.protobuf import descriptor
-from tessera.ledger.v1 import ledger_service_pb2
+from tessera.ledger.v1 import hold_service_pb2, ledger_service_pb2
 
 from services.chassis import auth, clock, database, hotstore, outbox
 from services.chassis.server import Server
@@ -12,8 +12,18 @@ from services.ledger.chainer import Chainer
 from services.ledger.checker import Checker, Examiner
 from services.ledger.committer import Committer
 from services.ledger.config import Settings
+from services.ledger.servicer.holds import HoldServicer
 from services.ledger.servicer.ledger import LedgerServicer
-from services.ledger.storage import Assets, Checks, Copies, Journal, Postings, Statements, Upkeep
+from services.ledger.storage import (
+    Assets,
+    Checks,
+    Copies,
+    Holds,
+    Journal,
+    Postings,
+    Statements,
+    Upkeep,
+)
 from services.ledger.sweeper import Sweeper
 
 #: Every statement here looks rows up by their keys and is planned once. A plan from the time when a
@@ -25,9 +35,10 @@ SESSION = {
     "enable_mergejoin": "off",
 }
 
+_HOLDS = hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"]
 _LEDGER = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
 #: Who lists can wait; who posts or asks for a balance cannot.
-_LOW = frozenset({"ListAssets", "ListEntries", "ListLots"})
+_LOW = frozenset({"ListAssets", "ListEntries", "ListHolds", "ListLots"})
 
 
 async def main(settings: Settings) -> None:
@@ -69,6 +80,7 @@ def build(
         committer=committer, balances=balances, assets=assets, statements=statements, now=now
     )
     _add(server, _LEDGER, servicer)
+    _add(server, _HOLDS, HoldServicer(holds=Holds(db), assets=assets, now=now))
     server.background("committer", committer.run)
     server.background("balances", balances.run)
     server.background("sweeper", sweeper.run)

@@ -21,7 +21,8 @@ CREATE TABLE assets (
 );
 
 -- One owner's account of one asset; account_id is a hash of the three. The columns after version sum
--- up the account's lots and hold until next_event_time, the next activation or expiry among them.
+-- up the account's lots and what holds keep back: held cannot be spent, incoming is room that is
+-- promised. They are right until next_event_time, the next activation, expiry or time-out.
 -- Accounts of the world (owner_type 1) have a row for their name alone: see tallies.
 CREATE TABLE accounts (
     account_id UUID NOT NULL,
@@ -38,13 +39,20 @@ CREATE TABLE accounts (
     next_expire_amount BIGINT NOT NULL,
     slide_time TIMESTAMPTZ,
     lots_from_time TIMESTAMPTZ,
+    held BIGINT NOT NULL DEFAULT 0,
+    incoming BIGINT NOT NULL DEFAULT 0,
+    next_hold_time TIMESTAMPTZ,
     CONSTRAINT accounts_pkey PRIMARY KEY (account_id),
     CONSTRAINT accounts_floor_kept CHECK (balance >= floor),
     CONSTRAINT accounts_ceiling_kept CHECK (balance <= ceiling),
     CONSTRAINT accounts_pending_within_balance CHECK (pending = 0 OR pending BETWEEN 0 AND balance),
     -- A writer that decided on another version than it finds writes -1, and thereby nothing at all.
     CONSTRAINT accounts_version_current CHECK (version >= 0),
-    CONSTRAINT accounts_world_unkept CHECK (owner_type <> 1 OR (version = 0 AND balance = 0))
+    CONSTRAINT accounts_world_unkept CHECK (owner_type <> 1 OR (version = 0 AND balance = 0)),
+    CONSTRAINT accounts_held_not_negative CHECK (held >= 0),
+    CONSTRAINT accounts_incoming_not_negative CHECK (incoming >= 0),
+    CONSTRAINT accounts_held_above_floor CHECK (balance - held >= floor),
+    CONSTRAINT accounts_incoming_below_ceiling CHECK (balance + incoming <= ceiling)
 ) WITH (fillfactor = 70);
 -- Only accounts of assets whose lots slide: there, everything expires with the account.
 CREATE INDEX accounts_slide_index ON accounts (slide_time) WHERE slide_time IS NOT NULL;
@@ -119,9 +127,11 @@ CREATE TABLE lots (
     issuer_account_id UUID,
     bringer_account_id UUID,
     transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
+    held BIGINT NOT NULL DEFAULT 0,
     CONSTRAINT lots_pkey PRIMARY KEY (account_id, expire_time, lot_id),
     CONSTRAINT lots_amount_positive CHECK (amount > 0),
-    CONSTRAINT lots_remaining_within CHECK (remaining BETWEEN 0 AND amount)
+    CONSTRAINT lots_remaining_within CHECK (remaining BETWEEN 0 AND amount),
+    CONSTRAINT lots_held_within CHECK (held BETWEEN 0 AND remaining)
 ) WITH (fillfactor = 80);
 -- For the sweeper. Lots are made about in the order in which they expire, so ranges are narrow.
 CREATE INDEX lots_expire_index ON lots USING brin (expire_time)
@@ -156,6 +166,45 @@ CREATE TABLE reversals (
     -- Never more is undone than was moved.
     CONSTRAINT reversals_within_transfer CHECK (reversed_amount BETWEEN amount AND transfer_amount)
 );
+
+-- Holds as they were placed.
+CREATE TABLE holds (
+    batch_id UUID NOT NULL,
+    operation_index SMALLINT NOT NULL,
+    debit_account_id UUID NOT NULL,
+    credit_account_id UUID NOT NULL,
+    amount BIGINT NOT NULL,
+    reason SMALLINT NOT NULL,
+    campaign_id TEXT NOT NULL,
+    expire_time TIMESTAMPTZ NOT NULL,
+    record_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT holds_pkey PRIMARY KEY (batch_id, operation_index),
+    -- 0 where a hold was allowed to reserve less than it asked for, and found nothing.
+    CONSTRAINT holds_amount_not_negative CHECK (amount >= 0),
+    CONSTRAINT holds_accounts_differ CHECK (debit_account_id <> credit_account_id)
+);
+
+-- What a hold keeps on one of its accounts, those of the world excepted. remaining can still be
+-- captured, or was given back at the end. States: 1 active, 2 captured, 3 voided, 4 timed out.
+CREATE TABLE reserves (
+    batch_id UUID NOT NULL,
+    operation_index SMALLINT NOT NULL,
+    account_id UUID NOT NULL,
+    is_credit BOOLEAN NOT NULL,
+    remaining BIGINT NOT NULL,
+    state SMALLINT NOT NULL,
+    expire_time TIMESTAMPTZ NOT NULL,
+    end_time TIMESTAMPTZ,
+    lot_ids UUID[] NOT NULL,
+    lot_amounts BIGINT[] NOT NULL,
+    CONSTRAINT reserves_pkey PRIMARY KEY (batch_id, operation_index, account_id),
+    CONSTRAINT reserves_remaining_not_negative CHECK (remaining >= 0),
+    CONSTRAINT reserves_state_known CHECK (state BETWEEN 1 AND 4),
+    CONSTRAINT reserves_end_when_ended CHECK ((state = 1) = (end_time IS NULL)),
+    CONSTRAINT reserves_lots_paired CHECK (cardinality(lot_ids) = cardinality(lot_amounts))
+) WITH (fillfactor = 80);
+CREATE INDEX reserves_active_index ON reserves (account_id) WHERE state = 1;
+CREATE INDEX reserves_expire_index ON reserves (expire_time) WHERE state = 1;
 
 -- Accounts of the world take part in nearly every movement. Each posting appends what they received,
 -- and rows are folded together later: no posting waits for another.
@@ -405,9 +454,10 @@ CREATE TABLE outbox_events (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- Evidence is only ever added to.
-GRANT SELECT, INSERT ON assets, batches, transfers, entries, lot_takes, reversals, journal_blocks
+GRANT SELECT, INSERT ON assets, batches, transfers, entries, lot_takes, reversals, holds,
+    journal_blocks TO ledger;
+GRANT SELECT, INSERT, UPDATE ON accounts, lots, reserves, sweeps, tally_audits, audits
     TO ledger;
-GRANT SELECT, INSERT, UPDATE ON accounts, lots, sweeps, tally_audits, audits TO ledger;
 GRANT SELECT, INSERT, DELETE ON tallies, outbox_events TO ledger;
 GRANT SELECT, INSERT ON lot_terms, settlement_rates, settlement_periods, settlement_positions,
     settlement_debts, adjustment_acts, adjustment_limit_acts TO ledger;

@@ -1,17 +1,17 @@
 """Between the contract's messages and the engine's nouns."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from google.protobuf import message
 from tessera.event.v1 import event_pb2, ledger_events_pb2
-from tessera.ledger.v1 import account_pb2, asset_pb2, batch_pb2, error_reason_pb2
+from tessera.ledger.v1 import account_pb2, asset_pb2, batch_pb2, error_reason_pb2, hold_pb2
 
 from services.chassis import ids, outbox, timestamps
 from services.ledger import engine, errors
-from services.ledger.storage import EntryLine
+from services.ledger.storage import EntryLine, HoldLine
 
 BATCH = "bat"
 _LOT = "lot"
@@ -51,17 +51,8 @@ def order(sent: batch_pb2.Batch, *, trace_parent: str = "") -> Order:
 
 def _operation(sent: batch_pb2.Operation) -> engine.Operation:
     kind = sent.WhichOneof("kind")
-    if kind == "transfer":
-        return _transfer(sent.transfer)
-    if kind == "reversal":
-        undone = sent.reversal
-        place = engine.Place(ids.parse(BATCH, undone.batch_id), undone.operation_index)
-        return engine.Reversal(place, undone.amount, engine.Shortfall(undone.shortfall))
-    if kind == "handover":
-        return _handover(sent.handover)
-    released = sent.release
-    place = engine.Place(ids.parse(BATCH, released.batch_id), released.operation_index)
-    return engine.Release(place)
+    assert kind is not None
+    return _KINDS[kind](getattr(sent, kind))
 
 
 def _transfer(sent: batch_pb2.Transfer) -> engine.Transfer:
@@ -88,6 +79,53 @@ def _handover(sent: batch_pb2.Handover) -> engine.Handover:
         sent.share or 1,
         sent.whole or 1,
     )
+
+
+def _reversal(sent: batch_pb2.Reversal) -> engine.Reversal:
+    return engine.Reversal(_place(sent), sent.amount, engine.Shortfall(sent.shortfall))
+
+
+def _release(sent: batch_pb2.Release) -> engine.Release:
+    return engine.Release(_place(sent))
+
+
+def _hold(sent: batch_pb2.PlaceHold) -> engine.Hold:
+    asset_code, debit, credit = sent.asset_code, sent.debit, sent.credit
+    return engine.Hold(
+        engine.key(asset_code, debit.owner_type, debit.owner_id),
+        engine.key(asset_code, credit.owner_type, credit.owner_id),
+        sent.amount,
+        sent.reason,
+        sent.campaign_id,
+        sent.up_to,
+        sent.time_to_live.ToTimedelta(),
+    )
+
+
+def _capture(sent: batch_pb2.CaptureHold) -> engine.Capture:
+    amount = sent.amount if sent.HasField("amount") else None
+    return engine.Capture(_place(sent), amount, sent.final)
+
+
+def _void(sent: batch_pb2.VoidHold) -> engine.Void:
+    return engine.Void(_place(sent))
+
+
+def _place(
+    sent: batch_pb2.Reversal | batch_pb2.Release | batch_pb2.CaptureHold | batch_pb2.VoidHold,
+) -> engine.Place:
+    return engine.Place(ids.parse(BATCH, sent.batch_id), sent.operation_index)
+
+
+_KINDS: dict[str, Callable[[Any], engine.Operation]] = {
+    "transfer": _transfer,
+    "reversal": _reversal,
+    "release": _release,
+    "handover": _handover,
+    "place_hold": _hold,
+    "capture_hold": _capture,
+    "void_hold": _void,
+}
 
 
 def key(sent: account_pb2.AccountKey) -> engine.Key:
@@ -132,7 +170,9 @@ def result(decision: engine.Decision, *, now: datetime) -> batch_pb2.BatchResult
         batch_id=batch_id, state=batch_pb2.BATCH_STATE_POSTED, record_time=timestamps.show(now)
     )
     for operation in decision.operations:
-        moved = answer.operations.add(amount=operation.amount)
+        moved = answer.operations.add(
+            amount=operation.amount, expire_time=timestamps.show(operation.expires_at)
+        )
         for part in operation.taken:
             moved.taken.add(lot_id=ids.show(_LOT, part.lot_id), amount=part.amount)
     answer.balances.extend(map(balance, decision.balances))
@@ -202,6 +242,8 @@ def balance(one: engine.Balance) -> account_pb2.Balance:
         account=show_key(one.key),
         available=one.available,
         pending=one.pending,
+        held=one.held,
+        incoming=one.incoming,
         version=one.version,
         next_expire_time=timestamps.show(one.next_expire_at),
         next_expire_amount=one.next_expire_amount,
@@ -241,10 +283,33 @@ def lot(one: engine.Lot, account: engine.Key, *, expires_at: datetime | None) ->
         operation_index=one.operation_index,
         amount=one.amount,
         remaining=one.remaining,
+        held=one.held,
         activate_time=timestamps.show(one.activates_at),
         expire_time=timestamps.show(expires_at),
         create_time=timestamps.show(one.created_at),
     )
+
+
+def hold(line: HoldLine) -> hold_pb2.Hold:
+    """Return a hold."""
+    shown = hold_pb2.Hold(
+        batch_id=ids.show(BATCH, line.place.batch_id),
+        operation_index=line.place.operation_index,
+        asset_code=line.debit.asset_code,
+        debit=show_key(line.debit).owner,
+        credit=show_key(line.credit).owner,
+        amount=line.amount,
+        captured=line.captured,
+        state=hold_pb2.HoldState.ValueType(line.state),
+        reason=account_pb2.TransferReason.ValueType(line.reason),
+        campaign_id=line.campaign_id,
+        expire_time=timestamps.show(line.expires_at),
+        create_time=timestamps.show(line.recorded_at),
+        end_time=timestamps.show(line.ended_at),
+    )
+    for part in line.lots:
+        shown.lots.add(lot_id=ids.show(_LOT, part.lot_id), amount=part.amount)
+    return shown
 
 
 def show_asset(one: engine.Asset) -> asset_pb2.Asset:

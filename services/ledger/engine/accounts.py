@@ -1,9 +1,11 @@
-"""Where value is kept: accounts, the lots in them, and what they hold at an instant."""
+"""Where value is kept: accounts, their lots and reserves, and what they hold at an instant."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
@@ -52,14 +54,21 @@ def key(asset_code: str, owner_type: int, owner_id: str) -> Key:
     return Key(_uuid8(int.from_bytes(digest, "big")), asset_code, owner_type, owner_id)
 
 
+class Place(NamedTuple):
+    """The name of an operation: its batch and its index there."""
+
+    batch_id: UUID
+    operation_index: int
+
+
 class Lot(NamedTuple):
     """Points credited together.
 
-    `activates_at` None waits for a release. `expires_at` None is never; of an account that slides,
-    see `expiry`. `expiry_given` says that the caller chose the expiry, not the asset's policy.
-    `issuer` is the partner's account that gave the points out, None when it was none; it stays when
-    lots are handed over. `bringer` is the account of the member or the household that they came
-    from, None when they came from elsewhere.
+    `held` of what is `remaining` is reserved by holds. `activates_at` None waits for a release.
+    `expires_at` None is never; of an account that slides, see `expiry`. `expiry_given` says that
+    the caller chose the expiry, not the asset's policy. `issuer` is the partner's account that gave
+    the points out, None when it was none; it stays when lots are handed over. `bringer` is the
+    account of the member or the household that they came from, None when they came from elsewhere.
     """
 
     id: UUID
@@ -68,6 +77,7 @@ class Lot(NamedTuple):
     operation_index: int
     amount: int
     remaining: int
+    held: int
     activates_at: datetime | None
     expires_at: datetime | None
     expiry_given: bool
@@ -75,12 +85,17 @@ class Lot(NamedTuple):
     issuer: UUID | None = None
     bringer: UUID | None = None
 
+    @property
+    def free(self) -> int:
+        """What is left and not reserved."""
+        return self.remaining - self.held
+
     def is_pending(self, now: datetime) -> bool:
         """Tell whether the lot may not be spent yet."""
         return self.activates_at is None or self.activates_at > now
 
-    def holding(self, remaining: int) -> "Lot":
-        """Return the lot with another remaining amount."""
+    def holding(self, remaining: int, held: int) -> "Lot":
+        """Return the lot with other amounts."""
         return Lot(
             self.id,
             self.account_id,
@@ -88,6 +103,7 @@ class Lot(NamedTuple):
             self.operation_index,
             self.amount,
             remaining,
+            held,
             self.activates_at,
             self.expires_at,
             self.expiry_given,
@@ -97,11 +113,50 @@ class Lot(NamedTuple):
         )
 
 
-class Summary(NamedTuple):
-    """What an account's live lots come to; true until `next_event_at`.
+class LotPart(NamedTuple):
+    """A part of a lot that an operation took or reserved."""
 
-    `next_event_at` is the next activation or expiry. `lots_from` is a lower bound of the expiries
-    of live lots: a reader need not look at lots that expire earlier.
+    lot_id: UUID
+    account_id: UUID
+    amount: int
+
+
+class HoldState(IntEnum):
+    """What became of a hold; numbers as in the contract."""
+
+    ACTIVE = 1
+    CAPTURED = 2
+    VOIDED = 3
+    EXPIRED = 4
+
+
+class Reserve(NamedTuple):
+    """What a hold keeps on one of its accounts: an amount, or on the receiving one room for it.
+
+    `remaining` can still be captured, or was given back at the end; `lots` are the parts of lots
+    that it is made of, in the order of consumption.
+    """
+
+    place: Place
+    account_id: UUID
+    is_credit: bool
+    remaining: int
+    state: HoldState
+    expires_at: datetime
+    ended_at: datetime | None
+    lots: tuple[LotPart, ...]
+
+    def is_active(self, now: datetime) -> bool:
+        """Tell whether it keeps anything back, booked or not."""
+        return self.state is HoldState.ACTIVE and self.expires_at > now
+
+
+class Summary(NamedTuple):
+    """What an account's live lots and active reserves come to; true until `next_event_at`.
+
+    `next_event_at` is the next activation, expiry or time-out. `lots_from` is a lower bound of the
+    expiries of live lots: a reader need not look at lots that expire earlier. `held` cannot be
+    spent, `incoming` is room that is promised; the next hold to time out does so at `next_hold_at`.
     """
 
     pending: int
@@ -109,17 +164,21 @@ class Summary(NamedTuple):
     next_expire_at: datetime | None
     next_expire_amount: int
     lots_from: datetime | None
+    held: int = 0
+    incoming: int = 0
+    next_hold_at: datetime | None = None
 
 
-#: The summary of an account without lots.
-NO_LOTS = Summary(0, None, None, 0, None)
+#: The summary of an account without lots and reserves.
+EMPTY = Summary(0, None, None, 0, None)
 
 
 class Account(NamedTuple):
     """An account as it was last written.
 
     `ceiling` None is no ceiling. `slides_until` keeps lots that follow a sliding policy alive.
-    `lots` None: not read, which is enough while only credits come.
+    `lots` None: not read, which is enough while only credits come. `reserves` None: not read, which
+    is enough while no hold ends; where they were read, so were the lots.
     """
 
     key: Key
@@ -130,6 +189,7 @@ class Account(NamedTuple):
     summary: Summary
     slides_until: datetime | None
     lots: tuple[Lot, ...] | None
+    reserves: tuple[Reserve, ...] | None
 
 
 def keeps_lots(key: Key, asset: Asset) -> bool:
@@ -143,17 +203,19 @@ def keeps_lots(key: Key, asset: Asset) -> bool:
 
 def opened(key: Key, asset: Asset) -> Account:
     """Return an account that nothing was posted to, with the limits of its asset."""
-    return Account(key, asset.floor, asset.ceiling, 0, 0, NO_LOTS, None, ())
+    return Account(key, asset.floor, asset.ceiling, 0, 0, EMPTY, None, (), ())
 
 
 def limited(account: Account, asset: Asset, *, floor: int, ceiling: int | None) -> Account:
     """Return an account with limits of its own; the same limits again change nothing.
 
-    Raises LimitConflict when it holds more or less than they allow, or keeps lots and was given a
-    floor below 0.
+    Raises LimitConflict when it holds more or less than they allow, what is held and what room is
+    promised included, or keeps lots and was given a floor below 0.
     """
-    too_much = ceiling is not None and account.balance > ceiling
-    if too_much or account.balance < floor or (floor and keeps_lots(account.key, asset)):
+    lowest, highest = account.balance - account.summary.held, account.balance
+    highest += account.summary.incoming
+    too_much = ceiling is not None and highest > ceiling
+    if too_much or lowest < floor or (floor and keeps_lots(account.key, asset)):
         raise errors.LimitConflict(balance=account.balance)
     if account.version and (account.floor, account.ceiling) == (floor, ceiling):
         return account
@@ -161,11 +223,16 @@ def limited(account: Account, asset: Asset, *, floor: int, ceiling: int | None) 
 
 
 class Balance(NamedTuple):
-    """What an account holds at `as_of`; right as long as `as_of` is before `changes_at`."""
+    """What an account holds at `as_of`; right as long as `as_of` is before `changes_at`.
+
+    `held` is neither available nor pending; `incoming` is not there yet.
+    """
 
     key: Key
     available: int
     pending: int
+    held: int
+    incoming: int
     version: int
     next_expire_at: datetime | None
     next_expire_amount: int
@@ -190,39 +257,62 @@ def spending_order(lot: Lot, slides_until: datetime | None) -> tuple[datetime, U
 
 
 def summarise(
-    lots: Iterable[Lot], *, now: datetime, slides_until: datetime | None, base: Summary = NO_LOTS
+    lots: Iterable[Lot],
+    reserves: Iterable[Reserve],
+    *,
+    now: datetime,
+    slides_until: datetime | None,
+    base: Summary = EMPTY,
 ) -> Summary:
-    """Return what live, unexpired lots come to, on top of lots that were not read (`base`)."""
+    """Return what live lots and active reserves come to, on top of those not read (`base`).
+
+    Of lots past their expiry, nothing but what is held may be left.
+    """
     pending = base.pending
     event, expire, amount = base.next_event_at, base.next_expire_at, base.next_expire_amount
     earliest = base.lots_from
     for lot in lots:
         ends = expiry(lot, slides_until)
+        earliest = _earlier(earliest, lot.expires_at)
+        free = lot.remaining - lot.held
+        if not free:
+            continue
         if lot.is_pending(now):
-            pending += lot.remaining
+            pending += free
             event = _earlier(event, lot.activates_at)
         elif ends is not None and (expire is None or ends <= expire):
-            amount = lot.remaining + (amount if ends == expire else 0)
+            amount = free + (amount if ends == expire else 0)
             expire = ends
         event = _earlier(event, ends)
-        earliest = _earlier(earliest, lot.expires_at)
-    return Summary(pending, event, expire, amount, earliest)
+    held, incoming, next_hold = base.held, base.incoming, base.next_hold_at
+    for reserve in reserves:
+        if reserve.is_credit:
+            incoming += reserve.remaining
+        else:
+            held += reserve.remaining
+        next_hold = _earlier(next_hold, reserve.expires_at)
+    event = _earlier(event, next_hold)
+    return Summary(pending, event, expire, amount, earliest, held, incoming, next_hold)
 
 
 def balance_at(account: Account, now: datetime) -> Balance:
-    """Return what an account holds at an instant, whether or not due expiries are booked yet.
+    """Return what an account holds at an instant, whether or not what is due is booked yet.
 
-    Lots must have been read when the account's summary no longer holds: see `needs_lots`.
+    Lots and reserves must have been read when the summary no longer holds: see `is_due`.
     """
     summary, balance = account.summary, account.balance
-    if needs_lots(account, now):
-        lots = _unexpired(account, now)
-        summary = summarise(lots, now=now, slides_until=account.slides_until)
-        balance = sum(lot.remaining for lot in lots)
+    if is_due(account, now):
+        reserves = [one for one in account.reserves or () if one.is_active(now)]
+        lots = lots_at(account, now)
+        summary = summarise(lots, reserves, now=now, slides_until=account.slides_until)
+        lost = sum(lot.remaining for lot in account.lots or ()) - sum(lot.remaining for lot in lots)
+        balance -= lost
     return Balance(
         account.key,
-        balance - summary.pending,
+        balance - summary.pending - summary.held,
         summary.pending,
+        summary.held,
+        summary.incoming,
         account.version,
         summary.next_expire_at,
         summary.next_expire_amount,
@@ -231,10 +321,32 @@ def balance_at(account: Account, now: datetime) -> Balance:
     )
 
 
-def needs_lots(account: Account, now: datetime) -> bool:
-    """Tell whether something became active or expired since the account was last written."""
+def is_due(account: Account, now: datetime) -> bool:
+    """Tell whether something became active, expired or timed out since the last writing."""
     event = account.summary.next_event_at
     return event is not None and event <= now
+
+
+def lots_at(account: Account, now: datetime) -> Sequence[Lot]:
+    """Return the lots that an account has at an instant, as if all that is due were booked.
+
+    What is held survives its lot's expiry until the hold ends.
+    """
+    if account.lots is None or (account.summary.next_hold_at and account.reserves is None):
+        raise ValueError("the lots or the reserves of the account were not read")
+    kept: defaultdict[UUID, int] = defaultdict(int)
+    for reserve in account.reserves or ():
+        if reserve.is_active(now):
+            for part in reserve.lots:
+                kept[part.lot_id] += part.amount
+    lots = []
+    for lot in account.lots:
+        held = kept[lot.id]
+        ends = expiry(lot, account.slides_until)
+        left = lot.remaining if ends is None or ends > now else held
+        if left:
+            lots.append(lot.holding(left, held))
+    return lots
 
 
 def lot_id(*, batch_id: UUID, operation_index: int, credited_at: datetime) -> UUID:
@@ -265,13 +377,6 @@ def expiry_id(account_id: UUID, version: int) -> UUID:
         account_id.bytes + version.to_bytes(8, "big"), digest_size=16, person=b"tessera.expiry"
     )
     return _uuid8(int.from_bytes(digest.digest(), "big"))
-
-
-def _unexpired(account: Account, now: datetime) -> Sequence[Lot]:
-    if account.lots is None:
-        raise ValueError("the lots of the account were not read")
-    slides_until = account.slides_until
-    return [lot for lot in account.lots if (expiry(lot, slides_until) or _FOREVER) > now]
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:

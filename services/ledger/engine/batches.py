@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
 from uuid import UUID
 
 from services.ledger import errors
-from services.ledger.engine.accounts import Account, Balance, Key, Lot
+from services.ledger.engine.accounts import (
+    Account,
+    Balance,
+    Key,
+    Lot,
+    LotPart,
+    Place,
+    Reserve,
+)
 from services.ledger.engine.assets import Asset
 
 #: Reasons that the ledger books itself; numbers as in the contract.
@@ -29,13 +37,6 @@ class Shortfall(IntEnum):
     REFUSE = 1
     TAKE_AVAILABLE = 2
     TAKE_PENDING = 3
-
-
-class Place(NamedTuple):
-    """The name of an operation: its batch and its index there."""
-
-    batch_id: UUID
-    operation_index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,41 @@ class Handover:
         return self.debit, self.credit
 
 
-Operation = Transfer | Reversal | Release | Handover
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Reserve an amount for a movement that may come within `life`, and room for it."""
+
+    debit: Key
+    credit: Key
+    amount: int
+    reason: int
+    campaign_id: str
+    up_to: bool
+    life: timedelta
+
+    @property
+    def needs_lots(self) -> tuple[Key, ...]:
+        """The accounts that must keep lots: none, but they may."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Move what a hold reserved; `amount` None is all of it. `is_final` gives back the rest."""
+
+    target: Place
+    amount: int | None
+    is_final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """Give back what a hold still reserves."""
+
+    target: Place
+
+
+Operation = Transfer | Reversal | Release | Handover | Hold | Capture | Void
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +152,6 @@ class Batch:
     receipt_id: str
     operator_id: str
     occurred_at: datetime
-
-
-class LotPart(NamedTuple):
-    """A part of a lot that an operation took."""
-
-    lot_id: UUID
-    account_id: UUID
-    amount: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +173,19 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A hold that took place: what never changes of it; the rest is with its accounts' reserves."""
+
+    debit: Key
+    credit: Key
+    amount: int
+    reason: int
+    campaign_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Other:
-    """An operation that took place and cannot be undone: a release, a reversal."""
+    """An operation that took place and cannot be undone: a release, a reversal, a void."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +193,7 @@ class Unmoved:
     """A transfer that found nothing to move: its accounts may not even exist."""
 
 
-Target = Moved | Unmoved | Other
+Target = Moved | Unmoved | Held | Other
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +208,14 @@ class Facts:
 
 
 class OperationResult(NamedTuple):
-    """What an operation moved, and the parts of lots that it took, oldest first."""
+    """What an operation moved or reserved, the parts of lots that it took, oldest first.
+
+    Of a hold, also when it times out.
+    """
 
     amount: int
     taken: tuple[LotPart, ...] = ()
+    expires_at: datetime | None = None
 
 
 class Movement(NamedTuple):
@@ -257,6 +299,18 @@ class ReversalRow(NamedTuple):
     transfer_amount: int
 
 
+class HoldRow(NamedTuple):
+    """A hold as it was placed."""
+
+    place: Place
+    debit: Key
+    credit: Key
+    amount: int
+    reason: int
+    campaign_id: str
+    expires_at: datetime
+
+
 class ExpiryRow(NamedTuple):
     """Value that passed its expiry and left an account."""
 
@@ -285,6 +339,10 @@ class Changes:
     takes: Sequence[TakeRow]
     reversals: Sequence[ReversalRow]
     expiries: Sequence[ExpiryRow]
+    holds: Sequence[HoldRow]
+    reserves_made: Sequence[Reserve]
+    #: Reserves as they are now.
+    reserves_changed: Sequence[Reserve]
     tallies: Mapping[Key, int]
 
 

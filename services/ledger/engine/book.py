@@ -6,15 +6,24 @@ from datetime import datetime
 from uuid import UUID
 
 from services.ledger.engine import accounts
-from services.ledger.engine.accounts import Account, Balance, Key, Lot, Summary
+from services.ledger.engine.accounts import (
+    Account,
+    Balance,
+    HoldState,
+    Key,
+    Lot,
+    LotPart,
+    Place,
+    Reserve,
+    Summary,
+)
 from services.ledger.engine.assets import Asset
 from services.ledger.engine.batches import (
     BY_LEDGER,
     EXPIRE,
     EntryRow,
     ExpiryRow,
-    LotPart,
-    Place,
+    HoldRow,
     ReversalRow,
     TakeRow,
     TransferRow,
@@ -28,7 +37,7 @@ BREAKAGE = "breakage"
 class Rows:
     """Rows to be written, in the order in which they were made."""
 
-    __slots__ = ("entries", "expiries", "reversals", "takes", "tallies", "transfers")
+    __slots__ = ("entries", "expiries", "holds", "reversals", "takes", "tallies", "transfers")
 
     def __init__(self) -> None:
         self.transfers: list[TransferRow] = []
@@ -36,6 +45,7 @@ class Rows:
         self.takes: list[TakeRow] = []
         self.reversals: list[ReversalRow] = []
         self.expiries: list[ExpiryRow] = []
+        self.holds: list[HoldRow] = []
         self.tallies: defaultdict[Key, int] = defaultdict(int)
 
     def take(self, place: Place, lot: Lot, amount: int) -> None:
@@ -51,6 +61,7 @@ class Rows:
         self.takes += other.takes
         self.reversals += other.reversals
         self.expiries += other.expiries
+        self.holds += other.holds
         for key, amount in other.tallies.items():
             self.tallies[key] += amount
 
@@ -59,8 +70,8 @@ class Page:
     """One account with a running balance, as the operations so far have left it.
 
     Its lots are all the live ones, or, when they were not read, those that came since; `unread`
-    then sums up the others. Due expiries are booked when a page is opened, into rows that wait
-    until a batch on the page is posted.
+    then sums up the others, and the same goes for its reserves. What is due is booked when a page
+    is opened, into rows that wait until a batch on the page is posted.
     """
 
     __slots__ = (
@@ -69,7 +80,11 @@ class Page:
         "asset",
         "balance",
         "changed",
+        "held",
+        "incoming",
         "lots",
+        "reserves",
+        "reserves_changed",
         "slides_until",
         "unread",
         "version",
@@ -82,15 +97,21 @@ class Page:
         self.balance = account.balance
         self.version = account.version
         self.slides_until = account.slides_until
-        self.unread = account.summary if account.lots is None else accounts.NO_LOTS
+        self.held = account.summary.held
+        self.incoming = account.summary.incoming
+        self.unread = _unread(account)
         self.lots: dict[UUID, Lot] = {lot.id: lot for lot in account.lots or ()}
         self.changed: dict[UUID, tuple[Lot | None, Lot]] = {}
+        self.reserves = {reserve.place: reserve for reserve in account.reserves or ()}
+        #: The places of reserves that changed; True for those that are new.
+        self.reserves_changed: dict[Place, bool] = {}
         self._summary: Summary | None = None
         self.waiting: Rows | None = None
-        if accounts.needs_lots(account, now):
-            if account.lots is None:
-                raise ValueError("the lots of an account with due changes were not read")
+        if accounts.is_due(account, now):
+            if account.lots is None or self.unread.next_hold_at is not None:
+                raise ValueError("what an account with due changes has was not read")
             self.waiting = Rows()
+            self._time_out(now)
             self.expire(now, self.waiting)
 
     def copy(self) -> "Page":
@@ -99,31 +120,39 @@ class Page:
         page.account = self.account
         page.asset = self.asset
         page.balance = self.balance
+        page.held = self.held
+        page.incoming = self.incoming
         page.version = self.version
         page.slides_until = self.slides_until
         page.unread = self.unread
         page.lots = self.lots.copy()
         page.changed = self.changed.copy()
+        page.reserves = self.reserves.copy()
+        page.reserves_changed = self.reserves_changed.copy()
         page.waiting = self.waiting
         page._summary = None  # noqa: SLF001
         return page
 
     @property
     def room(self) -> int:
-        """How much may still come."""
+        """How much may still come, with what is promised room already."""
         ceiling = self.account.ceiling
         if ceiling is None or ceiling > accounts.BALANCE_MAX:
             ceiling = accounts.BALANCE_MAX
-        return max(ceiling - self.balance, 0)
+        return max(ceiling - self.balance - self.incoming, 0)
 
     @property
     def above_floor(self) -> int:
         """How much may be taken from a balance without lots."""
-        return max(self.balance - self.account.floor, 0)
+        return max(self.balance - self.held - self.account.floor, 0)
 
     def spendable_lots(self, now: datetime) -> list[Lot]:
         """Return the active lots in the order in which they are spent."""
-        active = [lot for lot in self.lots.values() if not lot.is_pending(now)]
+        active = [
+            lot
+            for lot in self.lots.values()
+            if lot.remaining > lot.held and not lot.is_pending(now)
+        ]
         if len(active) > 1:
             active.sort(key=lambda lot: accounts.spending_order(lot, self.slides_until))
         return active
@@ -143,9 +172,9 @@ class Page:
         for lot in lots:
             if not amount:
                 break
-            part = min(lot.remaining, amount)
+            part = min(lot.remaining - lot.held, amount)
             amount -= part
-            self.put(lot, lot.holding(lot.remaining - part))
+            self.put(lot, lot.holding(lot.remaining - part, lot.held))
             parts.append(LotPart(lot.id, lot.account_id, part))
             rows.take(place, lot, part)
         return parts
@@ -157,8 +186,82 @@ class Page:
         for part in parts:
             changed = self.changed.get(part.lot_id)
             lot = changed[1] if changed else self.lots.get(part.lot_id) or known[part.lot_id]
-            self.put(lot, lot.holding(lot.remaining + part.amount))
+            self.put(lot, lot.holding(lot.remaining + part.amount, lot.held))
             rows.take(place, lot, -part.amount)
+
+    def reserve(
+        self,
+        lots: Iterable[Lot],
+        amount: int,
+        place: Place,
+        *,
+        is_credit: bool,
+        expires_at: datetime,
+    ) -> None:
+        """Keep back an amount, from lots in the order given, or room for it."""
+        parts = []
+        left = 0 if is_credit else amount
+        for lot in lots:
+            if not left:
+                break
+            part = min(lot.remaining - lot.held, left)
+            left -= part
+            self.put(lot, lot.holding(lot.remaining, lot.held + part))
+            parts.append(LotPart(lot.id, lot.account_id, part))
+        self._keep_back(amount, is_credit=is_credit)
+        account_id = self.account.key.id
+        self.reserves[place] = Reserve(
+            place, account_id, is_credit, amount, HoldState.ACTIVE, expires_at, None, tuple(parts)
+        )
+        self.reserves_changed[place] = True
+        self.version += 1
+
+    def draw(self, reserve: Reserve, amount: int, place: Place, rows: Rows) -> list[LotPart]:
+        """Take an amount out of a reserve, and out of its lots; returns their parts taken."""
+        taken, left = [], []
+        wanted = amount
+        for part in reserve.lots:
+            now_taken = min(part.amount, wanted)
+            wanted -= now_taken
+            if now_taken:
+                lot = self.lots[part.lot_id]
+                held = lot.held - now_taken
+                self.put(lot, lot.holding(lot.remaining - now_taken, held))
+                rows.take(place, lot, now_taken)
+                taken.append(LotPart(part.lot_id, part.account_id, now_taken))
+            if part.amount > now_taken:
+                left.append(LotPart(part.lot_id, part.account_id, part.amount - now_taken))
+        self._keep_back(-amount, is_credit=reserve.is_credit)
+        self._replace(
+            reserve._replace(remaining=reserve.remaining - amount, lots=tuple(left)),
+        )
+        return taken
+
+    def end(self, place: Place, state: HoldState, at: datetime) -> None:
+        """Give back what a reserve still keeps."""
+        reserve = self.reserves[place]
+        for part in reserve.lots:
+            lot = self.lots[part.lot_id]
+            self.put(lot, lot.holding(lot.remaining, lot.held - part.amount))
+        self._keep_back(-reserve.remaining, is_credit=reserve.is_credit)
+        self._replace(reserve._replace(state=state, ended_at=at))
+
+    def _keep_back(self, amount: int, *, is_credit: bool) -> None:
+        if is_credit:
+            self.incoming += amount
+        else:
+            self.held += amount
+
+    def _replace(self, reserve: Reserve) -> None:
+        self.reserves[reserve.place] = reserve
+        self.reserves_changed.setdefault(reserve.place, False)
+        self.version += 1
+
+    def _time_out(self, now: datetime) -> None:
+        """End the holds that are over, at the instant at which they were."""
+        for place, reserve in list(self.reserves.items()):
+            if reserve.state is HoldState.ACTIVE and reserve.expires_at <= now:
+                self.end(place, HoldState.EXPIRED, reserve.expires_at)
 
     def put(self, before: Lot | None, after: Lot) -> None:
         """Replace a lot, or add a new one."""
@@ -174,14 +277,14 @@ class Page:
         due: defaultdict[datetime, list[Lot]] = defaultdict(list)
         for lot in self.lots.values():
             ends = accounts.expiry(lot, self.slides_until)
-            if ends is not None and ends <= now:
+            if ends is not None and ends <= now and lot.remaining > lot.held:
                 due[ends].append(lot)
         for ends in sorted(due):
             self._expire_together(sorted(due[ends], key=lambda lot: lot.id), ends, rows)
 
     def _expire_together(self, lots: Sequence[Lot], ends: datetime, rows: Rows) -> None:
         key = self.account.key
-        amount = sum(lot.remaining for lot in lots)
+        amount = sum(lot.remaining - lot.held for lot in lots)
         place = Place(accounts.expiry_id(key.id, self.version + 1), BY_LEDGER)
         breakage = accounts.key(key.asset_code, accounts.WORLD, BREAKAGE)
         self.take(lots, amount, place, rows)
@@ -191,12 +294,17 @@ class Page:
         rows.expiries.append(ExpiryRow(key, amount, ends))
 
     def summary(self, now: datetime) -> Summary:
-        """Return what the lots come to, once nothing changes on the page any more."""
-        if self.asset.lots is None:
-            return accounts.NO_LOTS
+        """Return what lots and reserves come to, once nothing changes on the page any more."""
+        if self.asset.lots is None and not self.reserves and self.unread.next_hold_at is None:
+            return accounts.EMPTY
         if self._summary is None:
+            active = [one for one in self.reserves.values() if one.state is HoldState.ACTIVE]
             self._summary = accounts.summarise(
-                self.lots.values(), now=now, slides_until=self.slides_until, base=self.unread
+                self.lots.values(),
+                active,
+                now=now,
+                slides_until=self.slides_until,
+                base=self.unread,
             )
         return self._summary
 
@@ -205,8 +313,10 @@ class Page:
         summary = self.summary(now)
         return Balance(
             self.account.key,
-            self.balance - summary.pending,
+            self.balance - summary.pending - summary.held,
             summary.pending,
+            summary.held,
+            summary.incoming,
             self.version,
             summary.next_expire_at,
             summary.next_expire_amount,
@@ -226,6 +336,7 @@ class Page:
             self.summary(now),
             self.slides_until,
             None,
+            None,
         )
         return Written(account, after)
 
@@ -236,3 +347,24 @@ class Page:
     def lots_changed(self) -> Iterable[tuple[Lot, Lot]]:
         """Return the lots that were touched, before and after."""
         return [(before, after) for before, after in self.changed.values() if before is not None]
+
+    def reserves_kept(self, *, new: bool) -> Iterable[Reserve]:
+        """Return the reserves that are new, or the others that were touched."""
+        return [
+            self.reserves[place] for place, is_new in self.reserves_changed.items() if is_new is new
+        ]
+
+
+def _unread(account: Account) -> Summary:
+    """Return what comes to the lots and reserves that were read, from those that were not."""
+    summary = account.summary
+    if account.lots is None:
+        return summary
+    if account.reserves is not None or summary.next_hold_at is None:
+        return accounts.EMPTY
+    return accounts.EMPTY._replace(
+        next_event_at=summary.next_hold_at,
+        held=summary.held,
+        incoming=summary.incoming,
+        next_hold_at=summary.next_hold_at,
+    )

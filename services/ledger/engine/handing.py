@@ -5,8 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from services.ledger.engine import accounts
-from services.ledger.engine.accounts import Lot
-from services.ledger.engine.batches import Handover, Place, Selection
+from services.ledger.engine.accounts import Lot, Place
+from services.ledger.engine.batches import Handover, Selection
 
 #: One handover takes no more lots than this; what is left can be handed over by another.
 LOTS_MAX = 10_000
@@ -21,7 +21,7 @@ def parts(handover: Handover, lots: Iterable[Lot]) -> list[tuple[Lot, int]]:
     chosen = [lot for lot in lots if _is_chosen(handover, lot)][:LOTS_MAX]
     taken, seen, given = [], 0, 0
     for lot in chosen:
-        seen += lot.remaining
+        seen += lot.free
         part = seen * handover.share // handover.whole - given
         given += part
         if part:
@@ -43,6 +43,7 @@ def handed(
         *place,
         amount,
         amount,
+        0,
         lot.activates_at,
         accounts.expiry(lot, slides_until),
         lot.expiry_given,

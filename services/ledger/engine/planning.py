@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.ledger.engine import accounts
-from services.ledger.engine.accounts import Key
+from services.ledger.engine.accounts import Key, Place
 from services.ledger.engine.assets import Asset
 from services.ledger.engine.batches import (
     Batch,
+    Capture,
     Handover,
+    Held,
+    Hold,
     Moved,
     Operation,
-    Place,
     Target,
     Transfer,
+    Void,
 )
 
 
@@ -24,11 +27,15 @@ class Plan:
 
     `keys` are the accounts with a running balance; `deep` are those whose lots are needed too;
     `lots` are single lots that are needed even when nothing is left of them, with their accounts.
+    `holds` are needed even when they have ended, along with all reserves and lots of the accounts
+    in `holding`.
     """
 
     keys: Mapping[UUID, Key]
     deep: frozenset[UUID]
     lots: Mapping[UUID, UUID]
+    holding: frozenset[UUID]
+    holds: frozenset[Place]
 
 
 def asset_codes(batches: Iterable[Batch]) -> set[str]:
@@ -37,22 +44,22 @@ def asset_codes(batches: Iterable[Batch]) -> set[str]:
         operation.debit.asset_code
         for batch in batches
         for operation in batch.operations
-        if isinstance(operation, Transfer | Handover)
+        if isinstance(operation, Transfer | Handover | Hold)
     }
 
 
 def target_codes(targets: Iterable[Target]) -> set[str]:
     """Return the assets of operations that are referred back to."""
-    return {target.debit.asset_code for target in targets if isinstance(target, Moved)}
+    return {target.debit.asset_code for target in targets if isinstance(target, Moved | Held)}
 
 
 def targets(batches: Iterable[Batch]) -> list[Place]:
-    """Return the operations that batches undo or release."""
+    """Return the operations that batches undo, release, capture or void."""
     return [
         operation.target
         for batch in batches
         for operation in batch.operations
-        if not isinstance(operation, Transfer | Handover)
+        if not isinstance(operation, Transfer | Handover | Hold)
     ]
 
 
@@ -73,7 +80,13 @@ def plan(
     for batch in batches:
         for operation in batch.operations:
             planner.add(operation)
-    return Plan(planner.keys, frozenset(planner.deep), planner.lots)
+    return Plan(
+        planner.keys,
+        frozenset(planner.deep),
+        planner.lots,
+        frozenset(planner.holding),
+        frozenset(planner.holds),
+    )
 
 
 class _Planner:
@@ -86,6 +99,8 @@ class _Planner:
         self.keys: dict[UUID, Key] = {}
         self.deep: set[UUID] = set()
         self.lots: dict[UUID, UUID] = {}
+        self.holding: set[UUID] = set()
+        self.holds: set[Place] = set()
         self._assets = assets
         self._targets = targets
         self._batches = batches
@@ -93,16 +108,18 @@ class _Planner:
 
     def add(self, operation: Operation) -> None:
         """Plan to read what an operation is about."""
-        if isinstance(operation, Transfer | Handover):
+        if isinstance(operation, Transfer | Handover | Hold):
             self.touch(operation.debit, deep=True)
             self.touch(operation.credit, deep=False)
             return
-        moved = self._targets.get(operation.target)
-        if isinstance(moved, Moved):
-            self.touch(moved.credit, deep=True)
-            self.touch(moved.debit, deep=True)
-            self._name_lots(operation.target, moved)
-        elif moved is None:
+        target = self._targets.get(operation.target)
+        if isinstance(target, Moved):
+            self.touch(target.credit, deep=True)
+            self.touch(target.debit, deep=True)
+            self._name_lots(operation.target, target)
+        elif isinstance(target, Held) and isinstance(operation, Capture | Void):
+            self._touch_hold(operation.target, target)
+        elif target is None:
             self._touch_neighbour(operation.target)
 
     def touch(self, key: Key, *, deep: bool) -> None:
@@ -113,6 +130,13 @@ class _Planner:
         asset = self._assets.get(key.asset_code)
         if asset is not None and asset.lots is not None and (deep or asset.lots.slides):
             self.deep.add(key.id)
+
+    def _touch_hold(self, place: Place, held: Held) -> None:
+        self.holds.add(place)
+        for key in (held.debit, held.credit):
+            self.touch(key, deep=True)
+            if not key.is_world:
+                self.holding.add(key.id)
 
     def _name_lots(self, target: Place, moved: Moved) -> None:
         for part in moved.taken:
@@ -133,6 +157,6 @@ class _Planner:
         if batch is None or target.operation_index >= len(batch.operations):
             return
         operation = batch.operations[target.operation_index]
-        if isinstance(operation, Transfer):
+        if isinstance(operation, Transfer | Hold):
             self.touch(operation.debit, deep=True)
             self.touch(operation.credit, deep=True)

@@ -7,23 +7,24 @@ from uuid import UUID
 
 from services.ledger import errors
 from services.ledger.engine import accounts, assets, handing
-from services.ledger.engine.accounts import Key, Lot
-from services.ledger.engine.assets import Asset
+from services.ledger.engine.accounts import HoldState, Key, Lot, LotPart, Place, Reserve
 from services.ledger.engine.batches import (
     REVERSE,
     Batch,
+    Capture,
     Changes,
     Decision,
     Facts,
     Handover,
-    LotPart,
+    Held,
+    Hold,
+    HoldRow,
     Moved,
     Movement,
     Operation,
     OperationResult,
     Other,
     Outcome,
-    Place,
     Posted,
     Refused,
     Release,
@@ -34,6 +35,7 @@ from services.ledger.engine.batches import (
     Transfer,
     TransferRow,
     Unmoved,
+    Void,
 )
 from services.ledger.engine.book import Page, Rows
 from services.ledger.engine.planning import targets
@@ -49,12 +51,23 @@ PRECEDENCE: tuple[type[errors.LedgerRefusal], ...] = (
     errors.AccountsMustDiffer,
     errors.LotsNotKept,
     errors.TransferNotFound,
+    errors.HoldNotFound,
     errors.NotReversible,
+    errors.NotAHold,
+    errors.HoldCaptured,
+    errors.HoldVoided,
+    errors.HoldExpired,
     errors.ExceedsReversible,
+    errors.ExceedsHold,
     errors.InsufficientFunds,
     errors.CeilingExceeded,
 )
 _RANKS = {kind: rank for rank, kind in enumerate(PRECEDENCE)}
+_ENDED = (
+    (HoldState.CAPTURED, errors.HoldCaptured),
+    (HoldState.VOIDED, errors.HoldVoided),
+    (HoldState.EXPIRED, errors.HoldExpired),
+)
 
 
 def post(
@@ -142,6 +155,9 @@ class _Desk:
             takes=rows.takes,
             reversals=rows.reversals,
             expiries=rows.expiries,
+            holds=rows.holds,
+            reserves_made=[one for page in pages for one in page.reserves_kept(new=True)],
+            reserves_changed=[one for page in pages for one in page.reserves_kept(new=False)],
             tallies=rows.tallies,
         )
 
@@ -170,26 +186,31 @@ class _Draft:
     def apply(self, index: int, operation: Operation) -> None:
         """Carry out one operation, or note why not."""
         self._place = Place(self._batch.id, index)
-        if isinstance(operation, Transfer):
-            asset = self._examine(operation)
-            if asset is not None:
-                self._transfer(operation)
-            return
-        if isinstance(operation, Handover):
-            if self._examine(operation) is not None:
-                self._hand_over(operation)
+        if isinstance(operation, Transfer | Handover | Hold):
+            if self._examine(operation):
+                self._begin(operation)
             return
         target = self.targets.get(operation.target) or self._desk.targets.get(operation.target)
-        if target is None:
+        if isinstance(operation, Capture | Void):
+            self._settle(operation, target)
+        elif target is None:
             self._refuse(errors.TransferNotFound())
         elif isinstance(target, Unmoved) and isinstance(operation, Reversal):
             self._refuse(errors.ExceedsReversible(remaining=0))
-        elif isinstance(target, Unmoved | Other):
+        elif not isinstance(target, Moved):
             self._refuse(errors.NotReversible())
         elif isinstance(operation, Reversal):
             self._reverse(operation, target)
         else:
             self._release(operation, target)
+
+    def _begin(self, operation: Transfer | Handover | Hold) -> None:
+        if isinstance(operation, Transfer):
+            self._transfer(operation)
+        elif isinstance(operation, Hold):
+            self._hold(operation)
+        else:
+            self._hand_over(operation)
 
     def expire(self) -> None:
         """Book what came back, or came late, with an expiry that is past."""
@@ -197,29 +218,22 @@ class _Draft:
             if page.lots:
                 page.expire(self._now, self.rows)
 
-    def _examine(self, transfer: Transfer | Handover) -> Asset | None:
-        """Refuse what is wrong at sight; returns the asset of a transfer that is not."""
-        asset = self._desk.facts.assets.get(transfer.debit.asset_code)
+    def _examine(self, operation: Transfer | Handover | Hold) -> bool:
+        """Refuse what is wrong at sight; tells whether nothing is."""
+        asset = self._desk.facts.assets.get(operation.debit.asset_code)
         found = len(self.refusals)
         if asset is None:
-            self._refuse(errors.AssetNotFound(asset_code=transfer.debit.asset_code))
-        if transfer.debit.id == transfer.credit.id:
+            self._refuse(errors.AssetNotFound(asset_code=operation.debit.asset_code))
+        if operation.debit.id == operation.credit.id:
             self._refuse(errors.AccountsMustDiffer())
-        for_lots = transfer.needs_lots
+        for_lots = operation.needs_lots
         if for_lots and asset and not all(accounts.keeps_lots(key, asset) for key in for_lots):
             self._refuse(errors.LotsNotKept())
-        return asset if found == len(self.refusals) else None
+        return found == len(self.refusals)
 
     def _transfer(self, transfer: Transfer) -> None:
         debit, credit = self._page(transfer.debit), self._page(transfer.credit)
-        amount, lots = transfer.amount, list[Lot]()
-        if debit is not None:
-            available, lots = _spendable(debit, self._now)
-            if available < amount:
-                if not transfer.up_to:
-                    self._refuse(errors.InsufficientFunds(available=available, required=amount))
-                amount = available
-        self._check_room(credit, amount)
+        amount, lots = self._bounded(transfer, debit, credit)
         taken: list[LotPart] = []
         if amount and debit is not None:
             taken = debit.take(lots, amount, self._place, self.rows)
@@ -227,7 +241,14 @@ class _Draft:
         if amount and credit is not None:
             credit.move(amount, self._place, self.rows)
             if credit.asset.lots is not None:
-                self._make_lot(credit, credit.asset.lots, transfer, amount)
+                self._make_lot(
+                    credit,
+                    credit.asset.lots,
+                    amount,
+                    giver=transfer.debit,
+                    activates_at=transfer.activates_at,
+                    expires_at=transfer.expires_at,
+                )
         self._record(
             transfer.debit,
             transfer.credit,
@@ -236,12 +257,120 @@ class _Draft:
             campaign_id=transfer.campaign_id,
         )
         self.results.append(OperationResult(amount, tuple(taken)))
+        self._note_moved(
+            transfer.debit, transfer.credit, amount, taken, campaign_id=transfer.campaign_id
+        )
+
+    def _hold(self, hold: Hold) -> None:
+        debit, credit = self._page(hold.debit), self._page(hold.credit)
+        amount, lots = self._bounded(hold, debit, credit)
+        ends = self._now + hold.life
+        if debit is not None:
+            debit.reserve(lots, amount, self._place, is_credit=False, expires_at=ends)
+        if credit is not None:
+            credit.reserve((), amount, self._place, is_credit=True, expires_at=ends)
+        self.rows.holds.append(
+            HoldRow(
+                self._place,
+                hold.debit,
+                hold.credit,
+                amount,
+                hold.reason,
+                hold.campaign_id,
+                ends,
+            )
+        )
+        self.results.append(OperationResult(amount, expires_at=ends))
+        self.targets[self._place] = Held(
+            hold.debit, hold.credit, amount, hold.reason, hold.campaign_id
+        )
+
+    def _settle(self, operation: Capture | Void, target: Target | None) -> None:
+        """Capture or void, when there is a hold that still stands."""
+        if target is None:
+            self._refuse(errors.HoldNotFound())
+            return
+        if not isinstance(target, Held):
+            self._refuse(errors.NotAHold())
+            return
+        pages = [page for page in map(self._page, (target.debit, target.credit)) if page]
+        states = {page.reserves[operation.target].state for page in pages}
+        for state, refusal in _ENDED:
+            if state in states:
+                self._refuse(refusal())
+                return
+        if isinstance(operation, Capture):
+            self._capture(operation, target)
+        else:
+            self._void(operation.target, pages)
+
+    def _capture(self, capture: Capture, held: Held) -> None:
+        debit, credit = self._page(held.debit), self._page(held.credit)
+        sides = [(page, page.reserves[capture.target]) for page in (debit, credit) if page]
+        remaining = sides[0][1].remaining
+        amount = remaining if capture.amount is None else capture.amount
+        if amount > remaining:
+            self._refuse(errors.ExceedsHold(remaining=remaining))
+            amount = remaining
+        taken: list[LotPart] = []
+        for page, reserve in sides:
+            taken += page.draw(reserve, amount, self._place, self.rows)
+            if amount:
+                page.move(amount if page is credit else -amount, self._place, self.rows)
+            if capture.is_final or amount == remaining:
+                page.end(capture.target, HoldState.CAPTURED, self._now)
+        if amount and credit is not None and credit.asset.lots is not None:
+            self._make_lot(credit, credit.asset.lots, amount, giver=held.debit)
+        self._book_late(sides)
+        self._record(
+            held.debit, held.credit, amount, reason=held.reason, campaign_id=held.campaign_id
+        )
+        self.results.append(OperationResult(amount, tuple(taken)))
+        self._note_moved(held.debit, held.credit, amount, taken, campaign_id=held.campaign_id)
+
+    def _void(self, place: Place, pages: Sequence[Page]) -> None:
+        sides = [(page, page.reserves[place]) for page in pages]
+        for page, _ in sides:
+            page.end(place, HoldState.VOIDED, self._now)
+        self._book_late(sides)
+        self.results.append(OperationResult(sides[0][1].remaining))
+        self.targets[self._place] = Other()
+
+    def _book_late(self, sides: Iterable[tuple[Page, Reserve]]) -> None:
+        """Book the expiry of what a hold has kept alive until now."""
+        for page, reserve in sides:
+            if reserve.lots:
+                page.expire(self._now, self.rows)
+
+    def _bounded(
+        self, operation: Transfer | Hold, debit: Page | None, credit: Page | None
+    ) -> tuple[int, list[Lot]]:
+        """Return how much can go from page to page, and the lots to take it from, in order.
+
+        That is all of it, or a refusal, unless the caller takes less.
+        """
+        amount, lots = operation.amount, list[Lot]()
+        if debit is not None:
+            available, lots = _spendable(debit, self._now)
+            if available < amount:
+                if not operation.up_to:
+                    self._refuse(errors.InsufficientFunds(available=available, required=amount))
+                amount = available
+        if operation.up_to and credit is not None:
+            amount = min(amount, credit.room)
+        self._check_room(credit, amount)
+        return amount, lots
+
+    def _note_moved(
+        self, debit: Key, credit: Key, amount: int, taken: Sequence[LotPart], *, campaign_id: str
+    ) -> None:
+        """Remember a movement that others of the same group want to undo."""
         if self._batch.id in self._desk.looked_back_at:
             self.targets[self._place] = Moved(
-                transfer.debit,
-                transfer.credit,
+                debit,
+                credit,
                 amount,
-                transfer.campaign_id,
+                campaign_id,
                 self._batch.occurred_at,
                 tuple(taken),
                 0,
@@ -249,11 +378,18 @@ class _Draft:
             )
 
     def _make_lot(
-        self, page: Page, policy: assets.LotPolicy, transfer: Transfer, amount: int
+        self,
+        page: Page,
+        policy: assets.LotPolicy,
+        amount: int,
+        *,
+        giver: Key,
+        activates_at: datetime | None = None,
+        expires_at: datetime | None = None,
     ) -> None:
         credited_at = self._batch.occurred_at
-        activates_at = transfer.activates_at or assets.activation(policy, credited_at=credited_at)
-        expires_at = transfer.expires_at
+        expiry_given = expires_at is not None
+        activates_at = activates_at or assets.activation(policy, credited_at=credited_at)
         if expires_at is None and activates_at is not None:
             expires_at = assets.expiry(policy, activated_at=activates_at)
         if policy.slides:
@@ -265,12 +401,13 @@ class _Draft:
             *self._place,
             amount,
             amount,
+            0,
             activates_at,
             expires_at,
-            transfer.expires_at is not None,
+            expiry_given,
             self._now,
-            transfer.debit.id if transfer.debit.owner_type == accounts.PARTNER else None,
-            transfer.debit.id if transfer.debit.owner_type in accounts.PEOPLE else None,
+            giver.id if giver.owner_type == accounts.PARTNER else None,
+            giver.id if giver.owner_type in accounts.PEOPLE else None,
         )
         page.put(None, lot)
 
@@ -338,10 +475,12 @@ class _Draft:
             # Without lots nothing is pending.
             return (0 if pending_only else giver.above_floor), []
         made = giver.lots.get(self._lot_id(reversal.target, moved.occurred_at))
-        lots = [] if made is None or (pending_only and not made.is_pending(now)) else [made]
+        lots = []
+        if made is not None and made.free and (made.is_pending(now) or not pending_only):
+            lots.append(made)
         if not pending_only:
             lots += [lot for lot in giver.spendable_lots(now) if lot is not made]
-        return sum(lot.remaining for lot in lots), lots
+        return sum(lot.free for lot in lots), lots
 
     def _count(self, target: Place, moved: Moved, amount: int) -> None:
         """Remember how much of a transfer is undone, so that it is never undone twice."""
@@ -378,6 +517,7 @@ class _Draft:
             lot.operation_index,
             lot.amount,
             lot.remaining,
+            lot.held,
             activates_at,
             expires_at,
             lot.expiry_given,
@@ -441,7 +581,7 @@ def _spendable(page: Page, now: datetime) -> tuple[int, list[Lot]]:
     if page.asset.lots is None:
         return page.above_floor, []
     lots = page.spendable_lots(now)
-    return sum(lot.remaining for lot in lots), lots
+    return sum(lot.remaining - lot.held for lot in lots), lots
 
 
 def _last_taken(taken: Sequence[LotPart], *, skip: int, amount: int) -> list[LotPart]:

@@ -106,6 +106,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         asset = await self._require_asset(key.asset_code)
         floor = request.floor if request.HasField("floor") else asset.floor
         ceiling = request.ceiling if request.HasField("ceiling") else asset.ceiling
+        await self._committer.sweep([key])  # what is held no longer does not stand in the way
         async with self._statements.transaction() as tx:
             account = await self._statements.lock(tx, key, asset)
             limited = engine.limited(account, asset, floor=floor, ceiling=ceiling)

@@ -3,6 +3,7 @@
 from services.ledger.storage.assets import Assets
 from services.ledger.storage.checks import Checks, Extract, Finding
 from services.ledger.storage.copies import Copies
+from services.ledger.storage.holds import HoldCursor, HoldLine, Holds
 from services.ledger.storage.journal import Journal
 from services.ledger.storage.postings import Known, Postings, Stale, Tables
 from services.ledger.storage.statements import EntryLine, LotCursor, Statements
@@ -16,6 +17,9 @@ __all__ = [
     "EntryLine",
     "Extract",
     "Finding",
+    "HoldCursor",
+    "HoldLine",
+    "Holds",
     "Journal",
     "Known",
     "LotCursor",

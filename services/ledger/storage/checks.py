@@ -42,7 +42,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """Accounts with their live lots as one snapshot has them, and what contradicts itself there."""
+    """Accounts with what they have as one snapshot shows it, and what contradicts itself there."""
 
     accounts: Mapping[UUID, engine.Account]
     findings: Sequence[Finding]
@@ -93,16 +93,20 @@ END
 """  # noqa: S608  constants only
 
 _LOTS_SUM = """
-SELECT 'lots', accounts.account_id, format('holds %s, its lots %s', accounts.balance,
-    COALESCE(kept.remaining, 0))
+SELECT 'lots', accounts.account_id, format('holds %s, %s of it held, its lots %s and %s',
+    accounts.balance, accounts.held, COALESCE(kept.remaining, 0), COALESCE(kept.held, 0))
 FROM accounts
 JOIN assets ON assets.asset_code = accounts.asset_code AND assets.lot_policy IS NOT NULL
 LEFT JOIN LATERAL (
-    SELECT sum(lots.remaining) AS remaining
+    SELECT sum(lots.remaining) AS remaining, sum(lots.held) AS held
     FROM lots
     WHERE lots.account_id = accounts.account_id
 ) AS kept ON TRUE
-WHERE accounts.account_id = ANY($1) AND accounts.balance <> COALESCE(kept.remaining, 0)
+WHERE accounts.account_id = ANY($1)
+    -- A partner's account has no lots, whatever its asset.
+    AND accounts.owner_type <> 6
+    AND (accounts.balance <> COALESCE(kept.remaining, 0)
+        OR accounts.held <> COALESCE(kept.held, 0))
 UNION ALL
 SELECT 'lots', lots.account_id, format('lot %s ends before lots are looked for', lots.lot_id)
 FROM lots
@@ -159,6 +163,11 @@ FROM accounts WHERE account_id = ANY($1::UUID[])
 _LIVE_LOTS = f"""
 SELECT {records.LOT_COLUMNS}
 FROM lots WHERE lots.account_id = ANY($1::UUID[]) AND lots.remaining > 0
+"""  # noqa: S608  constants only
+
+_RESERVES = f"""
+SELECT {records.RESERVE_COLUMNS}
+FROM reserves WHERE reserves.account_id = ANY($1::UUID[]) AND reserves.state = 1
 """  # noqa: S608  constants only
 
 _NAMES = "account_id, asset_code, owner_type, owner_id"
@@ -328,11 +337,18 @@ class Checks:
         async with self._snapshot() as tx:
             rows = await tx.fetch(_ACCOUNTS, chosen)
             lots = records.grouped(await tx.fetch(_LIVE_LOTS, chosen))
+            reserves = records.reserved(await tx.fetch(_RESERVES, chosen))
             findings = await tx.fetch(_ENTRIES, chosen, entries_max)
             findings += await tx.fetch(_LOTS_SUM, chosen)
             findings += await tx.fetch(_TAKES, chosen, entries_max)
         accounts = {
-            row[0]: records.account(row, named[row[0]], tuple(lots.get(row[0], ()))) for row in rows
+            row[0]: records.account(
+                row,
+                named[row[0]],
+                tuple(lots.get(row[0], ())),
+                tuple(reserves.get(row[0], ())),
+            )
+            for row in rows
         }
         return Extract(accounts, [Finding(*row) for row in findings])
 

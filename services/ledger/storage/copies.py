@@ -19,6 +19,8 @@ from services.ledger import engine
 
 #: How long a copy lives, in seconds.
 LIFE_S = 60
+#: Copies of another form are not found by those who could not read them.
+_FORM = "balance.2"
 _LIFE_MS = LIFE_S * 1000
 _LEASE_MS = 2_000
 
@@ -110,7 +112,7 @@ class Copies:
             await self._store.ping()
         while True:
             run_id = self._store.run_id
-            head = f"{{ledger}}:balance:{run_id}:"
+            head = f"{{ledger}}:{_FORM}:{run_id}:"
             answer = await command(keys=[head + key.id.hex for key in keys])
             if run_id == self._store.run_id:
                 return answer
@@ -122,11 +124,13 @@ def encode(balance: engine.Balance) -> bytes:
         balance.version,
         balance.available,
         balance.pending,
+        balance.held,
+        balance.incoming,
         balance.next_expire_amount,
         _microseconds(balance.next_expire_at),
         _microseconds(balance.changes_at),
     )
-    return b"%d %d %d %d %d %d" % numbers
+    return b"%d %d %d %d %d %d %d %d" % numbers
 
 
 def decode(
@@ -134,16 +138,27 @@ def decode(
 ) -> engine.Balance | None:
     """Return the balance that a copy tells, None when it is a lease or of no use any more.
 
-    A copy is good until the account's next activation or expiry.
+    A copy is good until the account's next activation, expiry or time-out.
     """
     if held is None or held.startswith(b"L"):
         return None
-    version, available, pending, amount, expires, changes = map(int, held.split())
+    (version, available, pending, reserved, incoming, amount, expires, changes) = map(
+        int, held.split()
+    )
     changes_at = _instant(changes)
     if version < version_min or (changes_at is not None and changes_at <= now):
         return None
     return engine.Balance(
-        key, available, pending, version, _instant(expires), amount, now, changes_at
+        key,
+        available,
+        pending,
+        reserved,
+        incoming,
+        version,
+        _instant(expires),
+        amount,
+        now,
+        changes_at,
     )
 
 

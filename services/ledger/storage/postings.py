@@ -24,7 +24,7 @@ _TABLES = f"""
 SELECT {records.ACCOUNT_COLUMNS}, NULL::BYTEA AS request, NULL::BYTEA AS answer
 FROM (SELECT * FROM accounts WHERE account_id = ANY($1::TEXT::UUID[])) AS found
 UNION ALL
-SELECT batch_id, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, NULL, request, answer
+SELECT batch_id, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, NULL, 0, 0, NULL, request, answer
 FROM batches
 WHERE batch_id = ANY($2::TEXT::UUID[])
 """  # noqa: S608  constants only
@@ -46,7 +46,20 @@ FROM unnest($1::UUID[], $2::UUID[]) AS wanted (account_id, lot_id)
 JOIN lots ON lots.account_id = wanted.account_id AND lots.lot_id = wanted.lot_id
 """  # noqa: S608  constants only
 
-# An operation of a posted batch that moved nothing has no transfer: a release.
+# All that accounts keep back now, and what was kept back by holds that have ended.
+_RESERVES = f"""
+SELECT {records.RESERVE_COLUMNS}
+FROM reserves
+WHERE reserves.account_id = ANY($1::UUID[]) AND reserves.state = 1
+UNION ALL
+SELECT {records.RESERVE_COLUMNS}
+FROM unnest($2::UUID[], $3::SMALLINT[]) AS wanted (batch_id, operation_index)
+JOIN reserves ON reserves.batch_id = wanted.batch_id
+    AND reserves.operation_index = wanted.operation_index
+WHERE reserves.state <> 1
+"""  # noqa: S608  constants only
+
+# An operation of a posted batch that moved nothing has no transfer: a release, a hold, a void.
 _TARGETS = """
 SELECT batches.batch_id, wanted.operation_index, transfers.amount, transfers.reason,
     transfers.campaign_id, transfers.occurred_time, debits.asset_code,
@@ -76,6 +89,17 @@ FROM unnest($1::UUID[], $2::SMALLINT[]) AS wanted (batch_id, operation_index)
 JOIN lot_takes ON lot_takes.batch_id = wanted.batch_id
     AND lot_takes.operation_index = wanted.operation_index
 ORDER BY lot_takes.batch_id, lot_takes.operation_index, lot_takes.position
+"""
+
+_TARGET_HOLDS = """
+SELECT holds.batch_id, holds.operation_index, holds.amount, holds.reason, holds.campaign_id,
+    debits.asset_code, debits.owner_type AS debit_type, debits.owner_id AS debit_id,
+    credits.owner_type AS credit_type, credits.owner_id AS credit_id
+FROM unnest($1::UUID[], $2::SMALLINT[]) AS wanted (batch_id, operation_index)
+JOIN holds ON holds.batch_id = wanted.batch_id
+    AND holds.operation_index = wanted.operation_index
+JOIN accounts AS debits ON debits.account_id = holds.debit_account_id
+JOIN accounts AS credits ON credits.account_id = holds.credit_account_id
 """
 
 _NAME_WORLD = """
@@ -124,7 +148,7 @@ class Postings:
         return self._source.transaction()
 
     async def targets(self, places: Sequence[engine.Place]) -> dict[engine.Place, engine.Target]:
-        """Return the operations of posted batches that others want to undo or release."""
+        """Return the operations of posted batches that others refer back to."""
         if not places:
             return {}
         columns = list(zip(*set(places), strict=True))
@@ -134,8 +158,10 @@ class Postings:
             batch_id, operation_index, *part = row
             place = engine.Place(batch_id, operation_index)
             taken.setdefault(place, []).append(engine.LotPart(*part))
-        found = ((engine.Place(row["batch_id"], row["operation_index"]), row) for row in rows)
-        return {place: _target(row, taken.get(place, [])) for place, row in found}
+        found = {engine.Place(row["batch_id"], row["operation_index"]): row for row in rows}
+        targets = {place: _target(row, taken.get(place, [])) for place, row in found.items()}
+        still = [place for place, row in found.items() if row["amount"] is None]
+        return {**targets, **await self._holds(still)}
 
     async def read(
         self,
@@ -157,11 +183,21 @@ class Postings:
                 rows.append(row)
             else:
                 known[row["account_id"]] = Known(row["request"], row["answer"])
-        deep = {row[0]: row for row in rows if row[0] in plan.deep or records.is_due(row, now)}
+        deep: dict[UUID, database.Record] = {}
+        holding = set(plan.holding)
+        for row in rows:
+            if row[0] in plan.deep or row[0] in holding or records.is_due(row, now):
+                deep[row[0]] = row
+                if row["next_hold_time"] is not None and records.is_due(row, now):
+                    holding.add(row[0])
         lots = await self._lots(source, deep)
+        reserves = await self._reserves(source, holding, plan.holds)
         accounts = {
             row[0]: records.account(
-                row, plan.keys[row[0]], tuple(lots.get(row[0], ())) if row[0] in deep else None
+                row,
+                plan.keys[row[0]],
+                tuple(lots.get(row[0], ())) if row[0] in deep else None,
+                tuple(reserves.get(row[0], ())) if row[0] in holding else None,
             )
             for row in rows
         }
@@ -180,10 +216,10 @@ class Postings:
 
         Raises Stale when accounts, ids or reversals were changed by somebody else meanwhile.
         """
-        await self._name_worlds(changes.tallies)
-        arguments = writing.arguments(changes, batches, events, now=now)
+        await self._name_worlds(_worlds(changes))
+        statement, arguments = writing.composed(changes, batches, events, now=now)
         try:
-            await (self._source if tx is None else tx).execute(writing.STATEMENT, *arguments)
+            await (self._source if tx is None else tx).execute(statement, *arguments)
         except (asyncpg.UniqueViolationError, errors.Contention) as error:
             raise Stale from error
         except asyncpg.CheckViolationError as error:
@@ -199,6 +235,25 @@ class Postings:
         bounds = literals.instants(row["lots_from_time"] for row in deep.values())
         return records.grouped(await source.fetch(_LOTS, literals.uuids(deep), bounds))
 
+    async def _reserves(
+        self,
+        source: database.Queryable,
+        account_ids: Iterable[UUID],
+        places: Iterable[engine.Place],
+    ) -> Mapping[UUID, list[engine.Reserve]]:
+        wanted = list(account_ids)
+        if not wanted:
+            return {}
+        columns = list(zip(*places, strict=True)) or [(), ()]
+        return records.reserved(await source.fetch(_RESERVES, wanted, *columns))
+
+    async def _holds(self, places: Sequence[engine.Place]) -> dict[engine.Place, engine.Held]:
+        """Return the holds among operations that moved nothing."""
+        if not places:
+            return {}
+        rows = await self._source.fetch(_TARGET_HOLDS, *zip(*places, strict=True))
+        return {engine.Place(row["batch_id"], row["operation_index"]): _held(row) for row in rows}
+
     async def _named_lots(
         self, source: database.Queryable, plan: engine.Plan
     ) -> Mapping[UUID, engine.Lot]:
@@ -207,9 +262,9 @@ class Postings:
         rows = await source.fetch(_NAMED_LOTS, list(plan.lots.values()), list(plan.lots))
         return {row["lot_id"]: records.lot(row) for row in rows}
 
-    async def _name_worlds(self, tallies: Iterable[engine.Key]) -> None:
+    async def _name_worlds(self, worlds: Iterable[engine.Key]) -> None:
         """Give accounts of the world a row for their name; there are few, so once is enough."""
-        fresh = [key for key in tallies if key.id not in self._worlds]
+        fresh = [key for key in worlds if key.id not in self._worlds]
         if fresh:
             rows = [(key.id, key.asset_code, key.owner_type, key.owner_id) for key in fresh]
             await self._source.execute(_NAME_WORLD, *zip(*rows, strict=True))
@@ -219,6 +274,24 @@ class Postings:
 
 
 _WORLDS_MAX = 10_000
+
+
+def _worlds(changes: engine.Changes) -> Iterable[engine.Key]:
+    """Return the accounts of the world that changes name."""
+    if not changes.holds:
+        return changes.tallies
+    held = (key for row in changes.holds for key in (row.debit, row.credit) if key.is_world)
+    return {*changes.tallies, *held}
+
+
+def _held(row: database.Record) -> engine.Held:
+    return engine.Held(
+        engine.key(row["asset_code"], row["debit_type"], row["debit_id"]),
+        engine.key(row["asset_code"], row["credit_type"], row["credit_id"]),
+        row["amount"],
+        row["reason"],
+        row["campaign_id"],
+    )
 
 
 def _target(row: database.Record, taken: Sequence[engine.LotPart]) -> engine.Target:

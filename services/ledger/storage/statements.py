@@ -25,6 +25,11 @@ JOIN lots ON lots.account_id = accounts.account_id AND lots.remaining > 0
     AND lots.expire_time >= COALESCE(accounts.lots_from_time, 'infinity')
 WHERE accounts.account_id = ANY($1::UUID[])
 """  # noqa: S608  constants only
+_RESERVES_OF = f"""
+SELECT {records.RESERVE_COLUMNS}
+FROM reserves
+WHERE reserves.account_id = ANY($1::UUID[]) AND reserves.state = 1
+"""  # noqa: S608  constants only
 _TALLIES = """
 SELECT account_id, sum(amount)::TEXT AS amount
 FROM tallies
@@ -53,9 +58,10 @@ ORDER BY entries.version DESC
 LIMIT $5
 """
 
-# In spending order: accounts that slide keep lots alive that follow the asset's policy.
+# In spending order: accounts that slide keep lots alive that follow the asset's policy. What holds
+# reserve outlives its expiry, and is free again when their time is over, booked or not.
 _LOTS = f"""
-SELECT {records.LOT_COLUMNS}, spent.last_time
+SELECT {records.LOT_COLUMNS}, spent.last_time, kept.amount
 FROM accounts
 JOIN lots ON lots.account_id = accounts.account_id
     AND lots.expire_time >= COALESCE(accounts.lots_from_time, 'infinity')
@@ -66,8 +72,19 @@ CROSS JOIN LATERAL (
         ELSE greatest(lots.expire_time, accounts.slide_time)
     END AS last_time
 ) AS spent
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN lots.held = 0 THEN 0 ELSE (
+        SELECT COALESCE(sum(part.amount), 0)::BIGINT
+        FROM reserves
+        CROSS JOIN LATERAL unnest(reserves.lot_ids, reserves.lot_amounts) AS part (lot_id, amount)
+        WHERE reserves.account_id = lots.account_id
+            AND reserves.state = 1
+            AND reserves.expire_time > $2
+            AND part.lot_id = lots.lot_id
+    ) END AS amount
+) AS kept
 WHERE accounts.account_id = $1
-    AND spent.last_time > $2
+    AND (spent.last_time > $2 OR kept.amount > 0)
     AND (spent.last_time, lots.lot_id) > ($3, $4)
 ORDER BY spent.last_time, lots.lot_id
 LIMIT $5
@@ -159,14 +176,11 @@ class Statements:
         self, account_id: UUID, *, now: datetime, after: LotCursor | None, limit: int
     ) -> list[tuple[engine.Lot, datetime | None]]:
         """Return live lots in spending order, each with the expiry that counts."""
-        expires_at, lot_id = now, UUID(int=0)
+        expires_at, lot_id = records.BEGINNING, UUID(int=0)
         if after is not None:
             expires_at, lot_id = after.expires_at or records.INFINITY, after.lot_id
         rows = await self._source.fetch(_LOTS, account_id, now, expires_at, lot_id, limit)
-        return [
-            (engine.Lot(*lot), None if last.replace(tzinfo=None) == records.INFINITY else last)
-            for *lot, last in rows
-        ]
+        return [_lot_line(row, now) for row in rows]
 
     def transaction(self) -> AbstractAsyncContextManager[database.Queryable]:
         """Open a transaction, for setting limits."""
@@ -190,10 +204,28 @@ class Statements:
     async def _due(
         self, account_ids: Sequence[UUID], keys: Mapping[UUID, engine.Key]
     ) -> dict[UUID, engine.Account]:
-        """Return accounts with their lots, both of one instant."""
+        """Return accounts with their lots and reserves, all of one instant."""
         async with self._source.transaction(isolation="repeatable_read", readonly=True) as tx:
             rows = await tx.fetch(_ACCOUNTS, account_ids)
             lots = records.grouped(await tx.fetch(_LOTS_OF, account_ids))
+            holding = [row[0] for row in rows if row["next_hold_time"] is not None]
+            reserves: Mapping[UUID, Sequence[engine.Reserve]] = {}
+            if holding:
+                reserves = records.reserved(await tx.fetch(_RESERVES_OF, holding))
         return {
-            row[0]: records.account(row, keys[row[0]], tuple(lots.get(row[0], ()))) for row in rows
+            row[0]: records.account(
+                row,
+                keys[row[0]],
+                tuple(lots.get(row[0], ())),
+                tuple(reserves.get(row[0], ())),
+            )
+            for row in rows
         }
+
+
+def _lot_line(row: database.Record, now: datetime) -> tuple[engine.Lot, datetime | None]:
+    *columns, last, held = row
+    lot = engine.Lot(*columns)
+    if last.replace(tzinfo=None) == records.INFINITY:
+        return lot.holding(lot.remaining, held), None
+    return lot.holding(lot.remaining if last > now else held, held), last

@@ -29,6 +29,10 @@ FROM (
     SELECT accounts.account_id
     FROM accounts
     WHERE accounts.slide_time > $1 AND accounts.slide_time <= $2
+    UNION
+    SELECT reserves.account_id
+    FROM reserves
+    WHERE reserves.state = 1 AND reserves.expire_time > $1 AND reserves.expire_time <= $2
 ) AS due
 JOIN accounts ON accounts.account_id = due.account_id
 WHERE accounts.next_event_time <= $2 AND accounts.account_id > $3
@@ -73,7 +77,7 @@ class Upkeep:
         after: UUID,
         limit: int,
     ) -> list[engine.Key]:
-        """Return accounts with something that expired in between and is not booked, by id."""
+        """Return accounts with something that ended in between and is not booked, by id."""
         start = records.BEGINNING if since is None else since - _OVERLAP
         rows = await session.fetch(_DUE, start, until, after, limit)
         return [engine.key(row[1], row[2], row[3]) for row in rows]

@@ -55,12 +55,14 @@ _CHANGED = Part(
         "expire_before": INSTANTS,
         "lot_id": UUIDS,
         "remaining": NUMBERS,
+        "held": NUMBERS,
         "activate": INSTANTS,
         "expire": INSTANTS,
     },
     """
     UPDATE lots
     SET remaining = changed.remaining,
+        held = changed.held,
         activate_time = instant(changed.activate),
         expire_time = COALESCE(instant(changed.expire), 'infinity')
     FROM {rows}
@@ -90,6 +92,7 @@ _MADE = Part(
         "operation_index": SMALL_NUMBERS,
         "amount": NUMBERS,
         "remaining": NUMBERS,
+        "held": NUMBERS,
         "activate": INSTANTS,
         "expire": INSTANTS,
         "expiry_given": FLAGS,
@@ -98,12 +101,12 @@ _MADE = Part(
     },
     """
     INSERT INTO lots (
-        lot_id, account_id, batch_id, operation_index, amount, remaining, activate_time,
+        lot_id, account_id, batch_id, operation_index, amount, remaining, held, activate_time,
         expire_time, expiry_given, create_time, issuer_account_id, bringer_account_id
     )
-    SELECT lot_id, account_id, batch_id, operation_index, amount, remaining, instant(activate),
-        COALESCE(instant(expire), 'infinity'), expiry_given, $1::TIMESTAMPTZ, issuer_account_id,
-        bringer_account_id
+    SELECT lot_id, account_id, batch_id, operation_index, amount, remaining, held,
+        instant(activate), COALESCE(instant(expire), 'infinity'), expiry_given, $1::TIMESTAMPTZ,
+        issuer_account_id, bringer_account_id
     FROM {rows}
     """,
 )
@@ -185,6 +188,9 @@ _SUMS = {
     "next_expire_amount": NUMBERS,
     "slide": INSTANTS,
     "lots_from": INSTANTS,
+    "held": NUMBERS,
+    "incoming": NUMBERS,
+    "next_hold": INSTANTS,
 }
 _OPENED = Part(
     "opened",
@@ -202,11 +208,12 @@ _OPENED = Part(
     """
     INSERT INTO accounts (
         account_id, asset_code, owner_type, owner_id, floor, ceiling, balance, version, pending,
-        next_event_time, next_expire_time, next_expire_amount, slide_time, lots_from_time
+        next_event_time, next_expire_time, next_expire_amount, slide_time, lots_from_time, held,
+        incoming, next_hold_time
     )
     SELECT account_id, asset_code, owner_type, owner_id, floor, ceiling, balance, version, pending,
         instant(next_event), instant(next_expire), next_expire_amount, instant(slide),
-        instant(lots_from)
+        instant(lots_from), held, incoming, instant(next_hold)
     FROM {rows}
     """,
 )
@@ -231,9 +238,75 @@ _MOVED = Part(
         next_expire_time = instant(moved.next_expire),
         next_expire_amount = moved.next_expire_amount,
         slide_time = instant(moved.slide),
-        lots_from_time = instant(moved.lots_from)
+        lots_from_time = instant(moved.lots_from),
+        held = moved.held,
+        incoming = moved.incoming,
+        next_hold_time = instant(moved.next_hold)
     FROM {rows}
     WHERE accounts.account_id = moved.account_id
+    """,
+)
+_HELD = Part(
+    "held",
+    {
+        "batch_id": UUIDS,
+        "operation_index": SMALL_NUMBERS,
+        "debit_account_id": UUIDS,
+        "credit_account_id": UUIDS,
+        "amount": NUMBERS,
+        "reason": SMALL_NUMBERS,
+        "campaign_id": TEXTS,
+        "expire": INSTANTS,
+    },
+    """
+    INSERT INTO holds (
+        batch_id, operation_index, debit_account_id, credit_account_id, amount, reason,
+        campaign_id, expire_time, record_time
+    )
+    SELECT batch_id, operation_index, debit_account_id, credit_account_id, amount, reason,
+        campaign_id, instant(expire), $1::TIMESTAMPTZ
+    FROM {rows}
+    """,
+)
+_KEPT = {
+    "batch_id": UUIDS,
+    "operation_index": SMALL_NUMBERS,
+    "account_id": UUIDS,
+    "is_credit": FLAGS,
+    "remaining": NUMBERS,
+    "state": SMALL_NUMBERS,
+    "expire": INSTANTS,
+    "ended": INSTANTS,
+    "lot_ids": TEXTS,
+    "lot_amounts": TEXTS,
+}
+_RESERVED = Part(
+    "reserved",
+    _KEPT,
+    """
+    INSERT INTO reserves (
+        batch_id, operation_index, account_id, is_credit, remaining, state, expire_time, end_time,
+        lot_ids, lot_amounts
+    )
+    SELECT batch_id, operation_index, account_id, is_credit, remaining, state, instant(expire),
+        instant(ended), lot_ids::UUID[], lot_amounts::BIGINT[]
+    FROM {rows}
+    """,
+)
+_KEPT_ON = Part(
+    "kept_on",
+    _KEPT,
+    """
+    UPDATE reserves
+    SET remaining = kept_on.remaining,
+        state = kept_on.state,
+        end_time = instant(kept_on.ended),
+        lot_ids = kept_on.lot_ids::UUID[],
+        lot_amounts = kept_on.lot_amounts::BIGINT[]
+    FROM {rows}
+    WHERE reserves.batch_id = kept_on.batch_id
+        AND reserves.operation_index = kept_on.operation_index
+        AND reserves.account_id = kept_on.account_id
     """,
 )
 _PARTS = (
@@ -250,7 +323,12 @@ _PARTS = (
     _OPENED,
     _MOVED,
 )
-STATEMENT = f"{literals.compose(_PARTS, first=2)}\nSELECT $1::TIMESTAMPTZ"
+#: Most groups have nothing to do with holds, and do not pay for them.
+_PARTS_OF_HOLDS = (_HELD, _RESERVED, _KEPT_ON)
+_STATEMENT = f"{literals.compose(_PARTS, first=2)}\nSELECT $1::TIMESTAMPTZ"
+_STATEMENT_WITH_HOLDS = (
+    f"{literals.compose((*_PARTS_OF_HOLDS, *_PARTS), first=2)}\nSELECT $1::TIMESTAMPTZ"
+)
 
 
 class StoredBatch(NamedTuple):
@@ -266,15 +344,17 @@ class StoredBatch(NamedTuple):
     occurred_at: datetime
 
 
-def arguments(
+def composed(
     changes: engine.Changes,
     batches: Sequence[StoredBatch],
     events: tuple[Sequence[UUID], Sequence[bytes]],
     *,
     now: datetime,
-) -> list[Any]:
-    """Return the arguments of STATEMENT; `events` are ids and payloads for the outbox."""
+) -> tuple[str, list[Any]]:
+    """Return the statement and its arguments; `events` are ids and payloads for the outbox."""
     written = changes.accounts
+    parts: tuple[Part, ...] = _PARTS
+    statement = _STATEMENT
     rows: tuple[Iterable[Sequence[Any]], ...] = (
         changes.reversals,
         changes.takes,
@@ -289,10 +369,44 @@ def arguments(
         [_opened(one.after) for one in written if not one.before.version],
         [_moved(one.before, one.after) for one in written if one.before.version],
     )
-    composed: list[Any] = [now]
-    for part, lines in zip(_PARTS, rows, strict=True):
-        composed += part.literals(lines)
-    return composed
+    if changes.reserves_made or changes.reserves_changed:
+        parts, statement = (*_PARTS_OF_HOLDS, *_PARTS), _STATEMENT_WITH_HOLDS
+        rows = (
+            map(_held, changes.holds),
+            map(_reserve, changes.reserves_made),
+            map(_reserve, changes.reserves_changed),
+            *rows,
+        )
+    arguments: list[Any] = [now]
+    for part, lines in zip(parts, rows, strict=True):
+        arguments += part.literals(lines)
+    return statement, arguments
+
+
+def _held(row: engine.HoldRow) -> tuple[Any, ...]:
+    return (
+        *row.place,
+        row.debit.id,
+        row.credit.id,
+        row.amount,
+        row.reason,
+        row.campaign_id,
+        row.expires_at,
+    )
+
+
+def _reserve(reserve: engine.Reserve) -> tuple[Any, ...]:
+    return (
+        *reserve.place,
+        reserve.account_id,
+        reserve.is_credit,
+        reserve.remaining,
+        int(reserve.state),
+        reserve.expires_at,
+        reserve.ended_at,
+        literals.uuids([part.lot_id for part in reserve.lots]),
+        "{" + ",".join(str(part.amount) for part in reserve.lots) + "}",
+    )
 
 
 def _moved(before: engine.Account, after: engine.Account) -> tuple[Any, ...]:
@@ -323,6 +437,9 @@ def _sums(account: engine.Account) -> tuple[Any, ...]:
         summary.next_expire_amount,
         account.slides_until,
         summary.lots_from,
+        summary.held,
+        summary.incoming,
+        summary.next_hold_at,
     )
 
 
@@ -334,6 +451,7 @@ def _made(lot: engine.Lot) -> tuple[Any, ...]:
         lot.operation_index,
         lot.amount,
         lot.remaining,
+        lot.held,
         lot.activates_at,
         lot.expires_at,
         lot.expiry_given,
@@ -358,6 +476,7 @@ def _changed(pair: tuple[engine.Lot, engine.Lot]) -> tuple[Any, ...]:
         before.expires_at,
         after.id,
         after.remaining,
+        after.held,
         after.activates_at,
         after.expires_at,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import duration_pb2
 from tessera.ledger.v1 import (
     account_pb2,
     asset_pb2,
@@ -115,6 +116,27 @@ def move(
             debit=debit.owner,
             credit=credit.owner,
             amount=amount,
+            **terms,
+        )
+    )
+
+
+def place(
+    debit: account_pb2.AccountKey,
+    credit: account_pb2.AccountKey,
+    amount: int,
+    *,
+    life_s: int = 3600,
+    **terms: Any,
+) -> batch_pb2.Operation:
+    terms.setdefault("reason", account_pb2.TRANSFER_REASON_REDEEM)
+    return batch_pb2.Operation(
+        place_hold=batch_pb2.PlaceHold(
+            asset_code=debit.asset_code,
+            debit=debit.owner,
+            credit=credit.owner,
+            amount=amount,
+            time_to_live=duration_pb2.Duration(seconds=life_s),
             **terms,
         )
     )

@@ -13,7 +13,7 @@ from services.chassis import database as chassis_database
 from services.ledger import engine
 from services.ledger.checker import MISMATCHES, OPEN, Checker, Examiner
 from services.ledger.storage import Checks, Copies, Finding, Journal, copies
-from tests.integration.ledger.conftest import move, running, undo, world
+from tests.integration.ledger.conftest import move, place, running, undo, world
 from tests.integration.ledger.test_ledger_load import Crowd
 from tools.ledger.command import app
 
@@ -105,6 +105,12 @@ async def test_honest_books_are_clean(office):
     accounts += [office.ledger.member("late") for _ in range(2)]
     for late in accounts[2:]:
         await office.ledger.earn(late, 20)
+    for debit in accounts[:2]:
+        for life in (1, 7):
+            credit = office.ledger.member(debit.asset_code)
+            held = place(debit, credit, 1, life_s=life * 86_400)
+            accounts.append(credit)
+            await office.ledger.post(held)
     await office.ledger.balances(*accounts)
     for days in (0, 2.9, 3.1, 13.5):
         office.ledger.now.ahead = timedelta(days=days)
@@ -180,6 +186,18 @@ FAULTS = {
         "lots",
         "UPDATE lots SET expire_time = '2100-01-01' WHERE account_id = $1 AND remaining > 0",
     ),
+    "points that nobody holds": (
+        "lots",
+        "UPDATE accounts SET held = 1 WHERE account_id = $1",
+    ),
+    "a lot that nobody holds": (
+        "lots",
+        "UPDATE lots SET held = 1 WHERE account_id = $1 AND remaining > 0",
+    ),
+    "room that nobody promised": (
+        "summary",
+        "UPDATE accounts SET incoming = 1 WHERE account_id = $1",
+    ),
     "points that wait for nothing": (
         "summary",
         "UPDATE accounts SET pending = 1 WHERE account_id = $1",
@@ -206,7 +224,7 @@ async def test_a_copy_that_lies_is_found(office):
     for version, available in ((4, 13), (9, 12)):
         seen = await held.get([key])
         lease, _ = await held.lease([key], seen=seen)
-        lie = engine.Balance(key, available, 0, version, None, 0, office.ledger.now(), None)
+        lie = engine.Balance(key, available, 0, 0, 0, version, None, 0, office.ledger.now(), None)
         await held.fill(lease, [lie])
         assert [finding.kind for finding in await office.examine(anna)] == ["copy"]
 
@@ -216,7 +234,8 @@ async def test_an_old_copy_is_wrong_only_when_it_stays(office, monkeypatch):
     anna = await office.account()
     held, key = Copies(office.ledger.hot), key_of(anna)
     lease, _ = await held.lease([key], seen=await held.get([key]))
-    await held.fill(lease, [engine.Balance(key, 0, 0, 2, None, 0, office.ledger.now(), None)])
+    old = engine.Balance(key, 0, 0, 0, 0, 2, None, 0, office.ledger.now(), None)
+    await held.fill(lease, [old])
     assert await office.examine(anna) == []
     assert await office.examine(anna) == []
     monkeypatch.setattr(copies, "LIFE_S", -1)

@@ -63,7 +63,7 @@ def test_the_outbox_is_the_chassis_own():
 
 
 @pytest.mark.parametrize(
-    "table", ["assets", "batches", "transfers", "entries", "lot_takes", "reversals"]
+    "table", ["assets", "batches", "transfers", "entries", "lot_takes", "reversals", "holds"]
 )
 async def test_evidence_can_only_be_added_to(ledger, table):
     """The runtime role may neither change nor remove it."""
@@ -87,7 +87,7 @@ async def test_evidence_can_only_be_added_to(ledger, table):
         ("UPDATE accounts SET ceiling = balance - 1 WHERE balance > 0", "accounts_ceiling_kept"),
         ("UPDATE accounts SET pending = balance + 1", "accounts_pending_within_balance"),
         ("UPDATE lots SET remaining = amount + 1", "lots_remaining_within"),
-        ("UPDATE lots SET remaining = -1", "lots_remaining_within"),
+        ("UPDATE lots SET remaining = -1", "lots_held_within"),
         (
             "INSERT INTO entries SELECT id, 1, id, 0, 5, 1, 7, now() FROM gen_random_uuid() AS id",
             "entries_balance_runs",
@@ -102,6 +102,31 @@ async def test_evidence_can_only_be_added_to(ledger, table):
             SELECT id, 0, id, id, 1, 1, '', now(), now() FROM gen_random_uuid() AS id
             """,
             "transfers_accounts_differ",
+        ),
+        ("UPDATE accounts SET held = -1", "accounts_held_not_negative"),
+        ("UPDATE accounts SET incoming = -1", "accounts_incoming_not_negative"),
+        (
+            "UPDATE accounts SET held = balance - floor + 1 WHERE balance > 0",
+            "accounts_held_above_floor",
+        ),
+        (
+            "UPDATE accounts SET ceiling = balance, incoming = 1 WHERE balance > 0",
+            "accounts_incoming_below_ceiling",
+        ),
+        ("UPDATE lots SET held = remaining + 1", "lots_held_within"),
+        (
+            """
+            INSERT INTO reserves
+            SELECT id, 0, id, FALSE, 5, 3, now(), NULL, '{}', '{}' FROM gen_random_uuid() AS id
+            """,
+            "reserves_end_when_ended",
+        ),
+        (
+            """
+            INSERT INTO holds
+            SELECT id, 0, id, id, 5, 1, '', now(), now() FROM gen_random_uuid() AS id
+            """,
+            "holds_accounts_differ",
         ),
         (
             "INSERT INTO assets VALUES ('x', 0, -1, NULL, '{}', now())",

@@ -59,6 +59,8 @@ class Teller:
         self.takes: list[engine.TakeRow] = []
         self.reversals: list[engine.ReversalRow] = []
         self.expiries: list[engine.ExpiryRow] = []
+        self.holds: list[engine.HoldRow] = []
+        self.reserves: dict[tuple[engine.Place, UUID], engine.Reserve] = {}
         self.tallies: dict[UUID, int] = {}
         self._count = 0
 
@@ -89,6 +91,15 @@ class Teller:
     def release(self, target: Any) -> Any:
         return self.post(engine.Release(engine.Place(target.batch.id, 0)))
 
+    def hold(self, amount: int, of: engine.Key | None = None, **terms: Any) -> Any:
+        return self.post(hold(of or member("anna"), SHOP, amount, **terms))
+
+    def capture(self, held: Any, amount: int | None = None, *, final: bool = False) -> Any:
+        return self.post(engine.Capture(engine.Place(held.batch.id, 0), amount, final))
+
+    def void(self, held: Any) -> Any:
+        return self.post(engine.Void(engine.Place(held.batch.id, 0)))
+
     def post(self, *operations: Any) -> Any:
         """Post one batch."""
         return self.group(self.batch(*operations))[0]
@@ -106,7 +117,11 @@ class Teller:
         targets = {place: target for place, target in found.items() if target is not None}
         plan = engine.plan(batches, assets=self.assets, targets=targets)
         accounts = {
-            account_id: self._read(self.accounts[account_id], deep=account_id in plan.deep)
+            account_id: self._read(
+                self.accounts[account_id],
+                deep=account_id in plan.deep,
+                holds=plan.holds if account_id in plan.holding else None,
+            )
             for account_id in plan.keys
             if account_id in self.accounts
         }
@@ -118,6 +133,10 @@ class Teller:
             if isinstance(decision, engine.Posted):
                 self.posted[decision.batch.id] = decision.batch
         return outcome.decisions
+
+    def plan_of(self, *operations: Any) -> engine.Plan:
+        """Return what posting these operations would read."""
+        return engine.plan([self.batch(*operations)], assets=self.assets, targets={})
 
     def sweep(self) -> engine.Changes:
         """Book what is past its expiry, on every account."""
@@ -154,9 +173,18 @@ class Teller:
         kept = sum(account.balance for account in self.accounts.values())
         return kept + sum(self.tallies.values())
 
-    def _read(self, account: engine.Account, *, deep: bool) -> engine.Account:
-        lots = None
-        if deep or engine.needs_lots(account, self.now):
+    def _read(self, account: engine.Account, *, deep: bool, holds: Any = None) -> engine.Account:
+        lots = reserves = None
+        is_due = engine.is_due(account, self.now)
+        if holds is not None or (is_due and account.summary.next_hold_at is not None):
+            deep = True
+            reserves = tuple(
+                one
+                for (place, account_id), one in self.reserves.items()
+                if account_id == account.key.id
+                and (one.state is engine.HoldState.ACTIVE or place in (holds or ()))
+            )
+        if deep or is_due:
             from_ = account.summary.lots_from
             lots = tuple(
                 lot
@@ -174,6 +202,7 @@ class Teller:
             account.summary,
             account.slides_until,
             lots,
+            reserves,
         )
 
     def _keep(self, changes: engine.Changes) -> None:
@@ -187,6 +216,14 @@ class Teller:
         for before_lot, after in changes.lots_changed:
             assert self.lots[after.id] == before_lot
             self.lots[after.id] = after
+        for reserve in changes.reserves_made:
+            assert (reserve.place, reserve.account_id) not in self.reserves
+            self.reserves[reserve.place, reserve.account_id] = reserve
+        for reserve in changes.reserves_changed:
+            known = self.reserves[reserve.place, reserve.account_id]
+            assert known.state is engine.HoldState.ACTIVE
+            self.reserves[reserve.place, reserve.account_id] = reserve
+        self.holds += changes.holds
         self.reversals += changes.reversals
         self.entries += changes.entries
         self.transfers += changes.transfers
@@ -200,10 +237,17 @@ class Teller:
         if batch is None or place.operation_index >= len(batch.operations):
             return None
         row = next((row for row in self.transfers if row[:2] == place), None)
+        held = next((row for row in self.holds if row.place == place), None)
+        if held is not None:
+            return engine.Held(held.debit, held.credit, held.amount, held.reason, held.campaign_id)
         if row is None or row.reason in engine.IRREVERSIBLE:
             return engine.Other()
-        transfer = batch.operations[place.operation_index]
-        assert isinstance(transfer, engine.Transfer)
+        operation = batch.operations[place.operation_index]
+        if isinstance(operation, engine.Capture):
+            transfer: Any = next(row for row in self.holds if row.place == operation.target)
+        else:
+            assert isinstance(operation, engine.Transfer)
+            transfer = operation
         undone = [one.amount for one in self.reversals if one[:2] == place]
         return engine.Moved(
             transfer.debit,
@@ -232,6 +276,18 @@ def move(
 ) -> engine.Transfer:
     """Return a transfer."""
     return engine.Transfer(debit, credit, amount, 1, "", up_to, activates_at, expires_at)
+
+
+def hold(
+    debit: engine.Key,
+    credit: engine.Key,
+    amount: int,
+    *,
+    up_to: bool = False,
+    life: timedelta = timedelta(days=1),
+) -> engine.Hold:
+    """Return a hold."""
+    return engine.Hold(debit, credit, amount, 2, "", up_to, life)
 
 
 def refusal(decision: engine.Decision) -> Any:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from tessera.ledger.v1 import error_reason_pb2
 
 from services.ledger import engine, errors
 from tests.unit.ledger.teller import (
@@ -89,6 +90,15 @@ def test_up_to_moves_what_there_is():
     assert [row.amount for row in teller.transfers] == [30, 30, 0]
 
 
+def test_up_to_also_means_what_there_is_room_for():
+    """A counter takes what fits below its ceiling, and nothing when it is full."""
+    teller = Teller(plain(ceiling=10))
+    first, second = teller.earn(8, up_to=True), teller.earn(8, up_to=True)
+    third = teller.earn(8, up_to=True)
+    assert [one.operations[0].amount for one in (first, second, third)] == [8, 2, 0]
+    assert teller.available() == 10
+
+
 def test_operations_see_what_those_before_them_did():
     """A gift can be passed on in the batch that brings it."""
     teller = Teller(plain())
@@ -137,13 +147,23 @@ def test_accounts_of_the_world_take_and_give_without_bound():
 def test_of_several_reasons_the_first_of_the_documented_order_is_given():
     """Whatever the order of the operations; within one reason the earliest operation."""
     teller = Teller(plain(ceiling=100), points(code="stamps"))
-    teller.earn(50)
+    late = teller.hold(0, up_to=True, life=timedelta(seconds=1))
+    teller.at(1).earn(50)
     earned = teller.earn(10, BORIS)
+    captured, voided, active = teller.hold(2), teller.hold(3), teller.hold(4)
+    teller.capture(captured)
+    teller.void(voided)
     broken = [
         move(SHOP, ANNA, 1000),  # CEILING_EXCEEDED
         move(ANNA, SHOP, 10**6),  # INSUFFICIENT_FUNDS
+        engine.Capture(engine.Place(active.batch.id, 0), 5, is_final=True),  # EXCEEDS_HOLD
         engine.Reversal(engine.Place(earned.batch.id, 0), 11, TAKE_AVAILABLE),  # EXCEEDS_REVERSIBLE
+        engine.Void(engine.Place(late.batch.id, 0)),  # HOLD_EXPIRED
+        engine.Void(engine.Place(voided.batch.id, 0)),  # HOLD_VOIDED
+        engine.Void(engine.Place(captured.batch.id, 0)),  # HOLD_CAPTURED
+        engine.Void(engine.Place(earned.batch.id, 0)),  # NOT_A_HOLD
         engine.Release(engine.Place(earned.batch.id, 0)),  # NOT_REVERSIBLE
+        engine.Void(engine.Place(batch_id("nobody"), 0)),  # HOLD_NOT_FOUND
         engine.Release(engine.Place(batch_id("nobody"), 0)),  # TRANSFER_NOT_FOUND
         move(SHOP, ANNA, 1, expires_at=START),  # LOTS_NOT_KEPT
         move(ANNA, ANNA, 1),  # ACCOUNTS_MUST_DIFFER
@@ -156,6 +176,13 @@ def test_of_several_reasons_the_first_of_the_documented_order_is_given():
         assert decision.operation_index == len(broken) - 1
         broken.pop()
     assert reasons == [kind.reason for kind in engine.PRECEDENCE[2:]]
+
+
+def test_the_order_is_the_one_that_the_contract_lists():
+    """The contract documents the precedence by the order of its enum, not by the numbers."""
+    listed = [value.name for value in error_reason_pb2.ErrorReason.DESCRIPTOR.values]
+    places = [listed.index(f"ERROR_REASON_{kind.reason}") for kind in engine.PRECEDENCE]
+    assert places == sorted(places)
 
 
 def test_a_clock_that_is_more_than_a_minute_ahead_is_refused_before_anything_else():

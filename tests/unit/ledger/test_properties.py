@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ledger import engine
-from tests.unit.ledger.teller import SHOP, START, Teller, days, member, move, plain, points
+from tests.unit.ledger.teller import (
+    SHOP,
+    START,
+    Teller,
+    days,
+    hold,
+    member,
+    move,
+    plain,
+    points,
+)
 
 KEYS = [SHOP, *(member(name) for name in ("anna", "boris", "clara"))]
 
@@ -35,6 +45,14 @@ moves = st.builds(
     st.integers(1, 120),
     up_to=st.booleans(),
 )
+holds = st.builds(
+    hold,
+    st.sampled_from(KEYS),
+    st.sampled_from(KEYS[1:]),
+    st.integers(1, 120),
+    up_to=st.booleans(),
+    life=st.integers(1, 200).map(lambda number: timedelta(hours=number)),
+) | st.builds(hold, st.sampled_from(KEYS[1:]), st.just(SHOP), st.integers(1, 120))
 
 
 @st.composite
@@ -52,6 +70,17 @@ def histories(draw):
                 st.sampled_from(engine.Shortfall),
             ),
         ),
+        st.tuples(st.just("move"), st.lists(moves | holds, min_size=1, max_size=3)),
+        st.tuples(
+            st.just("capture"),
+            st.tuples(
+                st.integers(0, 30),
+                st.integers(0, 2),
+                st.none() | st.integers(1, 120),
+                st.booleans(),
+            ),
+        ),
+        st.tuples(st.just("void"), st.tuples(st.integers(0, 30), st.integers(0, 2))),
         st.tuples(st.just("release"), st.tuples(st.integers(0, 30), st.integers(0, 2))),
         st.tuples(st.just("sweep"), st.none()),
     )
@@ -82,15 +111,21 @@ def _play(asset, history):
                 continue
             else:
                 place = engine.Place(batches[what[0] % len(batches)].id, what[1])
-                operations = [
-                    engine.Release(place)
-                    if kind == "release"
-                    else engine.Reversal(place, what[2], what[3])
-                ]
+                operations = [_referring(kind, place, *what[2:])]
             group.append(teller.batch(*operations))
             batches.append(group[-1])
         teller.group(*group)
         yield teller
+
+
+def _referring(kind, place, *rest):
+    kinds = {
+        "release": engine.Release,
+        "undo": engine.Reversal,
+        "capture": engine.Capture,
+        "void": engine.Void,
+    }
+    return kinds[kind](place, *rest)
 
 
 @settings(max_examples=300, deadline=None)
@@ -102,6 +137,7 @@ def test_invariants_hold_after_any_history(asset, history):
         for account in teller.accounts.values():
             _check_account(teller, asset, account)
         _check_transfers(teller)
+        _check_holds(teller)
 
 
 def _check_account(teller, asset, account):
@@ -116,8 +152,9 @@ def _check_account(teller, asset, account):
         assert row.version > version
         running, version = row.balance_after, row.version
     assert account.version >= version
-    view = engine.balance_at(teller._read(account, deep=True), teller.now)
+    view = engine.balance_at(teller._read(account, deep=True, holds=()), teller.now)
     assert teller.balance(account.key) == view
+    _check_reserves(teller, account, view)
     if asset.lots is not None:
         _check_lots(teller, account, view)
 
@@ -134,9 +171,54 @@ def _check_lots(teller, account, view):
         for lot in lots
         if (ends := engine.expiry(lot, account.slides_until)) is None or ends > teller.now
     ]
-    pending = sum(lot.remaining for lot in live if lot.is_pending(teller.now))
-    available = sum(lot.remaining for lot in live) - pending
-    assert (view.available, view.pending) == (available, pending)
+    kept = _kept(teller, account)
+    free = {lot.id: lot.remaining - kept[lot.id] for lot in live}
+    assert min(free.values(), default=0) >= 0
+    pending = sum(free[lot.id] for lot in live if lot.is_pending(teller.now))
+    assert (view.available, view.pending) == (sum(free.values()) - pending, pending)
+
+
+def _kept(teller, account):
+    """Return what active holds reserve of each lot."""
+    kept: defaultdict[UUID, int] = defaultdict(int)
+    for reserve in teller.reserves.values():
+        if reserve.account_id == account.key.id and reserve.is_active(teller.now):
+            for part in reserve.lots:
+                kept[part.lot_id] += part.amount
+    return kept
+
+
+def _check_reserves(teller, account, view):
+    booked = [one for one in teller.reserves.values() if one.account_id == account.key.id]
+    active = [one for one in booked if one.is_active(teller.now)]
+    assert view.held == sum(one.remaining for one in active if not one.is_credit)
+    assert view.incoming == sum(one.remaining for one in active if one.is_credit)
+    assert view.available >= account.floor
+    assert account.ceiling is None or account.balance + view.incoming <= account.ceiling
+    standing = [one for one in booked if one.state is engine.HoldState.ACTIVE]
+    reserved: defaultdict[UUID, int] = defaultdict(int)
+    for one in standing:
+        for part in one.lots:
+            reserved[part.lot_id] += part.amount
+    lots = [lot for lot in teller.lots.values() if lot.account_id == account.key.id]
+    assert all(reserved[lot.id] == lot.held <= lot.remaining for lot in lots)
+    if lots:
+        assert account.summary.held == sum(lot.held for lot in lots)
+
+
+def _check_holds(teller):
+    """Nothing is captured twice, and both sides of a hold tell the same."""
+    captured: defaultdict[engine.Place, int] = defaultdict(int)
+    for batch in teller.posted.values():
+        for index, operation in enumerate(batch.operations):
+            if isinstance(operation, engine.Capture):
+                place = (batch.id, index)
+                captured[operation.target] += sum(
+                    row.amount for row in teller.transfers if row[:2] == place
+                )
+    for row in teller.holds:
+        sides = [one for (place, _), one in teller.reserves.items() if place == row.place]
+        assert {row.amount - one.remaining for one in sides} == {captured[row.place]}
 
 
 def _check_transfers(teller):
