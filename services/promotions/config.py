@@ -14,6 +14,17 @@ def _zone(name: str) -> str:
     return name
 
 
+class GoodsSettings(config.Settings):
+    """Goods by name: in every set of the first three that is not empty, in none of the others."""
+
+    category_ids: frozenset[str] = frozenset()
+    brands: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+    exclude_category_ids: frozenset[str] = frozenset()
+    exclude_brands: frozenset[str] = frozenset()
+    exclude_tags: frozenset[str] = frozenset()
+
+
 class PointsSettings(config.Settings):
     """The program's points: the ledger's asset, its ageing, and what one smallest unit pays."""
 
@@ -25,6 +36,14 @@ class PointsSettings(config.Settings):
     units: int = Field(default=1, gt=0, le=1_000_000)
     #: The most of a receipt that points may pay, in hundredths of a percent.
     payment_share_max_basis_points: int = Field(default=5_000, ge=0, le=10_000)
+    #: The smallest receipt, after discounts, that points may pay for, in minor units.
+    payment_receipt_min_minor: int = Field(default=0, ge=0, le=1_000_000_000)
+    #: The fewest points that may pay, and the step above them, in smallest units; 0 is one step of
+    #: `units`. Both are rounded up to it.
+    payment_min_units: int = Field(default=0, ge=0, le=1_000_000_000)
+    payment_step_units: int = Field(default=0, ge=0, le=1_000_000_000)
+    #: What points may pay for, besides what each product's own flag says.
+    payment_goods: GoodsSettings = GoodsSettings()
     #: Points expire at the end of the month so many months after the purchase; 0 means never.
     expire_months: int = Field(default=12, ge=0, le=120)
     #: Where days and months of points begin and end.

@@ -128,6 +128,13 @@ class PointsPaymentTooHigh(PromotionsRefusal):
     reason = "POINTS_PAYMENT_TOO_HIGH"
 
 
+class PointsPaymentStep(PromotionsRefusal):
+    """Points pay at least {min_minor}, in steps of {step_minor}."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "POINTS_PAYMENT_STEP"
+
+
 class TotalChanged(PromotionsRefusal):
     """The cart comes to {total_minor} and not to {expected_total_minor}; evaluate it again."""
 

@@ -157,5 +157,9 @@ def terms_of(settings: config.Settings) -> batches.Terms:
             point_units=points.units,
             points_scale=points.scale,
             payment_share_max_basis_points=points.payment_share_max_basis_points,
+            payment_receipt_min_minor=points.payment_receipt_min_minor,
+            payment_min_units=points.payment_min_units,
+            payment_step_units=points.payment_step_units,
+            payment_goods=engine.ItemFilter(**points.payment_goods.model_dump()),
         ),
     )

@@ -74,7 +74,14 @@ class Purchases:
             question.ruleset, question.cart, gathered.facts, now=gathered.now
         )
         evaluation = evaluations.show_decision(
-            decision, member_id=gathered.member_id, degradations=gathered.degradations
+            decision,
+            member_id=gathered.member_id,
+            degradations=gathered.degradations,
+            payment=evaluations.show_payment_offer(
+                decision,
+                terms=gathered.facts.terms,
+                currency_code=question.cart.currency_code,
+            ),
         )
         if gathered.tiers:
             standings.tell(evaluation, question.cart, gathered)
@@ -297,12 +304,15 @@ def _member_key(cart: checkout_pb2.Cart) -> member_pb2.MemberKey | None:
 
 
 def _compare(decision: engine.Decision, request: checkout_service_pb2.CommitRequest) -> None:
-    """Raise PointsPaymentTooHigh or TotalChanged unless the till was shown what is decided."""
+    """Raise PointsPaymentTooHigh, PointsPaymentStep or TotalChanged unless it is as decided."""
     wanted, possible = request.cart.points_payment_minor, decision.points_payment_max_minor
     if wanted > possible:
         raise errors.PointsPaymentTooHigh(max_minor=possible)
     if wanted != decision.points_payment_minor:
-        raise errors.PointsPaymentTooHigh(max_minor=decision.points_payment_minor)
+        assert decision.payment is not None
+        raise errors.PointsPaymentStep(
+            min_minor=decision.payment.min_minor, step_minor=decision.payment.step_minor
+        )
     if decision.total_minor != request.expected_total_minor:
         raise errors.TotalChanged(
             total_minor=decision.total_minor, expected_total_minor=request.expected_total_minor

@@ -27,6 +27,8 @@ from services.promotions.engine.decisions import (
     NearMiss,
     Outcome,
     OutcomeReason,
+    PaymentBound,
+    PaymentOffer,
 )
 from services.promotions.engine.evaluation import (
     AmountProblem,
@@ -37,7 +39,10 @@ from services.promotions.engine.evaluation import (
     find_needs,
     is_same_moment,
 )
-from services.promotions.engine.messages import tell_missing
+from services.promotions.engine.messages import (
+    explain_payment,
+    tell_missing,
+)
 from services.promotions.engine.problems import (
     TakenCode,
     find_problems,
@@ -172,6 +177,8 @@ __all__ = [
     "Not",
     "Outcome",
     "OutcomeReason",
+    "PaymentBound",
+    "PaymentOffer",
     "PaymentPlan",
     "PaymentType",
     "PercentOff",
@@ -206,6 +213,7 @@ __all__ = [
     "compile",
     "dump_facts",
     "evaluate",
+    "explain_payment",
     "find_amount_problem",
     "find_needs",
     "find_problems",

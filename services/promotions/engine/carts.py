@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from services.promotions.engine.rules import Channel, LineKind, PaymentType
+from services.promotions.engine.rules import (
+    EVERYTHING,
+    Channel,
+    ItemFilter,
+    LineKind,
+    PaymentType,
+)
 
 _NAMES: frozenset[str] = frozenset()
 
@@ -108,12 +114,21 @@ class PointsTerms:
     `point_units` smallest units of the asset are worth `point_value_minor` minor units, and are
     the step in which points pay. The share is in hundredths of a percent of the eligible goods
     after discounts. `points_scale` is the number of decimals that people see.
+
+    Points pay for receipts of at least `payment_receipt_min_minor` after discounts, and then at
+    least `payment_min_units` in steps of `payment_step_units`, smallest units of the asset, both
+    rounded up to whole steps of `point_units`; 0 asks for nothing of the kind. They pay for
+    `payment_goods` that the catalogue does not exclude.
     """
 
     point_value_minor: int = 1
     point_units: int = 1
     points_scale: int = 0
     payment_share_max_basis_points: int = 10_000
+    payment_receipt_min_minor: int = 0
+    payment_min_units: int = 0
+    payment_step_units: int = 0
+    payment_goods: ItemFilter = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)

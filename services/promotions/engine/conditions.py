@@ -76,6 +76,18 @@ def asks_price_state(condition: rules.Condition | None) -> bool:
     return False
 
 
+def reads_clock(condition: rules.Condition | None) -> bool:
+    """Tell whether the condition may change its mind from one minute to the next."""
+    match condition:
+        case rules.AllOf() | rules.AnyOf():
+            return any(reads_clock(child) for child in condition.conditions)
+        case rules.Not():
+            return reads_clock(condition.condition)
+        case rules.Expression():
+            return expressions.mentions(condition.cel, "minute_of_day")
+    return False
+
+
 def required_spend(condition: rules.Condition | None) -> int:
     """Return an amount before discounts that every cart has which meets the condition."""
     match condition:

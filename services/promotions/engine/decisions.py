@@ -48,6 +48,32 @@ class MessageAudience(enum.IntEnum):
     RECEIPT = 2
 
 
+class PaymentBound(enum.IntEnum):
+    """Why points may not pay more; the numbers and names of the contract."""
+
+    SHARE = 1
+    BALANCE = 2
+    NO_GOODS = 3
+    RECEIPT_TOO_SMALL = 4
+    BELOW_MINIMUM = 5
+    MEMBER_UNKNOWN = 6
+    UNANSWERED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentOffer:
+    """How much points may pay, in minor units: nothing, or from `min` to `max` in whole steps.
+
+    `max` is 0 when they may pay nothing. `eligible` is what the goods that they are for cost.
+    """
+
+    min_minor: int
+    max_minor: int
+    step_minor: int
+    eligible_minor: int
+    bound: PaymentBound
+
+
 class Explain(enum.Enum):
     """How many campaigns answer: those that came near the cart, or all of the rule set."""
 
@@ -150,3 +176,5 @@ class Decision:
     messages: tuple[Message, ...]
     charges: tuple[Charge, ...]
     earnings: tuple[Earning, ...]
+    #: None for what is left of a purchase: its payment was chosen at the till.
+    payment: PaymentOffer | None = None

@@ -121,7 +121,7 @@ def pay_and_earn(
     run: lanes.Run, candidates: Sequence[Compiled], *, choose_payment: Callable[[lanes.Run], int]
 ) -> None:
     """Let points pay what is chosen, then let the rest earn points."""
-    run.payments = payments.pay(run.basket, run.left, choose_payment(run))
+    run.payments = payments.pay(run.basket, run.left, choose_payment(run), terms=run.facts.terms)
     lanes.run_earnings(run, candidates)
 
 
@@ -143,7 +143,12 @@ def conclude(run: lanes.Run, *, ruleset_version: int, outcomes: tuple[Outcome, .
         lines=lines,
         outcomes=outcomes,
         messages=messages.write(
-            outcomes, cart=run.cart, terms=run.facts.terms, earned=earned, spent=spent
+            outcomes,
+            cart=run.cart,
+            terms=run.facts.terms,
+            earned=earned,
+            spent=spent,
+            refused=run.payment_offer if paid < run.cart.points_payment_minor else None,
         ),
         charges=_list_charges(run),
         earnings=tuple(
@@ -151,6 +156,7 @@ def conclude(run: lanes.Run, *, ruleset_version: int, outcomes: tuple[Outcome, .
             for one, offer in run.applied
             for days, points in offer.lots
         ),
+        payment=run.payment_offer,
     )
 
 
@@ -161,9 +167,9 @@ def _pick(ruleset: Ruleset, mask: int) -> list[Compiled]:
 
 def _choose_payment(run: lanes.Run) -> int:
     """Return what the shopper asked for, as far as whole points, share and balance allow."""
-    run.payment_max = payments.find_max(run.basket, run.left, run.facts)
-    asked = min(run.cart.points_payment_minor, run.payment_max)
-    return payments.whole_steps(asked, run.facts.terms)
+    run.payment_offer = payments.find_offer(run.basket, run.left, run.facts)
+    run.payment_max = run.payment_offer.max_minor
+    return payments.choose(run.payment_offer, run.cart.points_payment_minor)
 
 
 def _deal(run: lanes.Run) -> tuple[LineDecision, ...]:

@@ -83,6 +83,7 @@ class Index:
     formats: Choice
     channels: Mapping[rules.Channel, int]
     times: Ladder
+    by_minute: bool
     segments: Choice
     tiers: Choice
     members: Choice
@@ -125,6 +126,7 @@ def build(campaigns: Sequence[rules.Campaign]) -> Index:
             for channel in rules.Channel
         },
         times=_build_times([one.validity for one in given]),
+        by_minute=any(conditions.reads_clock(one.condition) for one in given),
         segments=_build_choice(
             [one.segment_ids for one in audiences], [one.exclude_segment_ids for one in audiences]
         ),
@@ -183,6 +185,8 @@ def is_same_moment(index: Index, one: datetime, other: datetime) -> bool:
     Both are aware times in the zone of the store.
     """
     if one.date() != other.date():
+        return False
+    if index.by_minute and _minute_of_week(one) != _minute_of_week(other):
         return False
     return all(
         bisect_right(ladder.steps, (one - _EPOCH) // _MICROSECOND)

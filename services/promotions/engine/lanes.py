@@ -15,7 +15,7 @@ from typing import NamedTuple
 from services.promotions.engine import combinations, multibuys, scenes, sets, strata
 from services.promotions.engine.baskets import Basket
 from services.promotions.engine.carts import Cart, Facts, Remaining
-from services.promotions.engine.decisions import NearMiss, OutcomeReason
+from services.promotions.engine.decisions import NearMiss, OutcomeReason, PaymentOffer
 from services.promotions.engine.offers import Offer
 from services.promotions.engine.rules import Lane
 from services.promotions.engine.rulesets import Compiled
@@ -36,7 +36,8 @@ class Verdict(NamedTuple):
 class Run:
     """The working state of one evaluation.
 
-    `left` is what each pile still costs, `payments` what points pay of it. `applied` holds what
+    `left` is what each pile still costs, `payments` what points pay of it, `payment_offer` what
+    they might, None when nobody chooses any more. `applied` holds what
     was taken, in order; `verdicts` why other candidates were not, by place. `strata` is what the
     units of those piles cost whose units do not all cost the same. `watches_prices` when somebody
     asks what has been reduced so far.
@@ -49,6 +50,7 @@ class Run:
     left: list[int]
     payments: list[int]
     payment_max: int = 0
+    payment_offer: PaymentOffer | None = None
     applied: list[tuple[Compiled, Offer]] = field(default_factory=list)
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     strata: dict[int, Strata] = field(default_factory=dict)

@@ -11,6 +11,8 @@ from services.promotions.engine.decisions import (
     NearMiss,
     Outcome,
     OutcomeReason,
+    PaymentBound,
+    PaymentOffer,
 )
 from services.promotions.engine.rules import Text
 
@@ -77,12 +79,62 @@ _WHY_NOT = {
 }
 
 
+_WHY_NOT_MORE = {
+    PaymentBound.BALANCE: Text("The shopper has no more points", "У покупателя больше нет баллов"),
+    PaymentBound.NO_GOODS: Text(
+        "There are no goods that points may pay for", "Нет товаров, которые можно оплатить баллами"
+    ),
+    PaymentBound.MEMBER_UNKNOWN: Text(
+        "Only a member can pay with points", "Платить баллами может только участник программы"
+    ),
+    PaymentBound.UNANSWERED: Text("Points cannot be checked now", "Сейчас проверить баллы нельзя"),
+}
+
+
+def explain_payment(offer: PaymentOffer, terms: PointsTerms, currency_code: str) -> Text:
+    """Return why points may not pay more than an offer says."""
+    match offer.bound:
+        case PaymentBound.SHARE:
+            share = terms.payment_share_max_basis_points
+            return Text(
+                f"Points may pay up to {_decimal(share, 2, '.')} % of what they are for",
+                f"Баллами можно оплатить до {_decimal(share, 2, ',')} % подходящих товаров",
+            )
+        case PaymentBound.RECEIPT_TOO_SMALL:
+            en, ru = _money(terms.payment_receipt_min_minor, currency_code)
+            return Text(
+                f"Points may pay for purchases of {en} and more",
+                f"Баллами можно платить за покупки от {ru}",
+            )
+        case PaymentBound.BELOW_MINIMUM:
+            en, ru = _money(offer.min_minor, currency_code)
+            return Text(
+                f"Points may pay {en} at the least", f"Баллами можно оплатить не меньше {ru}"
+            )
+    return _WHY_NOT_MORE[offer.bound]
+
+
+def _money(amount_minor: int, currency_code: str) -> tuple[str, str]:
+    digits = _DECIMALS.get(currency_code, 2)
+    return (
+        f"{_fixed(amount_minor, digits, '.')} {currency_code}",
+        f"{_fixed(amount_minor, digits, ',')} {currency_code}",
+    )
+
+
 def write(
-    outcomes: Sequence[Outcome], *, cart: Cart, terms: PointsTerms, earned: int, spent: int
+    outcomes: Sequence[Outcome],
+    *,
+    cart: Cart,
+    terms: PointsTerms,
+    earned: int,
+    spent: int,
+    refused: PaymentOffer | None = None,
 ) -> tuple[Message, ...]:
     """Return the messages of a decision: coupons, near misses (the nearest few), points.
 
-    `earned` and `spent` are in the asset's smallest unit.
+    `earned` and `spent` are in the asset's smallest unit; `refused` is the offer that the shopper
+    wanted more than.
     """
     found = _tell_coupons(outcomes, cart)
     misses = [one for one in outcomes if one.near_miss is not None]
@@ -91,6 +143,9 @@ def write(
         assert outcome.near_miss is not None
         text = _tell_miss(outcome.near_miss, outcome.title, cart.currency_code)
         found.append(Message(MessageAudience.CASHIER, text, outcome.campaign_id))
+    if refused is not None:
+        why = explain_payment(refused, terms, cart.currency_code)
+        found.append(Message(MessageAudience.CASHIER, why))
     if spent:
         found.append(Message(MessageAudience.RECEIPT, _tell_spent(spent, terms)))
     if earned:
@@ -136,9 +191,9 @@ def _tell_miss(miss: NearMiss, title: Text, currency_code: str) -> Text:
         en.append("one more" if more == _UNIT else f"{_decimal(more, 3, '.')} more")
         ru.append(f"ещё {_decimal(more, 3, ',')} шт.")
     if miss.amount_minor:
-        digits = _DECIMALS.get(currency_code, 2)
-        en.append(f"goods for {_fixed(miss.amount_minor, digits, '.')} {currency_code} more")
-        ru.append(f"товаров ещё на {_fixed(miss.amount_minor, digits, ',')} {currency_code}")
+        english, russian = _money(miss.amount_minor, currency_code)
+        en.append(f"goods for {english} more")
+        ru.append(f"товаров ещё на {russian}")
     return Text(
         f"{_capital(' and '.join(en))} for “{title.pick('en')}”",
         f"{_capital(' и '.join(ru))} до «{title.pick('ru')}»",

@@ -12,6 +12,7 @@ from services.promotions.engine.carts import (
     Remaining,
     Store,
 )
+from services.promotions.engine.rules import EVERYTHING, ItemFilter
 
 #: What facts of a member are sets of names; receipts older than one of them have none.
 
@@ -25,7 +26,7 @@ def dump_facts(facts: Facts) -> dict[str, Any]:
         },
         "member": None if facts.member is None else _dump_member(facts.member),
         "remaining": {name: _dump(one) for name, one in sorted(facts.remaining.items())},
-        "terms": _dump(facts.terms),
+        "terms": _dump_terms(facts.terms),
         "identity_answered": facts.identity_answered,
     }
 
@@ -38,7 +39,7 @@ def load_facts(plain: Mapping[str, Any]) -> Facts:
         articles={sku: _load_article(article) for sku, article in plain["articles"].items()},
         member=None if member is None else _load_member(member),
         remaining={name: Remaining(**one) for name, one in plain["remaining"].items()},
-        terms=PointsTerms(**plain["terms"]),
+        terms=_load_terms(plain["terms"]),
         identity_answered=plain["identity_answered"],
     )
 
@@ -63,6 +64,25 @@ def _load_article(plain: Mapping[str, Any]) -> Article:
             "tags": frozenset(plain["tags"]),
         }
     )
+
+
+def _dump_terms(terms: PointsTerms) -> dict[str, Any]:
+    plain = _dump(terms)
+    goods = _dump(terms.payment_goods) if terms.payment_goods != EVERYTHING else {}
+    plain["payment_goods"] = {
+        name: sorted(value) if isinstance(value, frozenset) else value
+        for name, value in goods.items()
+        if value
+    }
+    return plain
+
+
+def _load_terms(plain: Mapping[str, Any]) -> PointsTerms:
+    goods: dict[str, Any] = {
+        name: frozenset(value) if isinstance(value, list) else value
+        for name, value in plain.get("payment_goods", {}).items()
+    }
+    return PointsTerms(**{**plain, "payment_goods": ItemFilter(**goods)})
 
 
 def _dump_member(member: Member) -> dict[str, Any]:

@@ -14,11 +14,13 @@ def show_decision(
     *,
     member_id: str = "",
     degradations: Iterable[checkout_pb2.Degradation.ValueType] = (),
+    payment: checkout_pb2.PointsPaymentOffer | None = None,
 ) -> checkout_pb2.Evaluation:
     """Return a decision as the contract shows it."""
     return checkout_pb2.Evaluation(
         ruleset_version=decision.ruleset_version,
         member_id=member_id,
+        points_payment_offer=payment,
         subtotal_minor=decision.subtotal_minor,
         discount_minor=decision.discount_minor,
         total_minor=decision.total_minor,
@@ -30,6 +32,23 @@ def show_decision(
         outcomes=[_show_outcome(outcome) for outcome in decision.outcomes],
         messages=[_show_message(message) for message in decision.messages],
         degradations=degradations,
+    )
+
+
+def show_payment_offer(
+    decision: engine.Decision, *, terms: engine.PointsTerms, currency_code: str
+) -> checkout_pb2.PointsPaymentOffer | None:
+    """Return how much points may pay, with the reason in words."""
+    offer = decision.payment
+    if offer is None:
+        return None
+    return checkout_pb2.PointsPaymentOffer(
+        min_minor=offer.min_minor,
+        max_minor=offer.max_minor,
+        step_minor=offer.step_minor,
+        eligible_minor=offer.eligible_minor,
+        bound=checkout_pb2.PointsPaymentBound.ValueType(offer.bound),
+        explanation=_show_text(engine.explain_payment(offer, terms, currency_code)),
     )
 
 

@@ -141,3 +141,14 @@ def test_offers_are_bounded(kept):
         kept.keep(cart, decided)
     assert take(kept, cart=carts[0]) is None
     assert take(kept, cart=carts[1]) is decided
+
+
+def test_an_expression_that_reads_the_clock_is_decided_again_each_minute(kept):
+    """CEL may ask for the minute of the day."""
+    rules = campaign().rules
+    cel = engine.Expression("minute_of_day >= 725")
+    decided = decide(engine.Campaign("cmp_1", 1, replace(rules, condition=cel)))
+    kept.keep(CART, decided)
+    assert take(kept, at=NOON + timedelta(minutes=1)) is None
+    kept.keep(CART, decided)
+    assert take(kept, at=NOON + timedelta(seconds=59)) is decided
