@@ -147,6 +147,7 @@ def _first_refusal(campaign, cart, facts, now):
         audience.membership is engine.Membership.MEMBERS
         or audience.segment_ids
         or rules.limits.uses_per_member_max
+        or audience.tier_ids
         or rules.combination.lane is engine.Lane.EARN
     )
     fits_audience = (member is not None or not asks) and (
@@ -154,6 +155,7 @@ def _first_refusal(campaign, cart, facts, now):
         or (
             (not audience.segment_ids or audience.segment_ids & segments)
             and not audience.exclude_segment_ids & segments
+            and (not audience.tier_ids or audience.tier_ids & member.tier_ids)
         )
     )
     coded = isinstance(rules.trigger, engine.CouponTrigger)
