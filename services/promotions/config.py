@@ -58,6 +58,18 @@ class RecoverySettings(config.Settings):
     patience_s: float = Field(default=10.0, ge=0)
 
 
+class CampaignSettings(config.Settings):
+    """How campaigns come and go."""
+
+    #: Whether a second person must approve every version before it goes live.
+    review_required: bool = False
+    #: How long after its period a campaign is taken out of the rule set: tills that were offline
+    #: may still bring receipts of it.
+    retire_after_s: int = Field(default=86_400, ge=0, le=31_536_000)
+    #: How often that is looked for.
+    retire_interval_s: float = Field(default=60.0, gt=0)
+
+
 class Settings(config.RoleSettings):
     """Settings of the role."""
 
@@ -67,6 +79,7 @@ class Settings(config.RoleSettings):
     currency_code: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     points: PointsSettings = PointsSettings()
     recovery: RecoverySettings = RecoverySettings()
+    campaigns: CampaignSettings = CampaignSettings()
     #: How far ahead of ours a till's clock may be.
     occurred_ahead_s_max: int = Field(default=600, ge=0, le=86_400)
     #: How long Evaluate waits for identity, and for the ledger, before it answers without them.

@@ -226,6 +226,62 @@ class AmountOutOfRange(PromotionsRefusal):
     reason = "AMOUNT_OUT_OF_RANGE"
 
 
+class CampaignKeyTaken(PromotionsRefusal):
+    """The name {key} belongs to the campaign {campaign_id}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "CAMPAIGN_KEY_TAKEN"
+
+
+class ReviewRequired(PromotionsRefusal):
+    """The campaign {campaign_id} is {state} and needs a second person's approval first."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "REVIEW_REQUIRED"
+
+
+class ApproverIsAuthor(PromotionsRefusal):
+    """Who wrote or handed in the campaign {campaign_id} cannot approve it."""
+
+    category = Category.PERMISSION_DENIED
+    reason = "APPROVER_IS_AUTHOR"
+
+
+class CampaignNotTemplate(PromotionsRefusal):
+    """The campaign {campaign_id} has no parameters to set."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "CAMPAIGN_NOT_TEMPLATE"
+
+
+class CampaignNotLocal(PromotionsRefusal):
+    """The campaign {campaign_id} was not made of a template."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "CAMPAIGN_NOT_LOCAL"
+
+
+class StoreOutsideTemplate(PromotionsRefusal):
+    """The template does not work in the store {store_id}."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "STORE_OUTSIDE_TEMPLATE"
+
+
+class ParameterUnknown(PromotionsRefusal):
+    """The template has no parameter {parameter}, or it was set twice."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "PARAMETER_UNKNOWN"
+
+
+class ParameterOutOfBounds(PromotionsRefusal):
+    """The parameter {parameter} cannot be {value}: its {bound} is {limit}."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "PARAMETER_OUT_OF_BOUNDS"
+
+
 class ProgramNotFound(PromotionsRefusal):
     """No program has the id {program_id}."""
 

@@ -9,6 +9,7 @@ from tessera.promotions.v1 import (
     campaign_service_pb2,
     catalogue_service_pb2,
     checkout_service_pb2,
+    local_campaign_service_pb2,
     program_service_pb2,
 )
 
@@ -19,6 +20,7 @@ from services.promotions import (
     engine,
     news,
     preparation,
+    publishing,
     rulesets,
     storage,
 )
@@ -28,6 +30,7 @@ from services.promotions.programs import book, counting, reviews
 from services.promotions.servicer.campaigns import CampaignServicer
 from services.promotions.servicer.catalogue import CatalogueServicer
 from services.promotions.servicer.checkout import CheckoutServicer
+from services.promotions.servicer.local_campaigns import LocalCampaignServicer
 from services.promotions.servicer.programs import ProgramServicer
 from services.promotions.wire import batches
 
@@ -44,10 +47,13 @@ _SESSION = {
 
 _CATALOGUE = catalogue_service_pb2.DESCRIPTOR.services_by_name["CatalogueService"]
 _CAMPAIGNS = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
+_LOCAL = local_campaign_service_pb2.DESCRIPTOR.services_by_name["LocalCampaignService"]
 _PROGRAMS = program_service_pb2.DESCRIPTOR.services_by_name["ProgramService"]
 _CHECKOUT = checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"]
 #: Who lists can wait; who stands at a till cannot.
-_LOW = frozenset({"ListStores", "ListCampaigns", "ListPrograms", "ListTierChanges"})
+_LOW = frozenset(
+    {"ListStores", "ListCampaigns", "ListCampaignChanges", "ListPrograms", "ListTierChanges"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class Role:
     sets: rulesets.Rulesets
     recovery: recovery.Recovery
     reviews: reviews.Reviews
+    publisher: publishing.Publishing
 
 
 async def main(settings: config.Settings) -> None:
@@ -114,14 +121,21 @@ async def assemble(
     )
     currency, ahead = settings.currency_code, settings.occurred_ahead_s_max
     _add(serving, _CATALOGUE, CatalogueServicer(db, tidings, currency_code=currency))
-    _add(serving, _CAMPAIGNS, CampaignServicer(db, sets=sets, rooms=rooms, relay=relay, now=now))
+    publisher = publishing.Publishing(
+        db, settings.campaigns, sets=sets, rooms=rooms, relay=relay, now=now
+    )
+    servicer = CampaignServicer(
+        db, publisher=publisher, rooms=rooms, currency_code=currency, now=now
+    )
+    _add(serving, _CAMPAIGNS, servicer)
+    _add(serving, _LOCAL, LocalCampaignServicer(db, publisher=publisher, now=now))
     _add(serving, _CHECKOUT, CheckoutServicer(db, bought, returned, ahead_s_max=ahead, now=now))
     _add(serving, _PROGRAMS, ProgramServicer(db, book=programs, counting=counts, now=now))
-    for work in (members, books, settled, rooms, recovered, looks, relay):
+    for work in (members, books, settled, rooms, publisher, recovered, looks, relay):
         serving.background(type(work).__name__.lower(), work.run)
     serving.background("listen", tidings.listen)
     serving.background("poll", tidings.poll)
-    return Role(serving, tidings, goods, sets, recovered, looks)
+    return Role(serving, tidings, goods, sets, recovered, looks, publisher)
 
 
 async def _connect(

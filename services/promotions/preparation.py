@@ -4,7 +4,8 @@ Everything here may be done again: after an outage, or by a second process at th
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -21,6 +22,14 @@ _CALLS_MAX = 16
 _MONEY_SCALE = 2
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What is live of a campaign that changes: its budget, and when the change was written."""
+
+    budget_minor: int
+    successor_time: datetime
 
 
 class Preparation:
@@ -45,8 +54,16 @@ class Preparation:
                 await self._ledger.create_asset(asset)
             self._program_is_made = True
 
-    async def prepare(self, campaigns: Iterable[engine.Campaign], *, now: datetime) -> None:
-        """Make what campaigns need. Whoever calls is the only one who publishes.
+    async def prepare(
+        self,
+        campaigns: Iterable[engine.Campaign],
+        *,
+        before: Mapping[str, Before],
+        now: datetime,
+    ) -> None:
+        """Make what campaigns need, beyond what the versions `before` them have made already.
+
+        Whoever calls is the only one who publishes.
 
         Raises DependencyUnavailable, and then calls again later.
         """
@@ -57,14 +74,20 @@ class Preparation:
             async with free:
                 await work
 
-        works = [work for campaign in campaigns for work in self._works(campaign, now)]
+        works = [
+            work
+            for campaign in campaigns
+            for work in self._works(campaign, before.get(campaign.campaign_id), now)
+        ]
         # All of them end before we do: nothing may happen behind the back of the next publisher.
         outcomes = await asyncio.gather(*map(bounded, works), return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    def _works(self, campaign: engine.Campaign, now: datetime) -> Iterator[Awaitable[None]]:
+    def _works(
+        self, campaign: engine.Campaign, before: Before | None, now: datetime
+    ) -> Iterator[Awaitable[None]]:
         campaign_id, limits = campaign.campaign_id, campaign.rules.limits
         if limits.uses_max:
             yield self._ledger.set_ceiling(accounts.uses(campaign_id), limits.uses_max)
@@ -72,7 +95,9 @@ class Preparation:
             bound = limits.uses_per_member_max
             code = accounts.member_uses_asset(campaign_id, bound)
             yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code, ceiling=bound))
-        if limits.budget_minor:
+        if limits.budget_minor and before is not None and before.budget_minor:
+            yield self._raise(campaign, before)
+        elif limits.budget_minor:
             yield self._fund(campaign_id, limits.budget_minor, now)
         trigger = campaign.rules.trigger
         if isinstance(trigger, engine.CouponTrigger) and trigger.personal:
@@ -116,19 +141,31 @@ class Preparation:
         account = accounts.budget(campaign_id, self._settings.currency_code)
         balance = await self._ledger.balance(account)
         missing = target - balance.available
-        if not missing:
+        batch_id = ids.derive("bat", campaign_id, "fund", str(balance.version), str(target))
+        await self._move(campaign_id, missing, batch_id, now)
+
+    async def _raise(self, campaign: engine.Campaign, before: Before) -> None:
+        """Add to the budget of a campaign that is live, once for each of its versions."""
+        campaign_id, version = campaign.campaign_id, str(campaign.version)
+        amount = campaign.rules.limits.budget_minor - before.budget_minor
+        batch_id = ids.derive("bat", campaign_id, "raise", version)
+        await self._move(campaign_id, amount, batch_id, before.successor_time)
+
+    async def _move(self, campaign_id: str, amount: int, batch_id: str, now: datetime) -> None:
+        if not amount:
             return
+        account = accounts.budget(campaign_id, self._settings.currency_code)
         funding, budget = accounts.world(accounts.FUNDING), accounts.owner(account)
         transfer = batch_pb2.Transfer(
             asset_code=account.asset_code,
-            debit=funding if missing > 0 else budget,
-            credit=budget if missing > 0 else funding,
-            amount=abs(missing),
+            debit=funding if amount > 0 else budget,
+            credit=budget if amount > 0 else funding,
+            amount=abs(amount),
             reason=account_pb2.TRANSFER_REASON_FUND,
             campaign_id=campaign_id,
         )
         batch = batch_pb2.Batch(
-            batch_id=ids.derive("bat", campaign_id, "fund", str(balance.version), str(target)),
+            batch_id=batch_id,
             operations=[batch_pb2.Operation(transfer=transfer)],
             occurred_time=timestamps.show(now),
         )

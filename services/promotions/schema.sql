@@ -68,9 +68,11 @@ CREATE INDEX stores_version_idx ON stores (version);
 
 -- Campaigns and rule sets -----------------------------------------------------------------------
 
+-- A campaign and the newest version of its rules.
 CREATE TABLE campaigns (
     campaign_id UUID NOT NULL,
     version BIGINT NOT NULL,
+    -- Of the newest version. LIVE also while it waits for its period, or is paused.
     state TEXT NOT NULL,
     -- tessera.promotions.v1.CampaignRules.
     rules BYTEA NOT NULL,
@@ -80,26 +82,54 @@ CREATE TABLE campaigns (
     -- The first rule set without it, when it was ended.
     end_ruleset_version BIGINT,
     request_id TEXT NOT NULL,
-    -- tessera.promotions.v1.CreateCampaignRequest, to tell a repeated call from another one.
+    -- The request that made it, to tell a repeated call from another one.
     request BYTEA NOT NULL,
+    -- The name that people and files gave it.
+    campaign_key TEXT,
+    -- The version that carts see, unless it is paused; NULL before any went live.
+    live_version BIGINT,
+    paused BOOLEAN NOT NULL DEFAULT FALSE,
+    -- The client that wrote the newest version.
+    author_id TEXT NOT NULL DEFAULT '',
+    -- The period of the live version; NULL where it is open.
+    start_time TIMESTAMPTZ,
+    end_time TIMESTAMPTZ,
+    -- The live version has parameters: it is in no rule set, what is made of it is.
+    is_template BOOLEAN NOT NULL DEFAULT FALSE,
+    template_id UUID,
+    template_paused BOOLEAN NOT NULL DEFAULT FALSE,
+    -- tessera.promotions.v1.StartLocalCampaignRequest, as far as it says where and what.
+    local_terms BYTEA,
     CONSTRAINT campaigns_pkey PRIMARY KEY (campaign_id),
     CONSTRAINT campaigns_request_id_key UNIQUE (request_id),
+    CONSTRAINT campaigns_template_fkey
+        FOREIGN KEY (template_id) REFERENCES campaigns (campaign_id),
     -- Versions count from one.
     CONSTRAINT campaigns_version CHECK (version > 0),
-    -- The states of the contract.
-    CONSTRAINT campaigns_state CHECK (state IN ('DRAFT', 'LIVE', 'ENDED')),
+    -- The states of the contract, but for those that the clock and a pause make of LIVE.
+    CONSTRAINT campaigns_state
+        CHECK (state IN ('DRAFT', 'IN_REVIEW', 'APPROVED', 'LIVE', 'ENDED')),
     -- Whatever was live once knows since when and by which rule set.
     CONSTRAINT campaigns_publication CHECK (
-        (state = 'DRAFT') = (publish_time IS NULL)
-        AND (publish_time IS NULL) = (publish_ruleset_version IS NULL)
+        (publish_time IS NULL) = (publish_ruleset_version IS NULL)
+        AND (state NOT IN ('LIVE', 'ENDED') OR publish_time IS NOT NULL)
     ),
     -- Whatever ended knows by which rule set.
-    CONSTRAINT campaigns_end CHECK ((state = 'ENDED') = (end_ruleset_version IS NOT NULL))
+    CONSTRAINT campaigns_end CHECK ((state = 'ENDED') = (end_ruleset_version IS NOT NULL)),
+    -- What is made of a template knows with which arguments, and nothing is made of it in turn.
+    CONSTRAINT campaigns_local CHECK (
+        (template_id IS NULL) = (local_terms IS NULL) AND NOT (is_template AND template_id IS NOT NULL)
+    )
 );
 
 CREATE INDEX campaigns_state_idx ON campaigns (state, campaign_id);
 
--- The coupon codes of live campaigns, in capitals: no two campaigns share one.
+-- An ended campaign leaves its name to the next.
+CREATE UNIQUE INDEX campaigns_key_idx ON campaigns (campaign_key) WHERE state <> 'ENDED';
+
+CREATE INDEX campaigns_template_idx ON campaigns (template_id) WHERE template_id IS NOT NULL;
+
+-- The coupon codes of live and paused campaigns, in capitals: no two campaigns share one.
 CREATE TABLE campaign_codes (
     code TEXT NOT NULL,
     campaign_id UUID NOT NULL,
@@ -112,15 +142,42 @@ CREATE TABLE campaign_codes (
 
 CREATE INDEX campaign_codes_campaign_idx ON campaign_codes (campaign_id);
 
--- The rules that a campaign went live with. Never changed: receipts are explained by them.
+-- Every version of every campaign. Never changed: receipts are explained by them.
 CREATE TABLE campaign_revisions (
     campaign_id UUID NOT NULL,
     version BIGINT NOT NULL,
     rules BYTEA NOT NULL,
+    -- Empty and NULL for versions older than such records.
+    author_id TEXT NOT NULL DEFAULT '',
+    create_time TIMESTAMPTZ,
     CONSTRAINT campaign_revisions_pkey PRIMARY KEY (campaign_id, version),
     CONSTRAINT campaign_revisions_campaign_fkey
         FOREIGN KEY (campaign_id) REFERENCES campaigns (campaign_id)
 );
+
+-- What was done to campaigns, by whom and why. Never changed.
+CREATE TABLE campaign_changes (
+    change_id BIGINT GENERATED ALWAYS AS IDENTITY,
+    campaign_id UUID NOT NULL,
+    action TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    -- The client; `promotions` is the platform itself.
+    actor_id TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    change_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT campaign_changes_pkey PRIMARY KEY (change_id),
+    CONSTRAINT campaign_changes_campaign_fkey
+        FOREIGN KEY (campaign_id) REFERENCES campaigns (campaign_id),
+    -- The actions of the contract.
+    CONSTRAINT campaign_changes_action CHECK (
+        action IN (
+            'CREATED', 'UPDATED', 'SUBMITTED', 'APPROVED', 'REJECTED', 'PUBLISHED', 'PAUSED',
+            'RESUMED', 'ENDED'
+        )
+    )
+);
+
+CREATE INDEX campaign_changes_campaign_idx ON campaign_changes (campaign_id, change_id);
 
 -- What was live together. Never changed.
 CREATE TABLE rulesets (
@@ -368,7 +425,7 @@ GRANT SELECT, INSERT, UPDATE ON catalogue_clock, categories, products, stores TO
 GRANT SELECT, INSERT, UPDATE ON campaigns TO promotions;
 GRANT SELECT, INSERT, DELETE ON campaign_codes TO promotions;
 -- What receipts are explained by is never changed.
-GRANT SELECT, INSERT ON campaign_revisions, rulesets, coupon_grants TO promotions;
+GRANT SELECT, INSERT ON campaign_revisions, campaign_changes, rulesets, coupon_grants TO promotions;
 GRANT SELECT, INSERT, UPDATE, DELETE ON receipts TO promotions;
 -- What the ledger refused is forgotten, and its key is free again.
 GRANT SELECT, INSERT, DELETE ON purchases, returns TO promotions;

@@ -121,6 +121,7 @@ from services.promotions.engine.rulesets import (
     compile,  # noqa: A004 - the word of the trade, always read as engine.compile
 )
 from services.promotions.engine.set_problems import Problem
+from services.promotions.engine.succession import find_succession_problems
 
 __all__ = [
     "AllOf",
@@ -217,6 +218,7 @@ __all__ = [
     "find_amount_problem",
     "find_needs",
     "find_problems",
+    "find_succession_problems",
     "find_taken_codes",
     "is_same_moment",
     "load_facts",

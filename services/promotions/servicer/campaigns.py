@@ -1,6 +1,6 @@
 """CampaignService: the life of campaigns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -10,204 +10,261 @@ from tessera.promotions.v1 import (
     campaign_service_pb2_grpc,
 )
 
-from services.chassis import clock, database, ids, outbox, timestamps
-from services.promotions import engine, errors, preparation, rulesets, storage
-from services.promotions.storage.campaigns import Campaign, Revision
-from services.promotions.wire import differences, events, pages, rules
+from services.chassis import auth, clock, database, ids
+from services.promotions import engine, errors, preparation, publishing, storage
+from services.promotions.publishing import Actor
+from services.promotions.servicer import shown
+from services.promotions.storage.campaigns import Campaign
+from services.promotions.wire import differences, pages, rules, templates
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_STATES = {
-    storage.campaigns.DRAFT: campaign_pb2.CAMPAIGN_STATE_DRAFT,
-    storage.campaigns.LIVE: campaign_pb2.CAMPAIGN_STATE_LIVE,
-    storage.campaigns.ENDED: campaign_pb2.CAMPAIGN_STATE_ENDED,
-}
-_NAMES = {number: name for name, number in _STATES.items()}
-
 
 class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
-    """Keeps drafts, puts them live and takes them out."""
+    """Keeps drafts, lets them be reviewed, puts them live and takes them out."""
 
     def __init__(
         self,
         db: database.Database,
         *,
-        sets: rulesets.Rulesets,
+        publisher: publishing.Publishing,
         rooms: preparation.Preparation,
-        relay: outbox.Relay,
+        currency_code: str,
         now: clock.Clock,
     ) -> None:
         self._db = db
-        self._sets = sets
+        self._publisher = publisher
         self._rooms = rooms
-        self._relay = relay
+        self._currency_code = currency_code
         self._now = now
 
     async def CreateCampaign(
         self, request: campaign_service_pb2.CreateCampaignRequest, context: Context
     ) -> campaign_service_pb2.CreateCampaignResponse:
         """Make a draft."""
-        _require_sound(request.rules)
-        campaign = await storage.campaigns.create(
-            self._db,
-            campaign_id=ids.new(storage.campaigns.PREFIX),
-            rules=request.rules.SerializeToString(),
-            request_id=request.request_id,
-            request=request.SerializeToString(),
-            now=self._now(),
-        )
+        self._require_currency(request.currency_code)
+        require_sound(request.rules)
+        actor = Actor(auth.current().client_id, request.comment)
+        async with self._db.transaction() as tx:
+            campaign = await storage.campaigns.create(
+                tx,
+                campaign_id=ids.new(storage.campaigns.PREFIX),
+                rules=request.rules.SerializeToString(),
+                request_id=request.request_id,
+                request=request.SerializeToString(),
+                key=request.key,
+                author_id=actor.client_id,
+                now=self._now(),
+            )
+            if campaign is not None:
+                await self._publisher.note(tx, campaign, "CREATED", actor)
         if campaign is None:
             campaign = await self._first_answer(request)
-        return campaign_service_pb2.CreateCampaignResponse(campaign=_show(campaign))
+        return campaign_service_pb2.CreateCampaignResponse(campaign=self._show(campaign))
 
     async def _first_answer(self, request: campaign_service_pb2.CreateCampaignRequest) -> Campaign:
-        campaign, before = await storage.campaigns.find_by_request(self._db, request.request_id)
+        found = await storage.campaigns.find_by_request(self._db, request.request_id)
+        if found is None:
+            owner = await storage.campaigns.find_by_key(self._db, request.key)
+            campaign_id = "" if owner is None else owner.campaign_id
+            raise errors.CampaignKeyTaken(key=request.key, campaign_id=campaign_id)
+        campaign, before = found
+        if campaign.template_id:
+            raise errors.RequestConflict(field="template_id")
         first = campaign_service_pb2.CreateCampaignRequest.FromString(before)
         if difference := differences.find_difference(first, request):
             raise errors.RequestConflict(field=difference)
         return campaign
 
+    def _require_currency(self, currency_code: str) -> None:
+        if currency_code not in {"", self._currency_code}:
+            raise errors.CurrencyMismatch(currency_code=currency_code)
+
     async def UpdateCampaign(
         self, request: campaign_service_pb2.UpdateCampaignRequest, context: Context
     ) -> campaign_service_pb2.UpdateCampaignResponse:
-        """Replace a draft's rules."""
-        _require_sound(request.rules)
-        campaign = await storage.campaigns.replace_rules(
-            self._db,
-            request.campaign_id,
-            version=request.version,
-            rules=request.rules.SerializeToString(),
-        )
-        if campaign is None:
-            found = await self._find(request.campaign_id)
-            if found.state != storage.campaigns.DRAFT:
+        """Write the next version."""
+        self._require_currency(request.currency_code)
+        require_sound(request.rules)
+        actor = Actor(auth.current().client_id, request.comment)
+        async with self._db.transaction() as tx:
+            found = await self._lock(tx, request.campaign_id)
+            if found.template_id:
+                raise errors.CampaignState(campaign_id=found.campaign_id, state="LOCAL")
+            if found.state == storage.campaigns.ENDED:
                 raise errors.CampaignState(campaign_id=found.campaign_id, state=found.state)
-            raise errors.VersionConflict(version=found.version)
-        return campaign_service_pb2.UpdateCampaignResponse(campaign=_show(campaign))
+            _require_version(found, request.version)
+            campaign = await storage.campaigns.write_version(
+                tx,
+                request.campaign_id,
+                version=request.version,
+                rules=request.rules.SerializeToString(),
+                author_id=actor.client_id,
+                now=self._now(),
+            )
+            assert campaign is not None
+            await self._publisher.note(tx, campaign, "UPDATED", actor)
+        return campaign_service_pb2.UpdateCampaignResponse(campaign=self._show(campaign))
+
+    async def SubmitCampaign(
+        self, request: campaign_service_pb2.SubmitCampaignRequest, context: Context
+    ) -> campaign_service_pb2.SubmitCampaignResponse:
+        """Hand a draft in for review."""
+        campaign = await self._move(
+            request, "SUBMITTED", (storage.campaigns.DRAFT,), storage.campaigns.IN_REVIEW
+        )
+        return campaign_service_pb2.SubmitCampaignResponse(campaign=self._show(campaign))
+
+    async def ApproveCampaign(
+        self, request: campaign_service_pb2.ApproveCampaignRequest, context: Context
+    ) -> campaign_service_pb2.ApproveCampaignResponse:
+        """Agree with a campaign in review."""
+        campaign = await self._move(
+            request, "APPROVED", (storage.campaigns.IN_REVIEW,), storage.campaigns.APPROVED
+        )
+        return campaign_service_pb2.ApproveCampaignResponse(campaign=self._show(campaign))
+
+    async def RejectCampaign(
+        self, request: campaign_service_pb2.RejectCampaignRequest, context: Context
+    ) -> campaign_service_pb2.RejectCampaignResponse:
+        """Give a campaign back to its author."""
+        sources = (storage.campaigns.IN_REVIEW, storage.campaigns.APPROVED)
+        campaign = await self._move(request, "REJECTED", sources, storage.campaigns.DRAFT)
+        return campaign_service_pb2.RejectCampaignResponse(campaign=self._show(campaign))
+
+    async def _move(
+        self, request: Any, action: str, sources: Iterable[str], target: str
+    ) -> Campaign:
+        """Bring a campaign from one of the sources to a state; one that is there counts as done.
+
+        A rejection is none of these that would: its target is where every draft begins.
+        """
+        actor = Actor(auth.current().client_id, request.comment)
+        async with self._db.transaction() as tx:
+            found = await self._lock(tx, request.campaign_id)
+            _require_version(found, request.version)
+            if action == "APPROVED":
+                await self._require_other(tx, found, actor)
+            if found.state == target and action != "REJECTED":
+                return found
+            moved = await storage.campaigns.move(
+                tx, request.campaign_id, version=request.version, sources=sources, target=target
+            )
+            if moved is None:
+                state = found.state_at(self._now())
+                raise errors.CampaignState(campaign_id=found.campaign_id, state=state)
+            await self._publisher.note(tx, moved, action, actor)
+        return moved
+
+    async def _require_other(
+        self, tx: database.Transaction, campaign: Campaign, actor: Actor
+    ) -> None:
+        if actor.client_id in await storage.campaigns.find_writers(tx, campaign):
+            raise errors.ApproverIsAuthor(campaign_id=campaign.campaign_id)
+
+    async def _lock(self, tx: database.Transaction, campaign_id: str) -> Campaign:
+        found = (await storage.campaigns.lock(tx, [campaign_id])).get(campaign_id)
+        if found is None:
+            raise errors.CampaignNotFound(campaign_id=campaign_id)
+        return found
 
     async def PublishCampaigns(
         self, request: campaign_service_pb2.PublishCampaignsRequest, context: Context
     ) -> campaign_service_pb2.PublishCampaignsResponse:
-        """Put drafts live, all in one new rule set."""
-        async with self._db.transaction() as tx:
-            await storage.campaigns.lock_publishing(tx)
-            drafts = _drafts(await storage.campaigns.lock(tx, request.campaign_ids), request)
-            ruleset = await self._publish(tx, drafts) if drafts else None
-            version = await storage.campaigns.ruleset_head(tx)
-            held = await storage.campaigns.lock(tx, request.campaign_ids)
-        if ruleset is not None:
-            self._sets.offer(ruleset)
-            self._relay.nudge()
+        """Put the newest versions live, all in one new rule set."""
+        answer = await self._publisher.publish(request.campaign_ids, _actor(request))
         return campaign_service_pb2.PublishCampaignsResponse(
-            ruleset_version=version,
-            campaigns=[_show(held[campaign_id]) for campaign_id in request.campaign_ids],
+            ruleset_version=answer.ruleset_version,
+            campaigns=[self._show(answer.campaigns[one]) for one in request.campaign_ids],
         )
 
-    async def _publish(
-        self, tx: database.Transaction, drafts: Sequence[Campaign]
-    ) -> engine.Ruleset:
-        """Put drafts live in a new rule set: compiled here, and with their room in the ledger."""
-        added = [Revision(draft.campaign_id, draft.version, draft.rules) for draft in drafts]
-        held = await storage.campaigns.live(tx)
-        # Campaigns that are live keep their codes, so they come first.
-        for taken in engine.find_taken_codes(rulesets.parse([*held, *added], self._sets.current)):
-            raise errors.CodeTaken(code=taken.code, campaign_id=taken.campaign_id)
-        revisions = sorted([*held, *added], key=lambda revision: revision.campaign_id)
-        version = await storage.campaigns.ruleset_head(tx) + 1
-        ruleset = await self._compile(revisions, version)
-        new = [ruleset.find(draft.campaign_id) for draft in drafts]
-        campaigns = [campaign for campaign in new if campaign is not None]
-        await self._rooms.prepare(campaigns, now=self._now())
-        await storage.campaigns.take_live(
-            tx,
-            [draft.campaign_id for draft in drafts],
-            codes=_codes(campaigns),
-            ruleset_version=version,
-            now=self._now(),
+    async def PauseCampaign(
+        self, request: campaign_service_pb2.PauseCampaignRequest, context: Context
+    ) -> campaign_service_pb2.PauseCampaignResponse:
+        """Take what is live out for a while."""
+        answer = await self._publisher.pause(request.campaign_id, _actor(request))
+        return campaign_service_pb2.PauseCampaignResponse(
+            campaign=self._show(answer.campaigns[request.campaign_id]),
+            ruleset_version=answer.ruleset_version,
         )
-        await self._add_ruleset(tx, version, revisions, [draft.campaign_id for draft in drafts])
-        return ruleset
 
-    async def _compile(self, revisions: Sequence[Revision], version: int) -> engine.Ruleset:
-        try:
-            return await self._sets.compile(revisions, version=version)
-        except engine.RulesetInvalid as error:
-            campaign_id, first = error.problems[0]
-            raise errors.CampaignInvalid(
-                field=first.field, problem=first.problem, campaign_id=campaign_id
-            ) from None
-
-    async def _add_ruleset(
-        self,
-        tx: database.Transaction,
-        version: int,
-        revisions: Sequence[Revision],
-        changed: Iterable[str],
-    ) -> None:
-        now = self._now()
-        await storage.campaigns.add_ruleset(tx, version, revisions, now=now)
-        await storage.news.announce(tx, storage.news.RULESET)
-        told = [
-            events.tell_published(
-                version=version, campaign_id=campaign_id, campaign_count=len(revisions), now=now
-            )
-            for campaign_id in changed
-        ]
-        await outbox.append(tx, *told)
+    async def ResumeCampaign(
+        self, request: campaign_service_pb2.ResumeCampaignRequest, context: Context
+    ) -> campaign_service_pb2.ResumeCampaignResponse:
+        """Put back what was paused."""
+        answer = await self._publisher.resume(request.campaign_id, _actor(request))
+        return campaign_service_pb2.ResumeCampaignResponse(
+            campaign=self._show(answer.campaigns[request.campaign_id]),
+            ruleset_version=answer.ruleset_version,
+        )
 
     async def EndCampaign(
         self, request: campaign_service_pb2.EndCampaignRequest, context: Context
     ) -> campaign_service_pb2.EndCampaignResponse:
         """Take a live campaign out for good."""
-        campaign_id = request.campaign_id
-        ruleset = None
-        async with self._db.transaction() as tx:
-            await storage.campaigns.lock_publishing(tx)
-            found = (await storage.campaigns.lock(tx, [campaign_id])).get(campaign_id)
-            if found is None:
-                raise errors.CampaignNotFound(campaign_id=campaign_id)
-            if found.state == storage.campaigns.DRAFT:
-                raise errors.CampaignState(campaign_id=campaign_id, state=found.state)
-            if found.state == storage.campaigns.LIVE:
-                ruleset = await self._take_out(tx, campaign_id)
-            ended = (await storage.campaigns.lock(tx, [campaign_id]))[campaign_id]
-        if ruleset is not None:
-            self._sets.offer(ruleset)
-            self._relay.nudge()
+        answer = await self._publisher.end(request.campaign_id, _actor(request))
+        ended = answer.campaigns[request.campaign_id]
         return campaign_service_pb2.EndCampaignResponse(
-            campaign=_show(ended), ruleset_version=ended.end_ruleset_version or 0
+            campaign=self._show(ended), ruleset_version=ended.end_ruleset_version or 0
         )
-
-    async def _take_out(self, tx: database.Transaction, campaign_id: str) -> engine.Ruleset:
-        version = await storage.campaigns.ruleset_head(tx) + 1
-        await storage.campaigns.end(tx, campaign_id, ruleset_version=version)
-        revisions = await storage.campaigns.live(tx)
-        ruleset = await self._sets.compile(revisions, version=version)
-        await self._add_ruleset(tx, version, revisions, [campaign_id])
-        return ruleset
 
     async def GetCampaign(
         self, request: campaign_service_pb2.GetCampaignRequest, context: Context
     ) -> campaign_service_pb2.GetCampaignResponse:
         """Read a campaign."""
         campaign = await self._find(request.campaign_id)
-        return campaign_service_pb2.GetCampaignResponse(campaign=_show(campaign))
+        return campaign_service_pb2.GetCampaignResponse(campaign=self._show(campaign))
+
+    async def GetCampaignVersion(
+        self, request: campaign_service_pb2.GetCampaignVersionRequest, context: Context
+    ) -> campaign_service_pb2.GetCampaignVersionResponse:
+        """Read any version of a campaign."""
+        campaign_id = request.campaign_id
+        version = await storage.campaigns.find_version(self._db, campaign_id, request.version)
+        if version is None:
+            raise errors.CampaignNotFound(campaign_id=campaign_id)
+        return campaign_service_pb2.GetCampaignVersionResponse(
+            campaign_version=shown.show_version(campaign_id, version)
+        )
 
     async def ListCampaigns(
         self, request: campaign_service_pb2.ListCampaignsRequest, context: Context
     ) -> campaign_service_pb2.ListCampaignsResponse:
         """List campaigns, newest first."""
-        count, state = pages.count(request.page_size), _NAMES.get(request.state)
+        count, state = pages.count(request.page_size), shown.read_state(request.state)
         kind = f"campaigns.{state or 'all'}"
-        before = pages.read(kind, request.page_token) or None
         found = await storage.campaigns.list_newest(
-            self._db, state=state, before=before, count_max=count + 1
+            self._db,
+            state=state,
+            keys=request.keys,
+            template_id=request.template_id or None,
+            before=pages.read(kind, request.page_token) or None,
+            now=self._now(),
+            count_max=count + 1,
         )
         response = campaign_service_pb2.ListCampaignsResponse(
-            campaigns=[_show(campaign) for campaign in found[:count]]
+            campaigns=[self._show(campaign) for campaign in found[:count]]
         )
         if len(found) > count:
             response.next_page_token = pages.write(kind, found[count - 1].campaign_id)
+        return response
+
+    async def ListCampaignChanges(
+        self, request: campaign_service_pb2.ListCampaignChangesRequest, context: Context
+    ) -> campaign_service_pb2.ListCampaignChangesResponse:
+        """List what was done to a campaign, newest first."""
+        campaign_id, count = request.campaign_id, pages.count(request.page_size)
+        kind = f"changes.{campaign_id}"
+        last = pages.read(kind, request.page_token)
+        await self._find(campaign_id)
+        found = await storage.campaigns.list_changes(
+            self._db, campaign_id, before=int(last) if last else None, count_max=count + 1
+        )
+        response = campaign_service_pb2.ListCampaignChangesResponse(
+            changes=[shown.show_change(change) for change in found[:count]]
+        )
+        if len(found) > count:
+            response.next_page_token = pages.write(kind, str(found[count - 1].change_id))
         return response
 
     async def GrantCoupons(
@@ -238,9 +295,10 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
 
     async def _require_personal(self, campaign_id: str) -> None:
         campaign = await self._find(campaign_id)
-        if campaign.state != storage.campaigns.LIVE:
+        version = await storage.campaigns.find_version(self._db, campaign_id, campaign.live_version)
+        if version is None or campaign.state == storage.campaigns.ENDED:
             raise errors.CampaignState(campaign_id=campaign_id, state=campaign.state)
-        promised = campaign_pb2.CampaignRules.FromString(campaign.rules)
+        promised = campaign_pb2.CampaignRules.FromString(version.rules)
         if not promised.trigger.coupon.personal:
             raise errors.CouponNotPersonal(campaign_id=campaign_id)
 
@@ -250,42 +308,20 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
             raise errors.CampaignNotFound(campaign_id=campaign_id)
         return campaign
 
+    def _show(self, campaign: Campaign) -> campaign_pb2.Campaign:
+        return shown.show(campaign, self._now())
 
-def _require_sound(sent: campaign_pb2.CampaignRules) -> None:
+
+def require_sound(sent: campaign_pb2.CampaignRules) -> None:
     """Raise CampaignInvalid with the first problem of the rules."""
-    for problem in engine.find_problems(rules.parse_rules(sent)):
+    for problem in [*engine.find_problems(rules.parse_rules(sent)), *templates.find_problems(sent)]:
         raise errors.CampaignInvalid(field=problem.field, problem=problem.problem)
 
 
-def _drafts(
-    found: dict[str, Campaign], request: campaign_service_pb2.PublishCampaignsRequest
-) -> list[Campaign]:
-    """Return those that are not live yet; raises CampaignNotFound or CampaignState."""
-    for campaign_id in request.campaign_ids:
-        if campaign_id not in found:
-            raise errors.CampaignNotFound(campaign_id=campaign_id)
-        if found[campaign_id].state == storage.campaigns.ENDED:
-            raise errors.CampaignState(campaign_id=campaign_id, state=storage.campaigns.ENDED)
-    return [one for one in found.values() if one.state == storage.campaigns.DRAFT]
+def _require_version(campaign: Campaign, version: int) -> None:
+    if campaign.version != version:
+        raise errors.VersionConflict(version=campaign.version)
 
 
-def _codes(campaigns: Iterable[engine.Campaign]) -> list[tuple[str, str]]:
-    """Return the coupon codes of campaigns in capitals, each once."""
-    codes = {}
-    for campaign in campaigns:
-        if isinstance(campaign.rules.trigger, engine.CouponTrigger):
-            for code in campaign.rules.trigger.codes:
-                codes[code.upper()] = campaign.campaign_id
-    return list(codes.items())
-
-
-def _show(campaign: Campaign) -> campaign_pb2.Campaign:
-    return campaign_pb2.Campaign(
-        campaign_id=campaign.campaign_id,
-        version=campaign.version,
-        state=_STATES[campaign.state],
-        rules=campaign_pb2.CampaignRules.FromString(campaign.rules),
-        create_time=timestamps.show(campaign.create_time),
-        publish_time=timestamps.show(campaign.publish_time),
-        publish_ruleset_version=campaign.publish_ruleset_version or 0,
-    )
+def _actor(request: Any) -> Actor:
+    return Actor(auth.current().client_id, request.comment)

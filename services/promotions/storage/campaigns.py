@@ -1,6 +1,6 @@
-"""Campaigns, their codes, and the rule sets that they were live in."""
+"""Campaigns, their versions and history, their codes, and the rule sets that they were live in."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -11,8 +11,13 @@ from services.chassis import database, ids
 PREFIX = "cmp"
 
 DRAFT = "DRAFT"
+IN_REVIEW = "IN_REVIEW"
+APPROVED = "APPROVED"
 LIVE = "LIVE"
 ENDED = "ENDED"
+#: What the clock and a pause make of LIVE.
+SCHEDULED = "SCHEDULED"
+PAUSED = "PAUSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +32,21 @@ class Campaign:
     publish_time: datetime | None
     publish_ruleset_version: int | None
     end_ruleset_version: int | None
+    key: str
+    live_version: int
+    paused: bool
+    author_id: str
+    start_time: datetime | None
+    end_time: datetime | None
+    is_template: bool
+    template_id: str
+    template_paused: bool
+    local_terms: bytes
 
     @classmethod
     def of(cls, row: database.Record) -> Self:
         """Return a row as a value."""
+        template_id: UUID | None = row["template_id"]
         return cls(
             campaign_id=ids.show(PREFIX, row["campaign_id"]),
             version=row["version"],
@@ -40,84 +56,158 @@ class Campaign:
             publish_time=row["publish_time"],
             publish_ruleset_version=row["publish_ruleset_version"],
             end_ruleset_version=row["end_ruleset_version"],
+            key=row["campaign_key"] or "",
+            live_version=row["live_version"] or 0,
+            paused=row["paused"],
+            author_id=row["author_id"],
+            start_time=row["start_time"],
+            end_time=row["end_time"],
+            is_template=row["is_template"],
+            template_id="" if template_id is None else ids.show(PREFIX, template_id),
+            template_paused=row["template_paused"],
+            local_terms=row["local_terms"] or b"",
         )
+
+    def state_at(self, now: datetime) -> str:
+        """Return the state as people see it: LIVE may wait for its period, be over, or paused."""
+        if self.state != LIVE:
+            return self.state
+        if self.end_time is not None and self.end_time <= now:
+            return ENDED
+        if self.paused or self.template_paused:
+            return PAUSED
+        if self.start_time is not None and self.start_time > now:
+            return SCHEDULED
+        return LIVE
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """The rules that a campaign went live with."""
+    """The rules of one version of a campaign."""
 
     campaign_id: str
     version: int
     rules: bytes
 
 
-_CREATE = """
-INSERT INTO campaigns (campaign_id, version, state, rules, create_time, request_id, request)
-VALUES ($1, 1, 'DRAFT', $2, $3, $4, $5)
-ON CONFLICT (request_id) DO NOTHING
-RETURNING
+_COLUMNS = """
     campaign_id, version, state, rules, create_time, publish_time, publish_ruleset_version,
-    end_ruleset_version
+    end_ruleset_version, campaign_key, live_version, paused, author_id, start_time, end_time,
+    is_template, template_id, template_paused, local_terms
+"""
+
+_CREATE = f"""
+INSERT INTO campaigns (
+    campaign_id, version, state, rules, create_time, request_id, request, campaign_key, author_id,
+    template_id, local_terms
+)
+VALUES ($1, 1, 'DRAFT', $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT DO NOTHING
+RETURNING {_COLUMNS}
+"""  # noqa: S608  constants only
+_ADD_REVISION = """
+INSERT INTO campaign_revisions (campaign_id, version, rules, author_id, create_time)
+VALUES ($1, $2, $3, $4, $5)
 """
 
 
 async def create(
-    db: database.Queryable,
+    tx: database.Queryable,
     *,
     campaign_id: str,
     rules: bytes,
     request_id: str,
     request: bytes,
+    key: str,
+    author_id: str,
     now: datetime,
+    template_id: str | None = None,
+    local_terms: bytes | None = None,
 ) -> Campaign | None:
-    """Write a draft; None when the request id was used before."""
-    row = await db.fetchrow(
-        _CREATE, ids.parse(PREFIX, campaign_id), rules, now, request_id, request
+    """Write a draft; None when the request id was used before, or the key is taken."""
+    number = ids.parse(PREFIX, campaign_id)
+    template = None if template_id is None else ids.parse(PREFIX, template_id)
+    row = await tx.fetchrow(
+        _CREATE,
+        number,
+        rules,
+        now,
+        request_id,
+        request,
+        key or None,
+        author_id,
+        template,
+        local_terms,
     )
-    return None if row is None else Campaign.of(row)
+    if row is None:
+        return None
+    await tx.execute(_ADD_REVISION, number, 1, rules, author_id, now)
+    return Campaign.of(row)
 
 
-_BY_REQUEST = """
-SELECT
-    campaign_id, version, state, rules, create_time, publish_time, publish_ruleset_version,
-    end_ruleset_version, request
-FROM campaigns
-WHERE request_id = $1
-"""
+_BY_REQUEST = f"SELECT {_COLUMNS}, request FROM campaigns WHERE request_id = $1"  # noqa: S608  constants only
 
 
-async def find_by_request(db: database.Queryable, request_id: str) -> tuple[Campaign, bytes]:
-    """Return the campaign that a request made, and that request."""
+async def find_by_request(db: database.Queryable, request_id: str) -> tuple[Campaign, bytes] | None:
+    """Return the campaign that a request made, and that request; None when there is none."""
     row = await db.fetchrow(_BY_REQUEST, request_id)
-    assert row is not None
-    return Campaign.of(row), row["request"]
+    return None if row is None else (Campaign.of(row), row["request"])
 
 
-_REPLACE_RULES = """
-UPDATE campaigns
-SET rules = $3, version = version + 1
-WHERE campaign_id = $1 AND version = $2 AND state = 'DRAFT'
-RETURNING
-    campaign_id, version, state, rules, create_time, publish_time, publish_ruleset_version,
-    end_ruleset_version
-"""
+_BY_KEY = f"SELECT {_COLUMNS} FROM campaigns WHERE campaign_key = $1 AND state <> 'ENDED'"  # noqa: S608  constants only
 
 
-async def replace_rules(
-    db: database.Queryable, campaign_id: str, *, version: int, rules: bytes
-) -> Campaign | None:
-    """Replace the rules of a draft that is still at `version`; None when it is not."""
-    row = await db.fetchrow(_REPLACE_RULES, ids.parse(PREFIX, campaign_id), version, rules)
+async def find_by_key(db: database.Queryable, key: str) -> Campaign | None:
+    """Return the campaign that has a name now, or None."""
+    row = await db.fetchrow(_BY_KEY, key)
     return None if row is None else Campaign.of(row)
 
 
-_FIND = """
-SELECT campaign_id, version, state, rules, create_time, publish_time, publish_ruleset_version,
-    end_ruleset_version
-FROM campaigns
-WHERE campaign_id = $1
-"""
+_WRITE_VERSION = f"""
+UPDATE campaigns
+SET rules = $3, version = version + 1, state = 'DRAFT', author_id = $4,
+    local_terms = coalesce($5, local_terms)
+WHERE campaign_id = $1 AND version = $2 AND state <> 'ENDED'
+RETURNING {_COLUMNS}
+"""  # noqa: S608  constants only
+
+
+async def write_version(
+    tx: database.Queryable,
+    campaign_id: str,
+    *,
+    version: int,
+    rules: bytes,
+    author_id: str,
+    now: datetime,
+    local_terms: bytes | None = None,
+) -> Campaign | None:
+    """Write the next version of a campaign that is still at `version`; None when it is not."""
+    number = ids.parse(PREFIX, campaign_id)
+    row = await tx.fetchrow(_WRITE_VERSION, number, version, rules, author_id, local_terms)
+    if row is None:
+        return None
+    await tx.execute(_ADD_REVISION, number, version + 1, rules, author_id, now)
+    return Campaign.of(row)
+
+
+_MOVE = f"""
+UPDATE campaigns SET state = $4
+WHERE campaign_id = $1 AND version = $2 AND state = ANY($3::TEXT[])
+RETURNING {_COLUMNS}
+"""  # noqa: S608  constants only
+
+
+async def move(
+    tx: database.Queryable, campaign_id: str, *, version: int, sources: Iterable[str], target: str
+) -> Campaign | None:
+    """Bring a campaign that is at `version` and in one of the sources to a state, else None."""
+    number = ids.parse(PREFIX, campaign_id)
+    row = await tx.fetchrow(_MOVE, number, version, list(sources), target)
+    return None if row is None else Campaign.of(row)
+
+
+_FIND = f"SELECT {_COLUMNS} FROM campaigns WHERE campaign_id = $1"  # noqa: S608  constants only
 
 
 async def find(db: database.Queryable, campaign_id: str) -> Campaign | None:
@@ -126,22 +216,135 @@ async def find(db: database.Queryable, campaign_id: str) -> Campaign | None:
     return None if row is None else Campaign.of(row)
 
 
-_LIST = """
-SELECT campaign_id, version, state, rules, create_time, publish_time, publish_ruleset_version,
-    end_ruleset_version
+# The states are those of Campaign.state_at.
+_LIST = f"""
+SELECT {_COLUMNS}
 FROM campaigns
-WHERE ($1::TEXT IS NULL OR state = $1) AND ($2::UUID IS NULL OR campaign_id < $2)
+WHERE
+    (
+        $1::TEXT IS NULL
+        OR $1 = CASE
+            WHEN state <> 'LIVE' THEN state
+            WHEN end_time <= $2 THEN 'ENDED'
+            WHEN paused OR template_paused THEN 'PAUSED'
+            WHEN start_time > $2 THEN 'SCHEDULED'
+            ELSE 'LIVE'
+        END
+    )
+    AND ($3::TEXT[] IS NULL OR campaign_key = ANY($3))
+    AND ($4::UUID IS NULL OR template_id = $4)
+    AND ($5::UUID IS NULL OR campaign_id < $5)
 ORDER BY campaign_id DESC
+LIMIT $6
+"""  # noqa: S608  constants only
+
+
+async def list_newest(
+    db: database.Queryable,
+    *,
+    state: str | None,
+    keys: Sequence[str],
+    template_id: str | None,
+    before: str | None,
+    now: datetime,
+    count_max: int,
+) -> list[Campaign]:
+    """Return campaigns, newest first: their ids grow with time."""
+    last = None if before is None else ids.parse(PREFIX, before)
+    template = None if template_id is None else ids.parse(PREFIX, template_id)
+    rows = await db.fetch(_LIST, state, now, list(keys) or None, template, last, count_max)
+    return [Campaign.of(row) for row in rows]
+
+
+# Versions and history ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A row of `campaign_revisions`."""
+
+    version: int
+    rules: bytes
+    author_id: str
+    create_time: datetime | None
+
+
+_VERSION = """
+SELECT version, rules, author_id, create_time
+FROM campaign_revisions
+WHERE campaign_id = $1 AND version = $2
+"""
+
+
+async def find_version(db: database.Queryable, campaign_id: str, version: int) -> Version | None:
+    """Return one version of a campaign, or None."""
+    row = await db.fetchrow(_VERSION, ids.parse(PREFIX, campaign_id), version)
+    return None if row is None else Version(**row)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row of `campaign_changes`."""
+
+    change_id: int
+    action: str
+    version: int
+    actor_id: str
+    comment: str
+    change_time: datetime
+
+
+_NOTE = """
+INSERT INTO campaign_changes (campaign_id, action, version, actor_id, comment, change_time)
+VALUES ($1, $2, $3, $4, $5, $6)
+"""
+
+
+async def note(
+    tx: database.Queryable,
+    campaign: Campaign,
+    action: str,
+    *,
+    actor_id: str,
+    comment: str,
+    now: datetime,
+) -> None:
+    """Keep what was done to a campaign at its present version."""
+    number = ids.parse(PREFIX, campaign.campaign_id)
+    await tx.execute(_NOTE, number, action, campaign.version, actor_id, comment, now)
+
+
+_CHANGES = """
+SELECT change_id, action, version, actor_id, comment, change_time
+FROM campaign_changes
+WHERE campaign_id = $1 AND ($2::BIGINT IS NULL OR change_id < $2)
+ORDER BY change_id DESC
 LIMIT $3
 """
 
 
-async def list_newest(
-    db: database.Queryable, *, state: str | None, before: str | None, count_max: int
-) -> list[Campaign]:
-    """Return campaigns, newest first: their ids grow with time."""
-    last = None if before is None else ids.parse(PREFIX, before)
-    return [Campaign.of(row) for row in await db.fetch(_LIST, state, last, count_max)]
+async def list_changes(
+    db: database.Queryable, campaign_id: str, *, before: int | None, count_max: int
+) -> list[Change]:
+    """Return what was done to a campaign, newest first."""
+    rows = await db.fetch(_CHANGES, ids.parse(PREFIX, campaign_id), before, count_max)
+    return [Change(**row) for row in rows]
+
+
+_WRITERS = """
+SELECT DISTINCT actor_id
+FROM campaign_changes
+WHERE
+    campaign_id = $1 AND version > coalesce($2, 0)
+    AND action IN ('CREATED', 'UPDATED', 'SUBMITTED')
+"""
+
+
+async def find_writers(tx: database.Queryable, campaign: Campaign) -> frozenset[str]:
+    """Return who has written or handed in what is not live yet."""
+    number = ids.parse(PREFIX, campaign.campaign_id)
+    rows = await tx.fetch(_WRITERS, number, campaign.live_version)
+    return frozenset(row["actor_id"] for row in rows) | {campaign.author_id}
 
 
 # Publishing -------------------------------------------------------------------------------------
@@ -154,14 +357,13 @@ async def lock_publishing(tx: database.Queryable) -> None:
     await tx.execute(_LOCK)
 
 
-_SELECT_LOCKED = """
-SELECT campaign_id, version, state, rules, create_time, publish_time, publish_ruleset_version,
-    end_ruleset_version
+_SELECT_LOCKED = f"""
+SELECT {_COLUMNS}
 FROM campaigns
 WHERE campaign_id = ANY($1::UUID[])
 ORDER BY campaign_id
 FOR UPDATE
-"""
+"""  # noqa: S608  constants only
 
 
 async def lock(tx: database.Queryable, campaign_ids: Iterable[str]) -> dict[str, Campaign]:
@@ -171,57 +373,135 @@ async def lock(tx: database.Queryable, campaign_ids: Iterable[str]) -> dict[str,
     return {campaign.campaign_id: campaign for campaign in found}
 
 
-_LIVE = """
-SELECT campaign_id, version, rules FROM campaigns WHERE state = 'LIVE' ORDER BY campaign_id
+_SELECT_LOCALS = f"""
+SELECT {_COLUMNS}
+FROM campaigns
+WHERE template_id = $1 AND state <> 'ENDED'
+ORDER BY campaign_id
+FOR UPDATE
+"""  # noqa: S608  constants only
+
+
+async def lock_locals(tx: database.Queryable, template_id: str) -> list[Campaign]:
+    """Return what is made of a template and has not ended, locked."""
+    rows = await tx.fetch(_SELECT_LOCALS, ids.parse(PREFIX, template_id))
+    return [Campaign.of(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The live version of a campaign; one that is not `in_force` is paused."""
+
+    revision: Revision
+    in_force: bool
+
+
+# A process of an older release knows no live_version: what it publishes has its newest one live.
+_PUBLISHED = """
+SELECT
+    campaigns.campaign_id, revisions.version, revisions.rules,
+    NOT (campaigns.paused OR campaigns.template_paused) AS in_force
+FROM campaigns
+JOIN campaign_revisions AS revisions
+    ON
+        revisions.campaign_id = campaigns.campaign_id
+        AND revisions.version = coalesce(campaigns.live_version, campaigns.version)
+WHERE
+    (campaigns.state = 'LIVE' OR campaigns.live_version IS NOT NULL)
+    AND campaigns.state <> 'ENDED' AND NOT campaigns.is_template
+ORDER BY campaigns.campaign_id
 """
 
 
-async def live(tx: database.Queryable) -> list[Revision]:
-    """Return all live campaigns in the order of their ids."""
-    return [_revision(row) for row in await tx.fetch(_LIVE)]
+async def published(tx: database.Queryable) -> list[Published]:
+    """Return every campaign that carts see, or would see without a pause, in the order of ids."""
+    return [Published(_revision(row), row["in_force"]) for row in await tx.fetch(_PUBLISHED)]
 
 
-_ADD_CODES = """
-INSERT INTO campaign_codes (code, campaign_id)
-SELECT code, campaign_id FROM unnest($1::TEXT[], $2::UUID[]) AS sent (code, campaign_id)
-"""
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A campaign whose newest version goes live, and what its rules say of it."""
+
+    campaign_id: str
+    start_time: datetime | None
+    end_time: datetime | None
+    is_template: bool
+
+
 _TAKE_LIVE = """
 UPDATE campaigns
-SET state = 'LIVE', publish_time = $2, publish_ruleset_version = $3
-WHERE campaign_id = ANY($1::UUID[])
-"""
-_ADD_REVISIONS = """
-INSERT INTO campaign_revisions (campaign_id, version, rules)
-SELECT campaign_id, version, rules FROM campaigns WHERE campaign_id = ANY($1::UUID[])
+SET
+    state = 'LIVE', live_version = version, start_time = sent.start_time,
+    end_time = sent.end_time, is_template = sent.is_template,
+    publish_time = coalesce(publish_time, $5),
+    publish_ruleset_version = coalesce(publish_ruleset_version, $6)
+FROM
+    unnest($1::UUID[], $2::TIMESTAMPTZ[], $3::TIMESTAMPTZ[], $4::BOOLEAN[])
+        AS sent (campaign_id, start_time, end_time, is_template)
+WHERE campaigns.campaign_id = sent.campaign_id
 """
 
 
 async def take_live(
-    tx: database.Queryable,
-    campaign_ids: Sequence[str],
-    *,
-    codes: Sequence[tuple[str, str]],
-    ruleset_version: int,
-    now: datetime,
+    tx: database.Queryable, going: Sequence[Going], *, ruleset_version: int, now: datetime
 ) -> None:
-    """Turn drafts into live campaigns; `codes` are pairs of a code in capitals and a campaign."""
-    wanted = [ids.parse(PREFIX, campaign_id) for campaign_id in campaign_ids]
-    owners = [ids.parse(PREFIX, campaign_id) for _, campaign_id in codes]
-    await tx.execute(_ADD_REVISIONS, wanted)
-    await tx.execute(_ADD_CODES, [code for code, _ in codes], owners)
-    await tx.execute(_TAKE_LIVE, wanted, now, ruleset_version)
+    """Make the newest versions of campaigns the live ones."""
+    await tx.execute(
+        _TAKE_LIVE,
+        [ids.parse(PREFIX, one.campaign_id) for one in going],
+        [one.start_time for one in going],
+        [one.end_time for one in going],
+        [one.is_template for one in going],
+        now,
+        ruleset_version,
+    )
+
+
+_FREE_CODES = "DELETE FROM campaign_codes WHERE campaign_id = ANY($1::UUID[])"
+_ADD_CODES = """
+INSERT INTO campaign_codes (code, campaign_id)
+SELECT code, campaign_id FROM unnest($1::TEXT[], $2::UUID[]) AS sent (code, campaign_id)
+"""
+
+
+async def replace_codes(
+    tx: database.Queryable, campaign_ids: Iterable[str], codes: Mapping[str, str]
+) -> None:
+    """Give campaigns these codes and no others; `codes` leads from capitals to campaigns."""
+    await tx.execute(_FREE_CODES, [ids.parse(PREFIX, one) for one in campaign_ids])
+    await tx.execute(_ADD_CODES, list(codes), [ids.parse(PREFIX, one) for one in codes.values()])
+
+
+_PAUSE = "UPDATE campaigns SET paused = $2 WHERE campaign_id = $1"
+_PAUSE_LOCALS = "UPDATE campaigns SET template_paused = $2 WHERE template_id = $1"
+
+
+async def set_paused(tx: database.Queryable, campaign_id: str, *, paused: bool) -> None:
+    """Pause or resume a campaign, and what is made of it."""
+    await tx.execute(_PAUSE, ids.parse(PREFIX, campaign_id), paused)
+    await tx.execute(_PAUSE_LOCALS, ids.parse(PREFIX, campaign_id), paused)
 
 
 _END = """
-UPDATE campaigns SET state = 'ENDED', end_ruleset_version = $2 WHERE campaign_id = $1
+UPDATE campaigns SET state = 'ENDED', end_ruleset_version = $2 WHERE campaign_id = ANY($1::UUID[])
 """
-_FREE_CODES = "DELETE FROM campaign_codes WHERE campaign_id = $1"
 
 
-async def end(tx: database.Queryable, campaign_id: str, *, ruleset_version: int) -> None:
-    """Take a live campaign out for good; its codes may be used again."""
-    await tx.execute(_END, ids.parse(PREFIX, campaign_id), ruleset_version)
-    await tx.execute(_FREE_CODES, ids.parse(PREFIX, campaign_id))
+async def end(tx: database.Queryable, campaign_ids: Iterable[str], *, ruleset_version: int) -> None:
+    """Take campaigns out for good; their codes and names may be used again."""
+    numbers = [ids.parse(PREFIX, campaign_id) for campaign_id in campaign_ids]
+    await tx.execute(_END, numbers, ruleset_version)
+    await tx.execute(_FREE_CODES, numbers)
+
+
+_EXPIRED = """
+SELECT campaign_id FROM campaigns WHERE state = 'LIVE' AND end_time < $1 ORDER BY campaign_id
+"""
+
+
+async def expired(db: database.Queryable, *, before: datetime) -> list[str]:
+    """Return the campaigns whose period was over by then, and that nobody has taken out."""
+    return [ids.show(PREFIX, row["campaign_id"]) for row in await db.fetch(_EXPIRED, before)]
 
 
 _HEAD = "SELECT coalesce(max(version), 0) FROM rulesets"

@@ -26,6 +26,8 @@ from tools.stack import ports
 _CLIENTS: dict[str, tuple[list[str], list[str]]] = {
     "admin": (["*"], []),
     "promotions": (["members.context", "assets.write", "ledger.read", "ledger.post"], []),
+    "reviewer": (["campaigns.*"], []),
+    "manager-of-s1": (["campaigns.local", "campaigns.read"], [STORE]),
     "till-of-s1": (["checkout"], [STORE]),
     "till-of-s2": (["checkout"], [OTHER_STORE]),
 }

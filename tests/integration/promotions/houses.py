@@ -31,6 +31,7 @@ from tessera.promotions.v1 import (
     checkout_pb2,
     checkout_service_pb2,
     checkout_service_pb2_grpc,
+    local_campaign_service_pb2_grpc,
 )
 
 from services.chassis import database as chassis_database
@@ -126,6 +127,10 @@ class House:
     @property
     def campaigns(self) -> Any:
         return campaign_service_pb2_grpc.CampaignServiceStub(self.channel)
+
+    @property
+    def local_campaigns(self) -> Any:
+        return local_campaign_service_pb2_grpc.LocalCampaignServiceStub(self.channel)
 
     @property
     def checkout(self) -> Any:

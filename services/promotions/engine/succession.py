@@ -1,0 +1,27 @@
+"""What the next version of a live campaign must leave as it is, because the ledger counts by it."""
+
+from collections.abc import Iterator
+
+from services.promotions.engine import rules
+from services.promotions.engine.set_problems import Problem
+
+
+def find_succession_problems(before: rules.Rules, after: rules.Rules) -> list[Problem]:
+    """Return why these rules cannot follow those that are live."""
+    return [*_check_limits(before.limits, after.limits)]
+
+
+def _check_limits(before: rules.Limits, after: rules.Limits) -> Iterator[Problem]:
+    if before.uses_per_member_max not in {0, after.uses_per_member_max}:
+        yield Problem(
+            "limits.uses_per_member_max",
+            f"is {before.uses_per_member_max} in the live version and stays so: each bound counts"
+            " anew",
+        )
+    for name in ("uses_max", "budget_minor"):
+        old, new = getattr(before, name), getattr(after, name)
+        if 0 < new < old:
+            yield Problem(
+                f"limits.{name}",
+                f"is {old} in the live version and cannot become less: it is spent",
+            )
