@@ -16,8 +16,8 @@ from tessera.promotions.v1 import (
 )
 from tessera.type.v1 import interval_pb2
 
+from services.chassis import ids
 from services.promotions import config
-from services.promotions.storage import campaigns as storage
 from tests.integration.promotions import promises
 from tests.integration.promotions.houses import cart_of, line, stamp
 
@@ -338,7 +338,7 @@ async def test_periods_begin_and_end_by_themselves(house):
     assert campaign_id not in await house.role.publisher.retire()
     await house.db.execute(
         "UPDATE campaigns SET end_time = end_time - INTERVAL '2 days' WHERE campaign_id = $1",
-        storage.ids.parse("cmp", campaign_id),
+        ids.parse("cmp", campaign_id),
     )
     assert await house.role.publisher.retire() == [campaign_id]
     assert house.role.sets.current.find(campaign_id) is None
