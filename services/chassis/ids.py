@@ -6,6 +6,8 @@ import re
 import time
 from uuid import UUID
 
+from asyncpg.pgproto import pgproto
+
 _DIGITS = re.compile(r"[0-9a-f]{32}")
 _VARIANT = 0b10 << 62
 
@@ -19,7 +21,15 @@ def uuid7() -> UUID:
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = (nanoseconds << 12) // 1_000_000
     random = int.from_bytes(os.urandom(8), "big") >> 2
-    return UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | _VARIANT | random)
+    return from_int(milliseconds << 80 | 7 << 76 | fraction << 64 | _VARIANT | random)
+
+
+def from_int(bits: int) -> UUID:
+    """Return the UUID of a number of 128 bits, as the database driver makes them.
+
+    Those equal the standard library's and are ten times cheaper to make, to hash and to show.
+    """
+    return pgproto.UUID(bits.to_bytes(16, "big"))
 
 
 def new(prefix: str) -> str:
@@ -40,7 +50,7 @@ def parse(prefix: str, text: str) -> UUID:
     head, separator, digits = text.partition("_")
     if head != prefix or not separator or _DIGITS.fullmatch(digits) is None:
         raise ValueError(f"{text!r} is not an identifier of the form {prefix}_ and 32 hex digits")
-    return UUID(hex=digits)
+    return pgproto.UUID(digits)
 
 
 def derive(prefix: str, *parts: str) -> str:
@@ -54,4 +64,4 @@ def derive(prefix: str, *parts: str) -> str:
         digest.update(len(data).to_bytes(8, "big") + data)
     bits = int.from_bytes(digest.digest()[:16], "big")
     bits &= ~(0xF << 76 | 0b11 << 62)
-    return show(prefix, UUID(int=bits | 8 << 76 | _VARIANT))
+    return show(prefix, from_int(bits | 8 << 76 | _VARIANT))

@@ -22,6 +22,13 @@ def show(value: datetime | None) -> timestamp_pb2.Timestamp | None:
     )
 
 
+def write(target: timestamp_pb2.Timestamp, value: datetime) -> None:
+    """Make a message's own field hold an instant, without a message of its own on the way."""
+    since = value - _EPOCH
+    target.seconds = since.days * 86_400 + since.seconds
+    target.nanos = since.microseconds * 1000
+
+
 def read(stamp: timestamp_pb2.Timestamp) -> datetime:
     """Return the instant in UTC, to the microsecond.
 

@@ -166,16 +166,23 @@ def result(decision: engine.Decision, *, now: datetime) -> batch_pb2.BatchResult
     batch_id = ids.show(BATCH, decision.batch.id)
     if isinstance(decision, engine.Refused):
         return _refused(batch_id, decision.refusal, decision.operation_index, now)
-    answer = batch_pb2.BatchResult(
-        batch_id=batch_id, state=batch_pb2.BATCH_STATE_POSTED, record_time=timestamps.show(now)
-    )
+    # Filled field by field, here and below: messages inside of messages cost three times as much
+    # when they are made on their own and copied in.
+    answer = batch_pb2.BatchResult()
+    answer.batch_id = batch_id
+    answer.state = batch_pb2.BATCH_STATE_POSTED
+    timestamps.write(answer.record_time, now)
     for operation in decision.operations:
-        moved = answer.operations.add(
-            amount=operation.amount, expire_time=timestamps.show(operation.expires_at)
-        )
+        moved = answer.operations.add()
+        moved.amount = operation.amount
+        if operation.expires_at is not None:
+            timestamps.write(moved.expire_time, operation.expires_at)
         for part in operation.taken:
-            moved.taken.add(lot_id=ids.show(_LOT, part.lot_id), amount=part.amount)
-    answer.balances.extend(map(balance, decision.balances))
+            taken = moved.taken.add()
+            taken.lot_id = ids.show(_LOT, part.lot_id)
+            taken.amount = part.amount
+    for one in decision.balances:
+        fill_balance(answer.balances.add(), one)
     return answer
 
 
@@ -238,17 +245,26 @@ def _differences(one: message.Message, other: message.Message) -> Iterator[str]:
 
 def balance(one: engine.Balance) -> account_pb2.Balance:
     """Return what an account holds."""
-    return account_pb2.Balance(
-        account=show_key(one.key),
-        available=one.available,
-        pending=one.pending,
-        held=one.held,
-        incoming=one.incoming,
-        version=one.version,
-        next_expire_time=timestamps.show(one.next_expire_at),
-        next_expire_amount=one.next_expire_amount,
-        as_of_time=timestamps.show(one.as_of),
-    )
+    shown = account_pb2.Balance()
+    fill_balance(shown, one)
+    return shown
+
+
+def fill_balance(target: account_pb2.Balance, one: engine.Balance) -> None:
+    """Make a message say what an account holds."""
+    account = target.account
+    account.asset_code = one.key.asset_code
+    account.owner.owner_type = account_pb2.OwnerType.ValueType(one.key.owner_type)
+    account.owner.owner_id = one.key.owner_id
+    target.available = one.available
+    target.pending = one.pending
+    target.held = one.held
+    target.incoming = one.incoming
+    target.version = one.version
+    if one.next_expire_at is not None:
+        timestamps.write(target.next_expire_time, one.next_expire_at)
+        target.next_expire_amount = one.next_expire_amount
+    timestamps.write(target.as_of_time, one.as_of)
 
 
 def entry(line: EntryLine, account: engine.Key) -> account_pb2.Entry:
@@ -353,28 +369,24 @@ def posted(order: Order, decision: engine.Posted) -> event_pb2.Event:
     subject = batch.receipt_id or next(
         (balance.key.owner_id for balance in decision.balances), ids.show(BATCH, batch.id)
     )
-    return event_pb2.Event(
-        event_id=ids.show(outbox.PREFIX, batch.id),  # one event a batch, so its id serves twice
-        source="ledger",
-        subject_id=subject,
-        occurred_time=timestamps.show(batch.occurred_at),
-        trace_parent=order.trace_parent,
-        batch_posted=ledger_events_pb2.BatchPosted(
-            batch_id=ids.show(BATCH, batch.id),
-            receipt_id=batch.receipt_id,
-            movements=[
-                ledger_events_pb2.Movement(
-                    asset_code=movement.debit.asset_code,
-                    debit_owner=_owner(movement.debit),
-                    credit_owner=_owner(movement.credit),
-                    amount=movement.amount,
-                    reason=_REASONS[movement.reason],
-                    campaign_id=movement.campaign_id,
-                )
-                for movement in decision.movements
-            ],
-        ),
-    )
+    event = event_pb2.Event()
+    event.event_id = ids.show(outbox.PREFIX, batch.id)  # one event a batch, so its id serves twice
+    event.source = "ledger"
+    event.subject_id = subject
+    timestamps.write(event.occurred_time, batch.occurred_at)
+    event.trace_parent = order.trace_parent
+    told = event.batch_posted
+    told.batch_id = ids.show(BATCH, batch.id)
+    told.receipt_id = batch.receipt_id
+    for movement in decision.movements:
+        moved = told.movements.add()
+        moved.asset_code = movement.debit.asset_code
+        moved.debit_owner = _owner(movement.debit)
+        moved.credit_owner = _owner(movement.credit)
+        moved.amount = movement.amount
+        moved.reason = _REASONS[movement.reason]
+        moved.campaign_id = movement.campaign_id
+    return event
 
 
 def expired(row: engine.ExpiryRow) -> event_pb2.Event:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
+from services.chassis import ids
 from services.ledger import errors
 from services.ledger.engine.assets import Asset
 
@@ -359,7 +360,7 @@ def lot_id(*, batch_id: UUID, operation_index: int, credited_at: datetime) -> UU
     milliseconds, fraction = divmod(max(microseconds, 0), 1000)
     digest = hashlib.blake2b(batch_id.bytes, digest_size=8, person=b"tessera.lot").digest()
     tail = operation_index << 54 | int.from_bytes(digest, "big") & (1 << 54) - 1
-    return UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | _VARIANT | tail)
+    return ids.from_int(milliseconds << 80 | 7 << 76 | fraction << 64 | _VARIANT | tail)
 
 
 def handed_lot_id(lot_id: UUID, *, batch_id: UUID, operation_index: int) -> UUID:
@@ -368,7 +369,7 @@ def handed_lot_id(lot_id: UUID, *, batch_id: UUID, operation_index: int) -> UUID
         batch_id.bytes + lot_id.bytes, digest_size=8, person=b"tessera.handed"
     ).digest()
     tail = operation_index << 54 | int.from_bytes(digest, "big") & (1 << 54) - 1
-    return UUID(int=lot_id.int >> 64 << 64 | _VARIANT | tail)
+    return ids.from_int(lot_id.int >> 64 << 64 | _VARIANT | tail)
 
 
 def expiry_id(account_id: UUID, version: int) -> UUID:
@@ -387,4 +388,4 @@ def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
 
 def _uuid8(bits: int) -> UUID:
     bits &= ~(0xF << 76 | 0b11 << 62)
-    return UUID(int=bits | 8 << 76 | _VARIANT)
+    return ids.from_int(bits | 8 << 76 | _VARIANT)

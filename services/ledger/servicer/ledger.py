@@ -65,7 +65,10 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         keys = [wire.key(sent) for sent in request.accounts]
         await self._require_assets({key.asset_code for key in keys})
         found = await self._balances.read(keys, version_min=request.min_version)
-        return pb.GetBalancesResponse(balances=[wire.balance(found[key.id]) for key in keys])
+        response = pb.GetBalancesResponse()
+        for key in keys:
+            wire.fill_balance(response.balances.add(), found[key.id])
+        return response
 
     async def CreateAsset(
         self, request: pb.CreateAssetRequest, context: Context
