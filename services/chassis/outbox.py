@@ -8,7 +8,6 @@ crash between sending and deleting; consumers tell repeats apart by its id.
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -46,6 +45,15 @@ LIMIT $1
 _DELETE = "DELETE FROM outbox_events WHERE sequence = ANY($1::BIGINT[])"
 # What a crash brings back is sent again; that is cheaper than an fsync for every batch.
 _LAZY = "SET synchronous_commit = off"
+
+# One command for many events: the client would pack and answer each XADD on its own.
+_SEND = """
+for place = 2, #ARGV, 2 do
+    redis.call(
+        'XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'id', ARGV[place], 'data', ARGV[place + 1]
+    )
+end
+"""
 
 _IDLE_S = 0.1
 #: How long events gather before they leave: one round for many costs what a round for one does.
@@ -98,7 +106,7 @@ class Relay:
         length_max: int = 1_000_000,
     ) -> None:
         self._source = source
-        self._target = target
+        self._script = target.script(_SEND)
         self._stream = stream(role)
         self._batch = batch
         self._length_max = length_max
@@ -140,8 +148,7 @@ class Relay:
         return len(found)
 
     async def _add(self, found: Sequence[database.Record]) -> None:
-        async with self._target.client.pipeline(transaction=False) as pipeline:
-            for row in found:
-                fields: Any = {"id": ids.show(PREFIX, row["event_id"]), "data": row["payload"]}
-                pipeline.xadd(self._stream, fields, maxlen=self._length_max, approximate=True)
-            await pipeline.execute()
+        words: list[str | bytes | int] = [self._length_max]
+        for row in found:
+            words += (ids.show(PREFIX, row["event_id"]), row["payload"])
+        await self._script(keys=[self._stream], args=words)

@@ -19,6 +19,7 @@ from tessera.ledger.v1 import batch_pb2
 
 from services.chassis import clock, database, errors, ids, outbox
 from services.ledger import engine, wire
+from services.ledger.pace import Pace
 from services.ledger.storage import Assets, Postings, Stale, StoredBatch
 from services.ledger.wire import Order
 
@@ -94,11 +95,10 @@ class Committer:
         self._assets = assets
         self._publish = publish
         self._now = now
-        self._pace_s = pace_s
+        self._pace = Pace(longest_s=pace_s, quiet_s=_QUIET_S)
         self._group_operations_max = group_operations_max
         self._waiting: deque[_Call] = deque()
         self._arrived = asyncio.Event()
-        self._company = 1.0
         self._cautious_until = 0.0
         self._latest: datetime | None = None
         self._farewells: set[asyncio.Task[None]] = set()
@@ -119,7 +119,7 @@ class Committer:
         """Commit group after group until cancelled."""
         while True:
             await self._arrived.wait()
-            await self._gather()
+            await self._pace.gather(self._waiting)
             calls = self._take()
             if calls:
                 await self._commit(calls)
@@ -133,17 +133,6 @@ class Committer:
         self._waiting.append(_Call(orders, due, answers))
         self._arrived.set()
         return await answers
-
-    async def _gather(self) -> None:
-        """Give those who are on their way a moment to join; a lonely call never waits."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._pace_s
-        while len(self._waiting) < self._company and loop.time() < until:
-            before = len(self._waiting)
-            await asyncio.sleep(_QUIET_S)
-            if len(self._waiting) == before:
-                break
-        self._company = max(len(self._waiting), (self._company + len(self._waiting)) / 2)
 
     def _take(self) -> list[_Call]:
         """Take the calls that came first, as many as one transaction should carry."""

@@ -76,8 +76,11 @@ class Copies:
 
     async def get(self, keys: Sequence[engine.Key]) -> list[bytes | None]:
         """Return the copies of accounts, None where there is none."""
-        held = await self._on_one_incarnation(self._store.client.mget, keys)
+        held = await self._on_one_incarnation(self._mget, keys)
         return cast("list[bytes | None]", held)
+
+    async def _mget(self, keys: Sequence[str]) -> Any:
+        return await self._store.command("MGET", *keys)
 
     async def lease(
         self, keys: Sequence[engine.Key], *, seen: Sequence[bytes | None]
