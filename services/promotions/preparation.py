@@ -103,6 +103,9 @@ class Preparation:
         if isinstance(trigger, engine.CouponTrigger) and trigger.personal:
             code = accounts.coupon_asset(campaign_id)
             yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code))
+        if isinstance(trigger, engine.CouponTrigger) and trigger.stamps is not None:
+            code = accounts.stamps_asset(trigger.stamps.card_id)
+            yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code))
 
     async def grant(
         self,

@@ -19,7 +19,7 @@ from services.promotions.peers.ledger import Ledger
 from services.promotions.programs.counting import Counting, MemberTier
 from services.promotions.wire import accounts
 from services.promotions.wire.accounts import Account
-from services.promotions.wire.batches import Terms, limits_of
+from services.promotions.wire.batches import Terms, limits_of, stamps_of
 
 #: What accounts have available.
 Balances = dict[Account, int]
@@ -202,6 +202,9 @@ class Collector:
             found["member_uses"] = accounts.member_uses(member.member_id, campaign_id, limit)
         if need.coupons and member is not None:
             found["coupons"] = accounts.coupons(member.member_id, campaign_id)
+        if need.stamps and member is not None:
+            price = stamps_of(ruleset, campaign_id)
+            found["stamps"] = accounts.stamps(member.member_id, price.card_id)
         return found
 
     def _with_points(self, member: engine.Member, balances: Balances) -> engine.Member:

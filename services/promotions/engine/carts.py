@@ -105,6 +105,7 @@ class Remaining:
     member_uses: int | None = None
     budget_minor: int | None = None
     coupons: int | None = None
+    stamps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

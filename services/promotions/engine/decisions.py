@@ -8,7 +8,7 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from services.promotions.engine.rules import Text
+from services.promotions.engine.rules import StampPrice, Text
 
 
 class OutcomeReason(enum.IntEnum):
@@ -39,6 +39,7 @@ class OutcomeReason(enum.IntEnum):
     GROUP_INCOMPLETE = 23
     ITEMS_ALREADY_CONSUMED = 24
     ATTRIBUTE_MISSING = 25
+    STAMPS_MISSING = 60
 
 
 class MessageAudience(enum.IntEnum):
@@ -136,7 +137,8 @@ class Charge:
     """What an applied campaign takes from the ledger when the receipt is recorded.
 
     One use of everything that is True: `personal` burns a coupon of the member, `uses` one of the
-    campaign's uses, `member_uses` one of the member's. `code` is empty without a coupon.
+    campaign's uses, `member_uses` one of the member's. `code` is empty without a coupon; `stamps`
+    are taken from the member.
     """
 
     campaign_id: str
@@ -145,6 +147,7 @@ class Charge:
     uses: bool
     member_uses: bool
     budget_minor: int
+    stamps: StampPrice | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Need:
     member_uses: bool
     budget: bool
     coupons: bool
+    stamps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def find_needs(ruleset: Ruleset, cart: Cart, facts: Facts, *, now: datetime) -> 
                 member_uses=one.limits.uses_per_member_max > 0,
                 budget=one.limits.budget_minor > 0,
                 coupons=one.personal,
+                stamps=one.stamps is not None,
             )
             for one in candidates
             if one.limited
@@ -237,6 +239,7 @@ def _list_charges(run: lanes.Run) -> tuple[Charge, ...]:
             uses=one.limits.uses_max > 0,
             member_uses=one.limits.uses_per_member_max > 0,
             budget_minor=offer.total if one.limits.budget_minor else 0,
+            stamps=one.stamps,
         )
         for one, offer in run.applied
         if one.limited

@@ -17,7 +17,7 @@ from services.promotions.engine.baskets import Basket
 from services.promotions.engine.carts import Cart, Facts, Remaining
 from services.promotions.engine.decisions import NearMiss, OutcomeReason, PaymentOffer
 from services.promotions.engine.offers import Offer
-from services.promotions.engine.rules import Lane
+from services.promotions.engine.rules import Lane, StampPrice
 from services.promotions.engine.rulesets import Compiled
 from services.promotions.engine.strata import Strata
 
@@ -312,8 +312,8 @@ def _admit(run: Run, scene: scenes.Scene, one: Compiled) -> Verdict | None:
     known = _NOTHING_KNOWN
     if one.limited:
         known = run.facts.remaining.get(one.campaign.campaign_id, known)
-        if reason := _find_exhausted(run, one, known):
-            return Verdict(reason)
+        if verdict := _find_used_up(run, one, known):
+            return verdict
     if one.check is not None:
         lack = one.check(scene)
         if lack is not None:
@@ -325,6 +325,12 @@ def _admit(run: Run, scene: scenes.Scene, one: Compiled) -> Verdict | None:
     if one.limited and _is_unanswered(one, known):
         return Verdict(OutcomeReason.DEPENDENCY_UNAVAILABLE)
     return None
+
+
+def _find_used_up(run: Run, one: Compiled, known: Remaining) -> Verdict | None:
+    if reason := _find_exhausted(run, one, known):
+        return Verdict(reason)
+    return _find_stamps_missing(run, one.stamps, known) if one.stamps is not None else None
 
 
 def _find_exhausted(run: Run, one: Compiled, known: Remaining) -> OutcomeReason | None:
@@ -343,10 +349,32 @@ def _find_exhausted(run: Run, one: Compiled, known: Remaining) -> OutcomeReason 
     return None
 
 
+def _find_stamps_missing(run: Run, price: StampPrice, known: Remaining) -> Verdict | None:
+    """Return the verdict when the member is known to have too few stamps, or is none.
+
+    What campaigns before it took of the same card is gone.
+    """
+    available = known.stamps
+    if run.facts.member is None and run.facts.identity_answered:
+        available = 0
+    if available is None:
+        return None
+    available -= sum(
+        one.stamps.count
+        for one, _ in run.applied
+        if one.stamps is not None and one.stamps.card_id == price.card_id
+    )
+    if available >= price.count:
+        return None
+    details = (("available", str(available)), ("required", str(price.count)))
+    return Verdict(OutcomeReason.STAMPS_MISSING, details=details)
+
+
 def _is_unanswered(one: Compiled, known: Remaining) -> bool:
     limits = one.limits
     return (
         (one.personal and known.coupons is None)
+        or (one.stamps is not None and known.stamps is None)
         or (limits.uses_max > 0 and known.uses is None)
         or (limits.uses_per_member_max > 0 and known.member_uses is None)
         or (limits.budget_minor > 0 and known.budget_minor is None)

@@ -42,6 +42,9 @@ _WHY_NOT = {
     OutcomeReason.COUPON_NOT_HELD: Text(
         "the shopper does not hold it or has used it", "у покупателя его нет или он уже использован"
     ),
+    OutcomeReason.STAMPS_MISSING: Text(
+        "the shopper has too few stamps", "у покупателя не хватает наклеек"
+    ),
     OutcomeReason.USAGE_LIMIT_REACHED: Text("all its uses are gone", "он использован полностью"),
     OutcomeReason.MEMBER_LIMIT_REACHED: Text(
         "the shopper has used it often enough",

@@ -61,6 +61,11 @@ def _check_trigger(given: rules.Rules) -> Iterator[Problem]:
         return
     if not trigger.codes:
         yield Problem("trigger.coupon.codes", "must hold a code")
+    if trigger.stamps is not None and trigger.stamps.count < 1:
+        yield Problem("trigger.coupon.stamps.count", "must be at least 1")
+    if trigger.stamps is not None and given.multi_buy is not None:
+        # Sets are taken all at once, so no campaign could see what another one takes of a card.
+        yield Problem("trigger.coupon.stamps", "cannot pay for sets")
     seen: set[str] = set()
     for place, code in enumerate(trigger.codes):
         if code.upper() in seen:

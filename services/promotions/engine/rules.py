@@ -427,11 +427,20 @@ class AutomaticTrigger:
 
 
 @dataclass(frozen=True, slots=True)
+class StampPrice:
+    """So many stamps of a card, taken from the member by each use."""
+
+    card_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class CouponTrigger:
     """Starts with a coupon code; letter case does not matter."""
 
     codes: tuple[str, ...]
     personal: bool = False
+    stamps: StampPrice | None = None
 
 
 Trigger: TypeAlias = AutomaticTrigger | CouponTrigger

@@ -39,6 +39,7 @@ class Compiled:
     stop: bool
     coded: bool
     personal: bool
+    stamps: rules.StampPrice | None
     limits: rules.Limits
     limited: bool
     counts_purchases: bool
@@ -116,6 +117,7 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
     trigger = given.trigger
     coded = isinstance(trigger, rules.CouponTrigger)
     personal = isinstance(trigger, rules.CouponTrigger) and trigger.personal
+    stamps = trigger.stamps if isinstance(trigger, rules.CouponTrigger) else None
     made_of = None if given.multi_buy is None else sets.compile_sets(given, given.multi_buy)
     return Compiled(
         place=place,
@@ -125,8 +127,9 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
         stop=given.combination.stop,
         coded=coded,
         personal=personal,
+        stamps=stamps,
         limits=given.limits,
-        limited=personal or given.limits != _UNLIMITED,
+        limited=personal or stamps is not None or given.limits != _UNLIMITED,
         counts_purchases=conditions.counts_purchases(given.condition),
         asks_price_state=_asks_price_state(given),
         sets=made_of,

@@ -39,6 +39,11 @@ def coupon_asset(campaign_id: str) -> str:
     return f"coupon.{campaign_id}"
 
 
+def stamps_asset(card_id: str) -> str:
+    """Return the asset of a card's stamps."""
+    return f"stamps.{card_id}"
+
+
 def budget_asset(currency_code: str) -> str:
     """Return the asset of budgets, in minor units of the currency."""
     return f"budget.{currency_code}"
@@ -52,6 +57,11 @@ def points(member_id: str, asset_code: str) -> Account:
 def coupons(member_id: str, campaign_id: str) -> Account:
     """Return the account of the coupons that a member holds; each use burns one."""
     return Account(account_pb2.OWNER_TYPE_MEMBER, member_id, coupon_asset(campaign_id))
+
+
+def stamps(member_id: str, card_id: str) -> Account:
+    """Return the account of the stamps that a member has on a card."""
+    return Account(account_pb2.OWNER_TYPE_MEMBER, member_id, stamps_asset(card_id))
 
 
 def member_uses(member_id: str, campaign_id: str, limit: int) -> Account:

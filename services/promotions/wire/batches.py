@@ -1,8 +1,8 @@
 """What a receipt moves in the ledger: one batch for a purchase, one to undo it, one per return.
 
-The operations of a purchase stand in a fixed order: coupons are burnt, uses counted, budgets drawn,
-points redeemed, points earned. What is most likely gone comes first, and points that a purchase
-earns cannot pay for it.
+The operations of a purchase stand in a fixed order: coupons and stamps are burnt, uses counted,
+budgets drawn, points redeemed, points earned. What is most likely gone comes first, and points that
+a purchase earns cannot pay for it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +50,7 @@ def build_purchase(
         batch_pb2.Operation(transfer=transfer)
         for transfer in (
             *_coupons(decision, member_id),
+            *_stamps(decision, member_id),
             *_uses(decision, member_id, ruleset),
             *_budgets(decision, terms),
             *_redeemed(decision, member_id, terms),
@@ -70,6 +71,20 @@ def _coupons(decision: engine.Decision, member_id: str) -> Iterator[batch_pb2.Tr
                 debit=accounts.owner(held),
                 credit=accounts.world(accounts.REDEMPTION),
                 amount=1,
+                reason=account_pb2.TRANSFER_REASON_BURN,
+                campaign_id=charge.campaign_id,
+            )
+
+
+def _stamps(decision: engine.Decision, member_id: str) -> Iterator[batch_pb2.Transfer]:
+    for charge in decision.charges:
+        if charge.stamps is not None:
+            held = accounts.stamps(member_id, charge.stamps.card_id)
+            yield batch_pb2.Transfer(
+                asset_code=held.asset_code,
+                debit=accounts.owner(held),
+                credit=accounts.world(accounts.REDEMPTION),
+                amount=charge.stamps.count,
                 reason=account_pb2.TRANSFER_REASON_BURN,
                 campaign_id=charge.campaign_id,
             )
@@ -101,6 +116,15 @@ def limits_of(ruleset: engine.Ruleset, campaign_id: str) -> engine.Limits:
     campaign = ruleset.find(campaign_id)
     assert campaign is not None
     return campaign.rules.limits
+
+
+def stamps_of(ruleset: engine.Ruleset, campaign_id: str) -> engine.StampPrice:
+    """Return the stamps that a campaign of the rule set costs."""
+    campaign = ruleset.find(campaign_id)
+    assert campaign is not None
+    assert isinstance(campaign.rules.trigger, engine.CouponTrigger)
+    assert campaign.rules.trigger.stamps is not None
+    return campaign.rules.trigger.stamps
 
 
 def _budgets(decision: engine.Decision, terms: Terms) -> Iterator[batch_pb2.Transfer]:
@@ -272,6 +296,7 @@ _GONE = {
     "use": "MEMBER_LIMIT_REACHED",
     "budget": "BUDGET_EXHAUSTED",
     "coupon": "COUPON_NOT_HELD",
+    "stamps": "STAMPS_MISSING",
 }
 
 

@@ -42,6 +42,7 @@ def read_campaign(plain: Plain) -> engine.Campaign:
     _check_words(
         plain,
         "id title title_ru version gives lane limits group priority percent_of stop coupon personal"
+        " stamps"
         " from until days hours for when buy sets share others_may",
     )
     gifts = plain["gives"] if isinstance(plain["gives"], list) else [plain["gives"]]
@@ -104,7 +105,12 @@ def _guess_lane(plain: Plain, rewards: tuple[engine.Reward, ...]) -> str:
 def _read_trigger(plain: Plain) -> engine.Trigger:
     if "coupon" not in plain:
         return engine.AutomaticTrigger()
-    return engine.CouponTrigger(_names_in_order(plain["coupon"]), plain.get("personal", False))
+    price = plain.get("stamps")
+    return engine.CouponTrigger(
+        _names_in_order(plain["coupon"]),
+        plain.get("personal", False),
+        engine.StampPrice(price["card"], price["count"]) if price else None,
+    )
 
 
 def _names_in_order(value: str | list[str]) -> tuple[str, ...]:
@@ -398,6 +404,7 @@ def _read_remaining(plain: Plain) -> engine.Remaining:
         member_uses=plain.get("per_member"),
         budget_minor=money(plain["budget"]) if "budget" in plain else None,
         coupons=plain.get("coupons"),
+        stamps=plain.get("stamps"),
     )
 
 

@@ -107,6 +107,7 @@ def _describe_charge(charge: engine.Charge) -> dict[str, Any]:
         "use": charge.uses,
         "member_use": charge.member_uses,
         "budget": _number(charge.budget_minor),
+        "stamps": charge.stamps and {"card": charge.stamps.card_id, "count": charge.stamps.count},
     }
     return {name: value for name, value in words.items() if value}
 
