@@ -301,3 +301,52 @@ class TierTaken(PromotionsRefusal):
 
     category = Category.ALREADY_EXISTS
     reason = "TIER_TAKEN"
+
+
+class PlanTaken(PromotionsRefusal):
+    """The live program {program_id} has a plan {plan_id}, too."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "PLAN_TAKEN"
+
+
+class ProgramEnded(PromotionsRefusal):
+    """The program {program_id} has ended."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "PROGRAM_ENDED"
+
+
+class SubscriptionNotFound(PromotionsRefusal):
+    """No subscription has the id {subscription_id}."""
+
+    category = Category.NOT_FOUND
+    reason = "SUBSCRIPTION_NOT_FOUND"
+
+
+class SubscriptionExists(PromotionsRefusal):
+    """The member has the subscription {subscription_id} to the plan already."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "SUBSCRIPTION_EXISTS"
+
+
+class SubscriptionEnded(PromotionsRefusal):
+    """The subscription {subscription_id} has ended."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "SUBSCRIPTION_ENDED"
+
+
+class PaymentPeriod(PromotionsRefusal):
+    """The next period to be paid for is {period}."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "PAYMENT_PERIOD"
+
+
+class PaymentAmount(PromotionsRefusal):
+    """The fee is {fee_minor}."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "PAYMENT_AMOUNT"

@@ -11,6 +11,7 @@ from tessera.promotions.v1 import (
     checkout_service_pb2,
     local_campaign_service_pb2,
     program_service_pb2,
+    subscription_service_pb2,
 )
 
 from services.chassis import auth, clients, clock, database, hotstore, outbox, server
@@ -27,11 +28,13 @@ from services.promotions import (
 from services.promotions.checkout import facts, offers, purchases, recovery, returning, settlement
 from services.promotions.peers import identity, ledger
 from services.promotions.programs import book, counting, reviews
+from services.promotions.programs import members as programs_members
 from services.promotions.servicer.campaigns import CampaignServicer
 from services.promotions.servicer.catalogue import CatalogueServicer
 from services.promotions.servicer.checkout import CheckoutServicer
 from services.promotions.servicer.local_campaigns import LocalCampaignServicer
 from services.promotions.servicer.programs import ProgramServicer
+from services.promotions.servicer.subscriptions import SubscriptionServicer
 from services.promotions.wire import batches
 
 _ROLE = "promotions"
@@ -49,10 +52,18 @@ _CATALOGUE = catalogue_service_pb2.DESCRIPTOR.services_by_name["CatalogueService
 _CAMPAIGNS = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
 _LOCAL = local_campaign_service_pb2.DESCRIPTOR.services_by_name["LocalCampaignService"]
 _PROGRAMS = program_service_pb2.DESCRIPTOR.services_by_name["ProgramService"]
+_SUBSCRIPTIONS = subscription_service_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
 _CHECKOUT = checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"]
 #: Who lists can wait; who stands at a till cannot.
 _LOW = frozenset(
-    {"ListStores", "ListCampaigns", "ListCampaignChanges", "ListPrograms", "ListTierChanges"}
+    {
+        "ListStores",
+        "ListCampaigns",
+        "ListCampaignChanges",
+        "ListPrograms",
+        "ListTierChanges",
+        "ListDueRenewals",
+    }
 )
 
 
@@ -97,12 +108,13 @@ async def assemble(
     rooms = preparation.Preparation(books, settings)
     terms = terms_of(settings)
     counts = counting.Counting(db, programs, zone=terms.zone, now=now)
+    standing = programs_members.Members(db, programs, counts, now=now)
     looks = reviews.Reviews(db, counts, interval_s=settings.review_interval_s)
     settled = settlement.Settlement(db, books, terms, counting=counts, relay=relay, now=now)
     recovered = recovery.Recovery(db, settled, settings.recovery, months=months, now=now)
     patience_s = settings.evaluate_patience_ms / 1000
     collector = facts.Collector(
-        goods, members, books, terms, counting=counts, patience_s=patience_s
+        goods, members, books, terms, members=standing, patience_s=patience_s
     )
     bought = purchases.Purchases(
         db,
@@ -130,6 +142,7 @@ async def assemble(
     _add(serving, _CAMPAIGNS, servicer)
     _add(serving, _LOCAL, LocalCampaignServicer(db, publisher=publisher, now=now))
     _add(serving, _CHECKOUT, CheckoutServicer(db, bought, returned, ahead_s_max=ahead, now=now))
+    _add(serving, _SUBSCRIPTIONS, SubscriptionServicer(db, members, zone=terms.zone, now=now))
     _add(serving, _PROGRAMS, ProgramServicer(db, book=programs, counting=counts, now=now))
     for work in (members, books, settled, rooms, publisher, recovered, looks, relay):
         serving.background(type(work).__name__.lower(), work.run)

@@ -16,7 +16,7 @@ from services.chassis import timestamps
 from services.promotions import catalogue, engine, errors
 from services.promotions.peers.identity import Identity
 from services.promotions.peers.ledger import Ledger
-from services.promotions.programs.counting import Counting, MemberTier
+from services.promotions.programs.members import NO_MEMBERSHIP, Members, Membership
 from services.promotions.wire import accounts
 from services.promotions.wire.accounts import Account
 from services.promotions.wire.batches import Terms, limits_of, stamps_of
@@ -32,8 +32,8 @@ class Gathered:
     facts: engine.Facts
     now: datetime
     degradations: tuple[checkout_pb2.Degradation.ValueType, ...] = ()
-    #: Where the member stands in programs; of receipts of the past only the levels are kept.
-    tiers: tuple[MemberTier, ...] = ()
+    #: What programs say of the member; of receipts of the past only the names are kept.
+    membership: Membership = NO_MEMBERSHIP
 
     @property
     def member_id(self) -> str:
@@ -75,14 +75,14 @@ class Collector:
         ledger: Ledger,
         terms: Terms,
         *,
-        counting: Counting,
+        members: Members,
         patience_s: float,
     ) -> None:
         self._goods = goods
         self._identity = identity
         self._ledger = ledger
         self._terms = terms
-        self._counting = counting
+        self._members = members
         self._patience_s = patience_s
 
     async def collect(self, question: Question) -> Gathered:
@@ -131,7 +131,8 @@ class Collector:
             member_id=context.member_id,
             segment_ids=frozenset(context.segment_ids),
             purchases_before=context.purchase_count,
-            tier_ids=frozenset(one.tier_id for one in gathered.tiers),
+            tier_ids=frozenset(one.tier_id for one in gathered.membership.tiers),
+            plan_ids=gathered.membership.plan_ids,
             dates=_dates(context),
             last_purchase_time=_last_purchase(context),
         )
@@ -139,17 +140,17 @@ class Collector:
 
     async def _stand(self, gathered: Gathered, question: Question, member_id: str) -> Gathered:
         """Add where the member stands in programs."""
-        if self._counting.is_idle:
+        if self._members.is_idle:
             return gathered
         try:
             async with self._patience(question):
-                tiers = await self._counting.tiers(member_id)
+                membership = await self._members.find(member_id)
         except (chassis_errors.Unavailable, TimeoutError):
             if question.is_binding:
                 raise
             away = (*gathered.degradations, checkout_pb2.DEGRADATION_PROGRAMS)
             return replace(gathered, degradations=away)
-        return replace(gathered, tiers=tuple(tiers))
+        return replace(gathered, membership=membership)
 
     async def _count(self, gathered: Gathered, question: Question) -> Gathered:
         """Add what the ledger knows, all of it asked at once: calls cost more than accounts."""

@@ -83,7 +83,7 @@ class Purchases:
                 currency_code=question.cart.currency_code,
             ),
         )
-        if gathered.tiers:
+        if gathered.membership.tiers:
             standings.tell(evaluation, question.cart, gathered)
         return Decided(question.ruleset, decision, gathered, evaluation)
 

@@ -92,6 +92,7 @@ class Member:
     purchases_before: int | None = None
     points_balance: int | None = None
     tier_ids: frozenset[str] = _NAMES
+    plan_ids: frozenset[str] = _NAMES
     attributes: Mapping[str, str] = field(default_factory=dict)
     dates: Mapping[str, date] = field(default_factory=dict)
     last_purchase_time: datetime | None = None

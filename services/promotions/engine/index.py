@@ -86,6 +86,7 @@ class Index:
     by_minute: bool
     segments: Choice
     tiers: Choice
+    plans: Choice
     members: Choice
     members_only: int
     targets: Goods
@@ -130,6 +131,7 @@ def build(campaigns: Sequence[rules.Campaign]) -> Index:
         segments=_build_choice(
             [one.segment_ids for one in audiences], [one.exclude_segment_ids for one in audiences]
         ),
+        plans=_build_choice([one.plan_ids for one in audiences]),
         tiers=_build_choice(
             [one.tier_ids for one in audiences], [one.exclude_tier_ids for one in audiences]
         ),
@@ -304,6 +306,7 @@ def _admit_member(index: Index, member: Member | None) -> int:
     return (
         index.segments.admit(member.segment_ids)
         & index.tiers.admit(member.tier_ids)
+        & index.plans.admit(member.plan_ids)
         & index.members.admit((member.member_id,))
     )
 
@@ -313,7 +316,9 @@ def _asks_for_member(given: rules.Rules) -> bool:
     return (
         audience.membership is rules.Membership.MEMBERS
         or given.combination.lane is rules.Lane.EARN
-        or bool(audience.segment_ids or audience.tier_ids or audience.member_ids)
+        or bool(
+            audience.segment_ids or audience.plan_ids or audience.tier_ids or audience.member_ids
+        )
         or given.limits.uses_per_member_max > 0
     )
 

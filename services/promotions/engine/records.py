@@ -90,6 +90,7 @@ def _dump_member(member: Member) -> dict[str, Any]:
     last = member.last_purchase_time
     plain["segment_ids"] = sorted(member.segment_ids)
     plain["tier_ids"] = sorted(member.tier_ids)
+    plain["plan_ids"] = sorted(member.plan_ids)
     plain["attributes"] = dict(sorted(member.attributes.items()))
     plain["dates"] = {name: day.isoformat() for name, day in sorted(member.dates.items())}
     plain["last_purchase_time"] = None if last is None else last.isoformat()
@@ -105,6 +106,7 @@ def _load_member(plain: Mapping[str, Any]) -> Member:
             **plain,
             "segment_ids": frozenset(plain["segment_ids"]),
             "tier_ids": frozenset(plain.get("tier_ids", ())),
+            "plan_ids": frozenset(plain.get("plan_ids", ())),
             "dates": {name: date.fromisoformat(day) for name, day in dates.items()},
             "last_purchase_time": None if last is None else datetime.fromisoformat(last),
         }

@@ -478,6 +478,7 @@ class Audience:
     exclude_segment_ids: frozenset[str] = _NAMES
     tier_ids: frozenset[str] = _NAMES
     exclude_tier_ids: frozenset[str] = _NAMES
+    plan_ids: frozenset[str] = _NAMES
     member_ids: frozenset[str] = _NAMES
 
 

@@ -163,17 +163,22 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
 
 def _require_sound(sent: program_pb2.ProgramRules) -> None:
     """Raise ProgramInvalid with the first problem of the rules."""
+    if sent.WhichOneof("kind") != "tiers":
+        return
     for problem in engine.find_tier_problems(programs.parse_tiers(sent.tiers)):
         raise errors.ProgramInvalid(field=f"rules.tiers.{problem.field}", problem=problem.problem)
 
 
 def _require_free(live: Sequence[Program], sent: program_pb2.ProgramRules) -> None:
-    """Raise TierTaken when a level has the name of one of a live program."""
+    """Raise TierTaken or PlanTaken when a level or a plan has the name of one that is live."""
     names = {tier.tier_id for tier in sent.tiers.tiers}
     for program in parse(0, live).tiers:
         for tier in program.rules.tiers:
             if tier.tier_id in names:
                 raise errors.TierTaken(tier_id=tier.tier_id, program_id=program.program_id)
+    for program_id, plan in parse(0, live).plans.items():
+        if plan.plan_id == sent.plan.plan_id:
+            raise errors.PlanTaken(plan_id=plan.plan_id, program_id=program_id)
 
 
 def show(program: Program) -> program_pb2.Program:

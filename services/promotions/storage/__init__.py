@@ -8,6 +8,16 @@ from services.promotions.storage import (
     programs,
     receipts,
     returns,
+    subscriptions,
 )
 
-__all__ = ["campaigns", "catalogue", "keys", "news", "programs", "receipts", "returns"]
+__all__ = [
+    "campaigns",
+    "catalogue",
+    "keys",
+    "news",
+    "programs",
+    "receipts",
+    "returns",
+    "subscriptions",
+]

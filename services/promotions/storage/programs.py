@@ -133,6 +133,16 @@ async def live(db: database.Queryable) -> list[Program]:
     return [Program.of(row) for row in await db.fetch(_LIVE)]
 
 
+_EVERYTHING = """
+SELECT program_id, state, rules, create_time, end_time FROM programs ORDER BY program_id
+"""
+
+
+async def everything(db: database.Queryable) -> list[Program]:
+    """Return all programs, oldest first: there are few of them."""
+    return [Program.of(row) for row in await db.fetch(_EVERYTHING)]
+
+
 _LIST = """
 SELECT program_id, state, rules, create_time, end_time
 FROM programs

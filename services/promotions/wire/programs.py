@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 from google.type import date_pb2
 from tessera.event.v1 import event_pb2, promotions_events_pb2
-from tessera.promotions.v1 import checkout_pb2, program_pb2
+from tessera.promotions.v1 import checkout_pb2, program_pb2, subscription_pb2
 from tessera.type.v1 import text_pb2
 
 from services.chassis import timestamps
@@ -55,6 +55,18 @@ def _window(sent: program_pb2.TierRules) -> programs.Calendar | programs.Rolling
         return programs.Rolling(sent.rolling.days)
     return programs.Calendar(
         programs.PeriodUnit(sent.calendar.unit), past_only=sent.calendar.past_only
+    )
+
+
+def parse_plan(sent: program_pb2.PlanRules) -> programs.PlanRules:
+    """Return a plan as the engine knows it."""
+    return programs.PlanRules(
+        plan_id=sent.plan_id,
+        fee_minor=sent.fee_minor,
+        period_months=sent.period_months,
+        trial_days=sent.trial_days,
+        grace_days=sent.grace_days,
+        privileges=tuple(sent.privileges),
     )
 
 
@@ -145,4 +157,28 @@ def tell_changed(
             to_tier_id=tiers.tiers[to_level].tier_id,
             receipt_id=receipt_id,
         ),
+    )
+
+
+def tell_subscription(
+    subscription: subscription_pb2.Subscription, *, now: datetime
+) -> event_pb2.Event:
+    """Return the event of a subscription that changed."""
+    told = promotions_events_pb2.SubscriptionChanged(
+        subscription_id=subscription.subscription_id,
+        member_id=subscription.member_id,
+        program_id=subscription.program_id,
+        plan_id=subscription.plan_id,
+        state=subscription_pb2.SubscriptionState.Name(subscription.state).removeprefix(
+            "SUBSCRIPTION_STATE_"
+        ),
+    )
+    for name in ("covered_until", "end_time"):
+        if subscription.HasField(name):
+            getattr(told, name).CopyFrom(getattr(subscription, name))
+    return event_pb2.Event(
+        source=events.SOURCE,
+        subject_id=subscription.member_id,
+        occurred_time=timestamps.show(now),
+        subscription_changed=told,
     )

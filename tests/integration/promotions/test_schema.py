@@ -112,7 +112,8 @@ def test_the_outbox_is_the_chassis_own():
 
 
 @pytest.mark.parametrize(
-    "table", ["campaign_revisions", "rulesets", "coupon_grants", "tier_changes"]
+    "table",
+    ["campaign_revisions", "rulesets", "coupon_grants", "tier_changes", "subscription_payments"],
 )
 async def test_what_explains_receipts_never_changes(connection, table):
     """The runtime role may add to it and nothing else."""
@@ -179,6 +180,17 @@ async def test_the_service_makes_partitions_and_no_tables(connection):
         (program(state="'ENDED'"), "programs_end"),
         (of_member("tallies", receipt_id=ANY, day="now()", amount="0"), "tallies_amount"),
         (of_member("standings", level="1", kept="2", grace="FALSE"), "standings_level"),
+        (
+            of_member(
+                "subscriptions",
+                subscription_id=ANY,
+                create_time="now()",
+                period="1",
+                request_id="'s'",
+                request="''",
+            ),
+            "subscriptions_period",
+        ),
         (step("1", "1", "TIME"), "tier_changes_step"),
         (step("0", "1", "LUCK"), "tier_changes_cause"),
     ],

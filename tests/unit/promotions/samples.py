@@ -14,6 +14,7 @@ TAGS = ["own", "new"]
 STORES = ["S1", "S2"]
 SEGMENTS = ["vip", "staff"]
 TIERS = ["base", "gold"]
+PLANS = ["plus"]
 PRICES = st.sampled_from([0, 1, 99, 250, 333, 700])
 CODES = ["CODE-A", "code-b", "CODE-C", "CODE-D", "CODE-E"]
 ODD_CODES = [*CODES, "code-a", "NONE"]
@@ -177,6 +178,7 @@ audiences = st.one_of(
     st.builds(engine.Audience, store_ids=some(STORES), exclude_store_ids=some(STORES, at_most=1)),
     st.builds(engine.Audience, region_ids=some(["north"]), format_ids=some(["hyper", ""])),
     st.builds(engine.Audience, tier_ids=some(TIERS, at_most=1)),
+    st.builds(engine.Audience, plan_ids=some(PLANS)),
     st.builds(engine.Audience, channels=st.frozensets(st.sampled_from(engine.Channel), max_size=3)),
     st.builds(
         engine.Audience,
@@ -304,6 +306,7 @@ members = st.builds(
     engine.Member,
     st.just("mem_1"),
     segment_ids=some(SEGMENTS),
+    plan_ids=some(PLANS),
     tier_ids=some(TIERS, at_most=1),
     purchases_before=st.sampled_from([None, 0, 1, 2, 3]),
     points_balance=st.sampled_from([None, 0, 7, 500, 3_000, 90_000]),

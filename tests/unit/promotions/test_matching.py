@@ -146,6 +146,7 @@ def _first_refusal(campaign, cart, facts, now):
     asks = (
         audience.membership is engine.Membership.MEMBERS
         or audience.segment_ids
+        or audience.plan_ids
         or rules.limits.uses_per_member_max
         or audience.tier_ids
         or rules.combination.lane is engine.Lane.EARN
@@ -155,6 +156,7 @@ def _first_refusal(campaign, cart, facts, now):
         or (
             (not audience.segment_ids or audience.segment_ids & segments)
             and not audience.exclude_segment_ids & segments
+            and (not audience.plan_ids or audience.plan_ids & member.plan_ids)
             and (not audience.tier_ids or audience.tier_ids & member.tier_ids)
         )
     )
