@@ -140,7 +140,9 @@ class Till:
     async def sell(self) -> None:
         """Do one thing on the house's accounts."""
         batch = self._batch()
+        sent_s = time.monotonic()
         answer = await self.insist(batch)
+        self._house.times[batch.batch_id] = sent_s, time.monotonic()
         self._house.note(batch, answer)
 
     def _batch(self) -> batch_pb2.Batch:
@@ -186,6 +188,8 @@ class House:
         self.history: dict[str, tuple[batch_pb2.Batch, batch_pb2.BatchResult]] = {}
         self.posted: list[batch_pb2.BatchResult] = []
         self.expired: dict[str, int] = {}
+        #: When a batch was first sent and when it was answered, in seconds of one clock.
+        self.times: dict[str, tuple[float, float]] = {}
         self.now = system
         self._made = made
         self._folder = folder
@@ -306,6 +310,22 @@ class House:
             async for _ in verification.run([], after=0, head=await verification.head()):
                 pass
             assert verification.findings == []
+
+    async def prove_real_time(self) -> None:
+        """Assert that what was answered before something else was sent also came before it.
+
+        On each account the versions are the one order there is.
+        """
+        async with database.Database.open(self.settings.database) as source:
+            rows = await source.fetch(
+                "SELECT account_id, batch_id FROM entries ORDER BY account_id, version"
+            )
+        latest: dict[Any, float] = {}
+        for account_id, batch_id in rows:
+            sent_s, answered_s = self.times[ids.show("bat", batch_id)]
+            # Nothing earlier in the order may have been sent after this was answered.
+            assert latest.get(account_id, 0) <= answered_s
+            latest[account_id] = max(latest.get(account_id, 0), sent_s)
 
     async def until_shown(self) -> None:
         """Wait until every ledger shows the truth: within one life of a copy."""

@@ -26,13 +26,17 @@ WORLD, MEMBER = account_pb2.OWNER_TYPE_WORLD, account_pb2.OWNER_TYPE_MEMBER
 
 
 class Clock:
-    """The time of day, plus what tests add to it."""
+    """The time of day, plus what tests add to it; or one instant, for as long as they want."""
 
     def __init__(self) -> None:
         self.ahead = timedelta(0)
+        self._stands_at: datetime | None = None
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        return self._stands_at or datetime.now(UTC) + self.ahead
+
+    def stand_at(self, instant: datetime) -> None:
+        self._stands_at = instant
 
 
 @dataclass

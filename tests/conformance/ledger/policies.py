@@ -1,0 +1,65 @@
+"""Where our answer is another one, rule by rule."""
+
+from tests.conformance.ledger.register import Policy
+
+POLICIES = [
+    Policy(
+        "nothing is held, closed or owed",
+        "The ledger has no holds, no closed accounts and no debts: what a giver does not have "
+        "cannot be taken.",
+        frozenset(
+            {
+                *("acct-005", "acct-006", "acct-007", "rev-005", "lot-007", "lot-008", "lot-010"),
+                *("hold-001", "hold-002", "hold-003", "hold-005", "hold-006", "hold-007"),
+                *("hold-009", "hold-012", "hold-013", "hold-017"),
+            }
+        ),
+    ),
+    Policy(
+        "accounts open by themselves",
+        "An account is the pair of an owner and an asset, opened by its first credit or limit: a "
+        "till never has to create one. An unknown giver simply has nothing.",
+        frozenset({"acct-003"}),
+    ),
+    Policy(
+        "a receipt is no key",
+        "The batch id alone is unique. A receipt and its returns, corrections and late earnings "
+        "are many batches with one reference, so a reference that exists is no conflict.",
+        frozenset({"idem-009"}),
+    ),
+    Policy(
+        "batches have no links",
+        "What stands or falls together is one batch, whose end the message itself marks: a chain "
+        "cannot be left open. Batches of one call are independent and each has its own answer.",
+        frozenset({"batch-004", "batch-006"}),
+    ),
+    Policy(
+        "a floor has one reason",
+        "Going below the floor is INSUFFICIENT_FUNDS whether the floor is zero or a credit line.",
+        frozenset({"bal-004"}),
+    ),
+    Policy(
+        "conditions are limits of the account",
+        "What must be left behind is the account's floor; the ledger decides on the version that "
+        "it writes, so callers neither send one nor retry for it. A transfer has no conditions of "
+        "its own.",
+        frozenset({"bal-006", "bal-007"}),
+    ),
+    Policy(
+        "history is not rewritten",
+        "Batches say when they happened, and lots age from then; balances and statements follow "
+        "the order of recording. A late or backdated movement changes no balance of the past.",
+        frozenset({"rev-006", "time-002"}),
+    ),
+    Policy(
+        "what happened earlier may be recorded later",
+        "A batch may lie in the past of its account, because tills come back online; only the "
+        "future, beyond a minute of clock skew, is refused.",
+        frozenset({"time-004"}),
+    ),
+    Policy(
+        "what expires first is spent first",
+        "Whatever the earning date: any other order lets points lapse that could have been spent.",
+        frozenset({"lot-002"}),
+    ),
+]

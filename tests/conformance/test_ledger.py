@@ -1,0 +1,35 @@
+"""Every ledger case, as a test that bears its id: as the case has it, or as we decided."""
+
+import pytest
+
+from tests.conformance.ledger import accounts, repetition, time
+from tests.conformance.ledger.policies import POLICIES
+from tests.conformance.ledger.register import CASES, PLAYS, Bank
+
+MODULES = (accounts, repetition, time)
+IDS = [one["id"] for one in CASES]
+
+
+@pytest.fixture
+def bank(ledger, ledger_database, valkey, database, tmp_path):
+    return Bank(ledger, ledger_database, valkey, database, tmp_path)
+
+
+@pytest.mark.parametrize("case_id", [one for one in IDS if one in PLAYS])
+async def test_case_gets_what_it_expects_or_what_we_decided(bank, case_id):
+    """Given, when, then, against a ledger with its servers."""
+    await PLAYS[case_id](bank)
+
+
+@pytest.mark.parametrize("case_id", IDS)
+def test_no_case_is_passed_over(case_id):
+    """Each is played, or a policy says why it cannot be."""
+    assert case_id in PLAYS or any(case_id in policy.cases for policy in POLICIES)
+
+
+def test_policies_and_plays_are_about_cases():
+    """No case is claimed by two policies, and none of either is left without its case."""
+    claimed = [case_id for policy in POLICIES for case_id in policy.cases]
+    assert len(claimed) == len(set(claimed))
+    assert set(claimed) | set(PLAYS) <= set(IDS)
+    assert len(IDS) == len(set(IDS))
