@@ -142,6 +142,27 @@ class TimeZoneUnknown(LedgerRefusal):
     reason = "TIME_ZONE_UNKNOWN"
 
 
+class UploadNotFound(LedgerRefusal):
+    """No such upload."""
+
+    category = Category.NOT_FOUND
+    reason = "UPLOAD_NOT_FOUND"
+
+
+class UploadConflict(LedgerRefusal):
+    """The upload was sent before with another {field}; the row is {row}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "UPLOAD_CONFLICT"
+
+
+class UploadGap(LedgerRefusal):
+    """Rows before these were never sent; the next is {next_row}."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "UPLOAD_GAP"
+
+
 class PageTokenInvalid(LedgerRefusal):
     """The page token was not made by this list."""
 

@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 
 from google.protobuf import descriptor
-from tessera.ledger.v1 import hold_service_pb2, ledger_service_pb2
+from tessera.ledger.v1 import hold_service_pb2, ledger_service_pb2, upload_service_pb2
 
 from services.chassis import auth, clock, database, hotstore, outbox
 from services.chassis.server import Server
@@ -14,6 +14,7 @@ from services.ledger.committer import Committer
 from services.ledger.config import Settings
 from services.ledger.servicer.holds import HoldServicer
 from services.ledger.servicer.ledger import LedgerServicer
+from services.ledger.servicer.uploads import UploadServicer
 from services.ledger.storage import (
     Assets,
     Checks,
@@ -23,6 +24,7 @@ from services.ledger.storage import (
     Postings,
     Statements,
     Upkeep,
+    Uploads,
 )
 from services.ledger.sweeper import Sweeper
 
@@ -37,8 +39,9 @@ SESSION = {
 
 _HOLDS = hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"]
 _LEDGER = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
-#: Who lists can wait; who posts or asks for a balance cannot.
-_LOW = frozenset({"ListAssets", "ListEntries", "ListHolds", "ListLots"})
+_UPLOADS = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
+#: Who lists can wait, and what is sent in bulk; who posts or asks for a balance cannot.
+_LOW = frozenset({"ListAssets", "ListEntries", "ListHolds", "ListLots", "UploadTransfers"})
 
 
 async def main(settings: Settings) -> None:
@@ -81,6 +84,7 @@ def build(
     )
     _add(server, _LEDGER, servicer)
     _add(server, _HOLDS, HoldServicer(holds=Holds(db), assets=assets, now=now))
+    _add(server, _UPLOADS, UploadServicer(committer=committer, uploads=Uploads(db), now=now))
     server.background("committer", committer.run)
     server.background("balances", balances.run)
     server.background("sweeper", sweeper.run)

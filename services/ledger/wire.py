@@ -45,6 +45,7 @@ def order(sent: batch_pb2.Batch, *, trace_parent: str = "") -> Order:
         sent.receipt_id,
         sent.operator_id,
         timestamps.read(sent.occurred_time),
+        sent.independent,
     )
     return Order(batch, sent.SerializeToString(deterministic=True), trace_parent)
 
@@ -172,11 +173,13 @@ def result(decision: engine.Decision, *, now: datetime) -> batch_pb2.BatchResult
     answer.batch_id = batch_id
     answer.state = batch_pb2.BATCH_STATE_POSTED
     timestamps.write(answer.record_time, now)
-    for operation in decision.operations:
+    for index, operation in enumerate(decision.operations):
         moved = answer.operations.add()
         moved.amount = operation.amount
         if operation.expires_at is not None:
             timestamps.write(moved.expire_time, operation.expires_at)
+        if operation.refusal is not None:
+            moved.refusal.CopyFrom(_refusal(operation.refusal, index))
         for part in operation.taken:
             taken = moved.taken.add()
             taken.lot_id = ids.show(_LOT, part.lot_id)
@@ -198,12 +201,16 @@ def _refused(
         batch_id=batch_id,
         state=batch_pb2.BATCH_STATE_REFUSED,
         record_time=timestamps.show(now),
-        refusal=batch_pb2.BatchRefusal(
-            reason=error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{refusal.reason}"),
-            operation_index=operation_index,
-            message=refusal.message,
-            metadata=refusal.metadata,
-        ),
+        refusal=_refusal(refusal, operation_index),
+    )
+
+
+def _refusal(refusal: errors.LedgerRefusal, operation_index: int) -> batch_pb2.BatchRefusal:
+    return batch_pb2.BatchRefusal(
+        reason=error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{refusal.reason}"),
+        operation_index=operation_index,
+        message=refusal.message,
+        metadata=refusal.metadata,
     )
 
 

@@ -12,6 +12,8 @@ from tessera.ledger.v1 import (
     batch_pb2,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
+    upload_service_pb2,
+    upload_service_pb2_grpc,
 )
 
 from services.chassis import clock, ids, timestamps
@@ -25,6 +27,9 @@ _EARNED = 100
 _SEED_OPERATIONS = 200
 
 pb = ledger_service_pb2
+uploads = upload_service_pb2
+#: Transfers that one message of an upload carries.
+BULK = 8000
 
 
 class Load:
@@ -32,6 +37,7 @@ class Load:
 
     def __init__(self, channel: grpc.aio.Channel, token: str, *, accounts: int) -> None:
         self._stub: Any = ledger_service_pb2_grpc.LedgerServiceStub(channel)
+        self._uploads: Any = upload_service_pb2_grpc.UploadServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {token}"),)
         self._owners = [f"mem_{number:032x}" for number in range(accounts)]
         self._chance = random.Random(1)  # noqa: S311  a bench, not a secret
@@ -60,6 +66,26 @@ class Load:
     async def move_coins(self) -> None:
         """Earn or spend on an account without lots."""
         await self._move(_COINS)
+
+    async def upload_points(self) -> None:
+        """Give points in lots to thousands of accounts in one message."""
+        await self._upload(_POINTS)
+
+    async def upload_coins(self) -> None:
+        """Credit thousands of accounts without lots in one message."""
+        await self._upload(_COINS)
+
+    async def _upload(self, code: str) -> None:
+        upload_id, now = ids.new("upl"), timestamps.show(clock.system())
+        begin = uploads.CreateUploadRequest(upload_id=upload_id, occurred_time=now)
+        await self._call(self._uploads.CreateUpload, begin)
+        owners = self._chance.choices(self._owners, k=BULK)
+        transfers = [_move(code, owner, 1, earns=True).transfer for owner in owners]
+        piece = uploads.UploadTransfersRequest(upload_id=upload_id, transfers=transfers)
+        answers = self._uploads.UploadTransfers(iter([piece]), metadata=self._metadata, timeout=30)
+        async for answer in answers:
+            if answer.upload.posted_count != BULK:
+                raise RuntimeError(f"refused: {answer.refusals[0].refusal.message}")
 
     async def read_balance(self) -> None:
         """Read the balance of one of a thousand accounts, as tills ask for those at hand."""
@@ -122,5 +148,7 @@ async def subjects(
     return [
         *(load.Subject("post, in lots", work.move_points, n) for n in WIDTHS),
         *(load.Subject("post, no lots", work.move_coins, n) for n in WIDTHS),
+        load.Subject("bulk, in lots", work.upload_points, 1, units=BULK),
+        load.Subject("bulk, no lots", work.upload_coins, 1, units=BULK),
         *(load.Subject("read a balance", work.read_balance, n) for n in (1, 64)),
     ]

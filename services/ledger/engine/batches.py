@@ -145,13 +145,14 @@ Operation = Transfer | Reversal | Release | Handover | Hold | Capture | Void
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Operations that stand or fall together."""
+    """Operations that stand or fall together, or, when `independent`, each for itself."""
 
     id: UUID
     operations: tuple[Operation, ...]
     receipt_id: str
     operator_id: str
     occurred_at: datetime
+    independent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +211,13 @@ class Facts:
 class OperationResult(NamedTuple):
     """What an operation moved or reserved, the parts of lots that it took, oldest first.
 
-    Of a hold, also when it times out.
+    Of a hold, also when it times out; of an independent operation without effect, why.
     """
 
     amount: int
     taken: tuple[LotPart, ...] = ()
     expires_at: datetime | None = None
+    refusal: errors.LedgerRefusal | None = None
 
 
 class Movement(NamedTuple):
@@ -230,7 +232,10 @@ class Movement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """Every operation took effect; one balance for each account touched, the world excepted."""
+    """Every operation took effect; one balance for each account touched, the world excepted.
+
+    Of independent operations, those without a refusal; their balances are not told.
+    """
 
     batch: Batch
     operations: tuple[OperationResult, ...]

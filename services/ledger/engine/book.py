@@ -265,6 +265,7 @@ class Page:
 
     def put(self, before: Lot | None, after: Lot) -> None:
         """Replace a lot, or add a new one."""
+        self._summary = None
         first = self.changed.get(after.id)
         self.changed[after.id] = (before if first is None else first[0], after)
         if after.remaining:
@@ -274,6 +275,8 @@ class Page:
 
     def expire(self, now: datetime, rows: Rows) -> None:
         """Book what is past its expiry: one movement for each expiry that lots had."""
+        if not self.lots:
+            return
         due: defaultdict[datetime, list[Lot]] = defaultdict(list)
         for lot in self.lots.values():
             ends = accounts.expiry(lot, self.slides_until)

@@ -9,6 +9,7 @@ from services.ledger import errors
 from services.ledger.engine import accounts, assets, handing
 from services.ledger.engine.accounts import HoldState, Key, Lot, LotPart, Place, Reserve
 from services.ledger.engine.batches import (
+    BY_LEDGER,
     REVERSE,
     Batch,
     Capture,
@@ -119,6 +120,11 @@ class _Desk:
 
     def decide(self, batch: Batch) -> Decision:
         """Decide one batch; only a posted one leaves anything behind."""
+        if batch.occurred_at > self.now + FUTURE_MAX:
+            return Refused(batch, errors.OccurredInFuture(), BY_LEDGER)
+        return self._decide_each(batch) if batch.independent else self._decide_all(batch)
+
+    def _decide_all(self, batch: Batch) -> Decision:
         draft = _Draft(self, batch)
         for index, operation in enumerate(batch.operations):
             draft.apply(index, operation)
@@ -130,6 +136,32 @@ class _Desk:
         self.targets.update(draft.targets)
         balances = tuple(page.view(self.now) for page in draft.pages.values())
         return Posted(batch, tuple(draft.results), tuple(draft.movements), balances)
+
+    def _decide_each(self, batch: Batch) -> Decision:
+        """Decide operations each for itself: as many drafts, or one for transfers alone."""
+        if all(isinstance(operation, Transfer) for operation in batch.operations):
+            draft = _Draft(self, batch, writes_through=True)
+            for index, operation in enumerate(batch.operations):
+                draft.apply(index, operation)
+                draft.settle()
+            self.keep(draft.pages, draft.rows)
+            self.targets.update(draft.targets)
+            return Posted(batch, tuple(draft.results), tuple(draft.movements), ())
+        results: list[OperationResult] = []
+        movements: list[Movement] = []
+        for index, operation in enumerate(batch.operations):
+            draft = _Draft(self, batch)
+            draft.apply(index, operation)
+            if draft.refusals:
+                draft.settle()
+                self.targets[Place(batch.id, index)] = Other()
+            else:
+                draft.expire()
+                self.keep(draft.pages, draft.rows)
+                self.targets.update(draft.targets)
+                movements += draft.movements
+            results += draft.results[-1:]
+        return Posted(batch, tuple(results), tuple(movements), ())
 
     def keep(self, pages: dict[UUID, Page], rows: Rows) -> None:
         """Make the pages and rows of a posted batch part of the outcome."""
@@ -166,10 +198,11 @@ class _Draft:
     """One batch on its way.
 
     After a refusal the rest is still examined, for the precedence: as if the refused operation had
-    done what it could.
+    done what it could. A draft that `writes_through` to the desk's own pages is for transfers that
+    stand each for itself: of those, a refused one does nothing.
     """
 
-    def __init__(self, desk: _Desk, batch: Batch) -> None:
+    def __init__(self, desk: _Desk, batch: Batch, *, writes_through: bool = False) -> None:
         self.pages: dict[UUID, Page] = {}
         self.rows = Rows()
         self.results: list[OperationResult] = []
@@ -180,8 +213,9 @@ class _Draft:
         self._batch = batch
         self._now = desk.now
         self._place = Place(batch.id, -1)
-        if batch.occurred_at > desk.now + FUTURE_MAX:
-            self._refuse(errors.OccurredInFuture())
+        self._writes_through = writes_through
+        self._touched: dict[UUID, Page] = {}
+        self._policy_terms: dict[str, tuple[datetime | None, datetime | None]] = {}
 
     def apply(self, index: int, operation: Operation) -> None:
         """Carry out one operation, or note why not."""
@@ -215,8 +249,20 @@ class _Draft:
     def expire(self) -> None:
         """Book what came back, or came late, with an expiry that is past."""
         for page in self.pages.values():
-            if page.lots:
+            page.expire(self._now, self.rows)
+
+    def settle(self) -> None:
+        """Close an independent operation: it stands, or nothing of it does."""
+        if self.refusals:
+            _, _, refusal = min(self.refusals, key=lambda found: found[0])
+            self.refusals.clear()
+            self.results.append(OperationResult(0, refusal=refusal))
+            self.targets[self._place] = Other()
+        else:
+            for page in self._touched.values():
                 page.expire(self._now, self.rows)
+            self.pages.update(self._touched)
+        self._touched.clear()
 
     def _examine(self, operation: Transfer | Handover | Hold) -> bool:
         """Refuse what is wrong at sight; tells whether nothing is."""
@@ -234,6 +280,8 @@ class _Draft:
     def _transfer(self, transfer: Transfer) -> None:
         debit, credit = self._page(transfer.debit), self._page(transfer.credit)
         amount, lots = self._bounded(transfer, debit, credit)
+        if self._is_void:
+            return
         taken: list[LotPart] = []
         if amount and debit is not None:
             taken = debit.take(lots, amount, self._place, self.rows)
@@ -389,9 +437,12 @@ class _Draft:
     ) -> None:
         credited_at = self._batch.occurred_at
         expiry_given = expires_at is not None
-        activates_at = activates_at or assets.activation(policy, credited_at=credited_at)
-        if expires_at is None and activates_at is not None:
-            expires_at = assets.expiry(policy, activated_at=activates_at)
+        if activates_at is None and expires_at is None:
+            activates_at, expires_at = self._terms(page.asset.code, policy)
+        else:
+            activates_at = activates_at or assets.activation(policy, credited_at=credited_at)
+            if expires_at is None and activates_at is not None:
+                expires_at = assets.expiry(policy, activated_at=activates_at)
         if policy.slides:
             renewed = assets.slide(policy, credited_at=credited_at)
             page.slides_until = max(filter(None, (page.slides_until, renewed)))
@@ -438,6 +489,17 @@ class _Draft:
         )
         self.results.append(OperationResult(amount, tuple(taken)))
         self.targets[self._place] = Other()
+
+    def _terms(
+        self, asset_code: str, policy: assets.LotPolicy
+    ) -> tuple[datetime | None, datetime | None]:
+        """Return what the asset's policy says; days are counted once for all of a batch."""
+        terms = self._policy_terms.get(asset_code)
+        if terms is None:
+            activates_at = assets.activation(policy, credited_at=self._batch.occurred_at)
+            expires_at = activates_at and assets.expiry(policy, activated_at=activates_at)
+            terms = self._policy_terms[asset_code] = activates_at, expires_at
+        return terms
 
     def _reverse(self, reversal: Reversal, moved: Moved) -> None:
         remaining = moved.amount - moved.reversed
@@ -555,10 +617,18 @@ class _Draft:
         if page is not None and amount > page.room:
             self._refuse(errors.CeilingExceeded(room=page.room, required=amount))
 
+    @property
+    def _is_void(self) -> bool:
+        """True when the operation at hand will have done nothing."""
+        return self._writes_through and bool(self.refusals)
+
     def _page(self, key: Key) -> Page | None:
-        """Return this batch's own copy of a page; accounts of the world have none."""
+        """Return the page to write on; accounts of the world have none."""
         if key.is_world:
             return None
+        if self._writes_through:
+            self._touched[key.id] = self._desk.open(key)
+            return self._touched[key.id]
         page = self.pages.get(key.id)
         if page is None:
             page = self.pages[key.id] = self._desk.open(key).copy()

@@ -8,6 +8,7 @@ from services.ledger.storage.journal import Journal
 from services.ledger.storage.postings import Known, Postings, Stale, Tables
 from services.ledger.storage.statements import EntryLine, LotCursor, Statements
 from services.ledger.storage.upkeep import Upkeep
+from services.ledger.storage.uploads import Upload, Uploads
 from services.ledger.storage.writing import StoredBatch
 
 __all__ = [
@@ -29,4 +30,6 @@ __all__ = [
     "StoredBatch",
     "Tables",
     "Upkeep",
+    "Upload",
+    "Uploads",
 ]
