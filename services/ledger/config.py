@@ -1,8 +1,11 @@
 """Settings of the ledger."""
 
+from datetime import timedelta
+from pathlib import Path
+
 from pydantic import Field
 
-from services.chassis import config
+from services.chassis import attempts, config
 
 
 class Settings(config.RoleSettings):
@@ -10,6 +13,10 @@ class Settings(config.RoleSettings):
 
     `pace_ms` is how long a posting may wait for company while others are on their way; a lonely one
     never waits. `group_operations_max` bounds what one transaction carries.
+    `code_key_file` holds 32 random bytes as base64; without it there are no gift cards and no
+    coupon codes, and with another one than codes were issued under, none of those is recognised.
+    Whoever presents `code_failures_burst` unknown codes waits `code_failure_interval_s` for each
+    further one.
     """
 
     pace_ms: int = Field(default=4, ge=0, le=100)
@@ -17,3 +24,13 @@ class Settings(config.RoleSettings):
     sweep_interval_s: float = Field(default=30, gt=0)
     chain_interval_s: float = Field(default=1, gt=0)
     check_interval_s: float = Field(default=2, gt=0)
+    code_key_file: Path | None = None
+    code_failures_burst: int = Field(default=10, gt=0)
+    code_failure_interval_s: int = Field(default=6, gt=0)
+
+    @property
+    def code_attempts_max(self) -> attempts.Limit:
+        """How many unknown codes are too many."""
+        return attempts.Limit(
+            burst=self.code_failures_burst, interval=timedelta(seconds=self.code_failure_interval_s)
+        )

@@ -175,3 +175,52 @@ class LimitConflict(LedgerRefusal):
 
     category = Category.FAILED_PRECONDITION
     reason = "LIMIT_CONFLICT"
+
+
+class CodesNotConfigured(LedgerRefusal):
+    """This ledger has no code key, or another one than its codes were issued under."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "CODES_NOT_CONFIGURED"
+
+
+class TooManyAttempts(LedgerRefusal):
+    """Too many unknown codes were presented; the next may come in {retry_after_s} s."""
+
+    category = Category.RESOURCE_EXHAUSTED
+    reason = "TOO_MANY_ATTEMPTS"
+
+
+class CodeMalformed(LedgerRefusal):
+    """No code is written like this: a character was left out, added, exchanged or mistaken."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "CODE_MALFORMED"
+
+
+class CodeNotFound(LedgerRefusal):
+    """No such code."""
+
+    category = Category.NOT_FOUND
+    reason = "CODE_NOT_FOUND"
+
+
+class GiftCardNotFound(LedgerRefusal):
+    """No such gift card."""
+
+    category = Category.NOT_FOUND
+    reason = "GIFT_CARD_NOT_FOUND"
+
+
+class GiftCardState(LedgerRefusal):
+    """The gift card is {state}, which does not allow it."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "GIFT_CARD_STATE"
+
+
+class RequestConflict(LedgerRefusal):
+    """The request id was used before with another {field}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "REQUEST_CONFLICT"

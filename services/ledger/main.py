@@ -3,22 +3,31 @@
 from contextlib import AsyncExitStack
 
 from google.protobuf import descriptor
-from tessera.ledger.v1 import hold_service_pb2, ledger_service_pb2, upload_service_pb2
+from tessera.ledger.v1 import (
+    gift_card_service_pb2,
+    hold_service_pb2,
+    ledger_service_pb2,
+    upload_service_pb2,
+)
 
 from services.chassis import auth, clock, database, hotstore, outbox
 from services.chassis.server import Server
+from services.ledger import codes
 from services.ledger.balances import Balances
 from services.ledger.chainer import Chainer
 from services.ledger.checker import Checker, Examiner
 from services.ledger.committer import Committer
 from services.ledger.config import Settings
+from services.ledger.servicer.gift_cards import GiftCardServicer
 from services.ledger.servicer.holds import HoldServicer
 from services.ledger.servicer.ledger import LedgerServicer
+from services.ledger.servicer.presenting import Presenting
 from services.ledger.servicer.uploads import UploadServicer
 from services.ledger.storage import (
     Assets,
     Checks,
     Copies,
+    GiftCards,
     Holds,
     Journal,
     Postings,
@@ -39,6 +48,7 @@ SESSION = {
 
 _HOLDS = hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"]
 _LEDGER = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
+_GIFT_CARDS = gift_card_service_pb2.DESCRIPTOR.services_by_name["GiftCardService"]
 _UPLOADS = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
 #: Who lists can wait, and what is sent in bulk; who posts or asks for a balance cannot.
 _LOW = frozenset({"ListAssets", "ListEntries", "ListHolds", "ListLots", "UploadTransfers"})
@@ -67,8 +77,9 @@ def build(
     assets, statements = Assets(db), Statements(db)
     balances = Balances(statements, assets, Copies(hot), now=now)
     relay = outbox.Relay(db, hot, role="ledger")
+    postings = Postings(db)
     committer = Committer(
-        Postings(db),
+        postings,
         assets,
         publish=balances.publish,
         now=now,
@@ -85,6 +96,19 @@ def build(
     _add(server, _LEDGER, servicer)
     _add(server, _HOLDS, HoldServicer(holds=Holds(db), assets=assets, now=now))
     _add(server, _UPLOADS, UploadServicer(committer=committer, uploads=Uploads(db), now=now))
+    cards = GiftCards(db)
+    made = None if settings.code_key_file is None else codes.load(settings.code_key_file)
+    presenting = Presenting(made, cards, settings.code_attempts_max, now=now)
+    gift_cards = GiftCardServicer(
+        cards=cards,
+        presenting=presenting,
+        committer=committer,
+        balances=balances,
+        postings=postings,
+        assets=assets,
+        now=now,
+    )
+    _add(server, _GIFT_CARDS, gift_cards)
     server.background("committer", committer.run)
     server.background("balances", balances.run)
     server.background("sweeper", sweeper.run)

@@ -96,6 +96,8 @@ def section(
         made |= {f"{name}_address": f"{ports.HOST}:{chosen[name]}" for name in role.calls}
     if role.name == "identity":
         made |= _identity(chosen, vault)
+    if role.name == "ledger":
+        made["code_key_file"] = str(vault.key("ledger-code-key"))
     return made
 
 

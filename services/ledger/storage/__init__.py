@@ -3,6 +3,7 @@
 from services.ledger.storage.assets import Assets
 from services.ledger.storage.checks import Checks, Extract, Finding
 from services.ledger.storage.copies import Copies
+from services.ledger.storage.gift_cards import GiftCards
 from services.ledger.storage.holds import HoldCursor, HoldLine, Holds
 from services.ledger.storage.journal import Journal
 from services.ledger.storage.postings import Known, Postings, Stale, Tables
@@ -18,6 +19,7 @@ __all__ = [
     "EntryLine",
     "Extract",
     "Finding",
+    "GiftCards",
     "HoldCursor",
     "HoldLine",
     "Holds",

@@ -102,6 +102,8 @@ JOIN accounts AS debits ON debits.account_id = holds.debit_account_id
 JOIN accounts AS credits ON credits.account_id = holds.credit_account_id
 """
 
+_IS_KNOWN = "SELECT EXISTS (SELECT FROM batches WHERE batch_id = $1)"
+
 _NAME_WORLD = """
 INSERT INTO accounts
     (account_id, asset_code, owner_type, owner_id, balance, version, pending, next_expire_amount)
@@ -162,6 +164,10 @@ class Postings:
         targets = {place: _target(row, taken.get(place, [])) for place, row in found.items()}
         still = [place for place, row in found.items() if row["amount"] is None]
         return {**targets, **await self._holds(still)}
+
+    async def is_known(self, batch_id: UUID) -> bool:
+        """Tell whether a batch has its answer."""
+        return bool(await self._source.fetchval(_IS_KNOWN, batch_id))
 
     async def read(
         self,
