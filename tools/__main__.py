@@ -32,6 +32,9 @@ _COMMANDS = {
         "tools.conformance.command", "app", "Hold worked cases of other engines against ours."
     ),
     "ledger": _Command("tools.ledger.command", "app", "Look after a ledger: prove it, feed it."),
+    "receipts": _Command(
+        "tools.receipts.command", "app", "Find receipts, explain them, decide them again."
+    ),
     "check": _Command("tools.check", "check", "Check style, types, layers and contracts."),
 }
 

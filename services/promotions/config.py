@@ -80,6 +80,8 @@ class Settings(config.RoleSettings):
     points: PointsSettings = PointsSettings()
     recovery: RecoverySettings = RecoverySettings()
     campaigns: CampaignSettings = CampaignSettings()
+    #: The most points, in smallest units, that a call may give to make a receipt good.
+    compensation_units_max: int = Field(default=10_000, ge=0, le=1_000_000_000_000)
     #: How far ahead of ours a till's clock may be.
     occurred_ahead_s_max: int = Field(default=600, ge=0, le=86_400)
     #: How long Evaluate waits for identity, and for the ledger, before it answers without them.

@@ -135,6 +135,20 @@ class PointsPaymentStep(PromotionsRefusal):
     reason = "POINTS_PAYMENT_STEP"
 
 
+class ReceiptWithoutMember(PromotionsRefusal):
+    """The shopper of the receipt is unknown."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "RECEIPT_WITHOUT_MEMBER"
+
+
+class CompensationTooHigh(PromotionsRefusal):
+    """At most {max_points} may be given for one receipt at once."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "COMPENSATION_TOO_HIGH"
+
+
 class TotalChanged(PromotionsRefusal):
     """The cart comes to {total_minor} and not to {expected_total_minor}; evaluate it again."""
 

@@ -11,6 +11,7 @@ from tessera.promotions.v1 import (
     checkout_service_pb2,
     local_campaign_service_pb2,
     program_service_pb2,
+    receipt_service_pb2,
     subscription_service_pb2,
 )
 
@@ -25,7 +26,15 @@ from services.promotions import (
     rulesets,
     storage,
 )
-from services.promotions.checkout import facts, offers, purchases, recovery, returning, settlement
+from services.promotions.checkout import (
+    facts,
+    offers,
+    purchases,
+    recovery,
+    reruns,
+    returning,
+    settlement,
+)
 from services.promotions.peers import identity, ledger
 from services.promotions.programs import book, counting, reviews
 from services.promotions.programs import members as programs_members
@@ -34,6 +43,7 @@ from services.promotions.servicer.catalogue import CatalogueServicer
 from services.promotions.servicer.checkout import CheckoutServicer
 from services.promotions.servicer.local_campaigns import LocalCampaignServicer
 from services.promotions.servicer.programs import ProgramServicer
+from services.promotions.servicer.receipts import ReceiptServicer
 from services.promotions.servicer.subscriptions import SubscriptionServicer
 from services.promotions.wire import batches
 
@@ -53,6 +63,7 @@ _CAMPAIGNS = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
 _LOCAL = local_campaign_service_pb2.DESCRIPTOR.services_by_name["LocalCampaignService"]
 _PROGRAMS = program_service_pb2.DESCRIPTOR.services_by_name["ProgramService"]
 _SUBSCRIPTIONS = subscription_service_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
+_RECEIPTS = receipt_service_pb2.DESCRIPTOR.services_by_name["ReceiptService"]
 _CHECKOUT = checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"]
 #: Who lists can wait; who stands at a till cannot.
 _LOW = frozenset(
@@ -63,6 +74,8 @@ _LOW = frozenset(
         "ListPrograms",
         "ListTierChanges",
         "ListDueRenewals",
+        "SearchReceipts",
+        "RerunReceipt",
     }
 )
 
@@ -143,6 +156,18 @@ async def assemble(
     _add(serving, _LOCAL, LocalCampaignServicer(db, publisher=publisher, now=now))
     _add(serving, _CHECKOUT, CheckoutServicer(db, bought, returned, ahead_s_max=ahead, now=now))
     _add(serving, _SUBSCRIPTIONS, SubscriptionServicer(db, members, zone=terms.zone, now=now))
+    again = reruns.Reruns(goods, sets, collector)
+    desk = ReceiptServicer(
+        db,
+        bought,
+        again,
+        identity=members,
+        ledger=books,
+        points_asset=settings.points.asset_code,
+        compensation_max=settings.compensation_units_max,
+        now=now,
+    )
+    _add(serving, _RECEIPTS, desk)
     _add(serving, _PROGRAMS, ProgramServicer(db, book=programs, counting=counts, now=now))
     for work in (members, books, settled, rooms, publisher, recovered, looks, relay):
         serving.background(type(work).__name__.lower(), work.run)

@@ -269,8 +269,15 @@ CREATE TABLE purchases (
     evaluation BYTEA NOT NULL,
     -- tessera.ledger.v1.Batch, decided before it is posted; NULL when nothing of value moves.
     batch BYTEA,
+    -- What was to be paid; NULL for purchases recorded before it was kept.
+    total_minor BIGINT,
+    -- Campaigns that gave something; NULL for purchases recorded before it was kept.
+    campaign_ids UUID[],
     CONSTRAINT purchases_pkey PRIMARY KEY (receipt_id, purchase_time)
 ) PARTITION BY RANGE (purchase_time);
+
+CREATE INDEX purchases_store_idx ON purchases (store_id, purchase_time, receipt_id);
+CREATE INDEX purchases_time_idx ON purchases (purchase_time, receipt_id);
 
 CREATE INDEX purchases_member_idx ON purchases (member_id, purchase_time)
     WHERE member_id IS NOT NULL;
@@ -458,6 +465,24 @@ CREATE TABLE subscription_payments (
         FOREIGN KEY (subscription_id) REFERENCES subscriptions (subscription_id)
 );
 
+-- Points given by hand for a receipt. Noted before they are given; what the ledger gave is noted, too.
+CREATE TABLE compensations (
+    request_id TEXT NOT NULL,
+    receipt_id UUID NOT NULL,
+    member_id UUID NOT NULL,
+    points BIGINT NOT NULL,
+    cause TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    batch_id UUID NOT NULL,
+    create_time TIMESTAMPTZ NOT NULL,
+    post_time TIMESTAMPTZ,
+    CONSTRAINT compensations_pkey PRIMARY KEY (request_id),
+    -- Nothing is taken in the name of making good.
+    CONSTRAINT compensations_points CHECK (points > 0)
+);
+
+CREATE INDEX compensations_receipt_idx ON compensations (receipt_id, create_time);
+
 -- Events on their way to the stream --------------------------------------------------------------
 
 CREATE TABLE outbox_events (
@@ -476,6 +501,7 @@ GRANT SELECT, INSERT, DELETE ON campaign_codes TO promotions;
 -- What receipts are explained by is never changed.
 GRANT SELECT, INSERT ON campaign_revisions, campaign_changes, rulesets, coupon_grants TO promotions;
 GRANT SELECT, INSERT, UPDATE, DELETE ON receipts TO promotions;
+GRANT SELECT, INSERT, UPDATE ON compensations TO promotions;
 -- What the ledger refused is forgotten, and its key is free again.
 GRANT SELECT, INSERT, DELETE ON purchases, returns TO promotions;
 GRANT SELECT, INSERT, DELETE ON outbox_events TO promotions;

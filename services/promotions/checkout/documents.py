@@ -20,6 +20,11 @@ _STATES = {
 }
 
 
+def show_state(state: str) -> checkout_pb2.ReceiptState.ValueType:
+    """Return the state of a recorded purchase as the contract has it."""
+    return _STATES[state]
+
+
 def show_receipt(receipt: Receipt, returns: Iterable[Return] = ()) -> checkout_pb2.Receipt:
     """Return a recorded purchase with what came back of it."""
     request = checkout_service_pb2.CommitRequest.FromString(receipt.request)

@@ -168,6 +168,12 @@ class Purchases:
             evaluation=decided.evaluation.SerializeToString(),
             batch_id=batch.batch_id if batch else "",
             batch=batch.SerializeToString() if batch else b"",
+            total_minor=decided.decision.total_minor,
+            campaign_ids=tuple(
+                outcome.campaign_id
+                for outcome in decided.decision.outcomes
+                if outcome.reason is engine.OutcomeReason.APPLIED
+            ),
         )
 
     async def _record(self, receipt: Receipt) -> Receipt | None:

@@ -46,14 +46,19 @@ class Identity:
 
         Raises MemberUnknown, MemberBlocked or, when there is no answer, DependencyUnavailable.
         """
+        context = await self.find(key)
+        if context.state == member_pb2.MEMBER_STATE_BLOCKED:
+            raise errors.MemberBlocked
+        return context
+
+    async def find(self, key: member_pb2.MemberKey) -> member_pb2.MemberContext:
+        """Return the member behind a key, blocked or not; raises what `member` raises."""
         result = await self._reads.ask(key)
         outcome = result.WhichOneof("outcome")
         if outcome == "refusal":
             raise errors.MemberUnknown(cause=_cause(result.refusal))
         if outcome is None:
             raise errors.DependencyUnavailable(service=NAME)
-        if result.context.state == member_pb2.MEMBER_STATE_BLOCKED:
-            raise errors.MemberBlocked
         return result.context
 
     async def _read(self, keys: list[member_pb2.MemberKey]) -> Sequence[Result]:

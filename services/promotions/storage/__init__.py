@@ -8,6 +8,7 @@ from services.promotions.storage import (
     programs,
     receipts,
     returns,
+    searching,
     subscriptions,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "programs",
     "receipts",
     "returns",
+    "searching",
     "subscriptions",
 ]

@@ -43,6 +43,9 @@ class Receipt:
     #: What each operation of the batch moved; empty until it is known.
     moved: tuple[int, ...] = ()
     undo_batch: bytes = b""
+    #: What receipts are found by besides; not read back.
+    total_minor: int = 0
+    campaign_ids: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, row: database.Record) -> Self:
@@ -74,10 +77,10 @@ WITH sent AS (
     FROM unnest(
         $1::UUID[], $2::TIMESTAMPTZ[], $3::TIMESTAMPTZ[], $4::TEXT[], $5::TEXT[], $6::UUID[],
         $7::BIGINT[], $8::BYTEA[], $9::BYTEA[], $10::BYTEA[], $11::UUID[], $12::BYTEA[],
-        $13::UUID[], $14::BYTEA[]
+        $13::BIGINT[], $14::TEXT[], $15::UUID[], $16::BYTEA[]
     ) AS sent (
         receipt_id, purchase_time, record_time, state, store_id, member_id, ruleset_version,
-        request, facts, evaluation, batch_id, batch, event_id, event
+        request, facts, evaluation, batch_id, batch, total_minor, campaign_ids, event_id, event
     )
 ),
 free AS (
@@ -91,11 +94,11 @@ free AS (
 written AS (
     INSERT INTO purchases (
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
-        facts, evaluation, batch
+        facts, evaluation, batch, total_minor, campaign_ids
     )
     SELECT
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
-        facts, evaluation, batch
+        facts, evaluation, batch, total_minor, campaign_ids::UUID[]
     FROM sent JOIN free USING (receipt_id)
 ),
 told AS (
@@ -127,6 +130,8 @@ def _columns(receipt: Receipt, event: Event | None) -> tuple[object, ...]:
         receipt.evaluation,
         ids.parse(BATCH_PREFIX, receipt.batch_id) if receipt.batch_id else None,
         receipt.batch or None,
+        receipt.total_minor,
+        "{" + ",".join(one.split("_")[1] for one in receipt.campaign_ids) + "}",
         *(event or (None, None)),
     )
 

@@ -1,0 +1,84 @@
+"""What an agent reads of a receipt."""
+
+from tessera.promotions.v1 import checkout_pb2, receipt_service_pb2
+from tessera.type.v1 import text_pb2
+
+from tools.receipts import wording
+
+GONE = checkout_pb2.CampaignOutcome(
+    campaign_id="cmp_2",
+    title=text_pb2.LocalizedText(en="Big basket"),
+    reason=checkout_pb2.OUTCOME_REASON_CONDITION_NOT_MET,
+    near_miss=checkout_pb2.NearMiss(amount_minor=150),
+)
+RECEIPT = checkout_pb2.Receipt(
+    receipt_id="rcp_1",
+    receipt_key=checkout_pb2.ReceiptKey(
+        store_id="s1", till_id="2", shift_id="3", receipt_number="4"
+    ),
+    state=checkout_pb2.RECEIPT_STATE_COMMITTED,
+    cart=checkout_pb2.Cart(
+        lines=[
+            checkout_pb2.CartLine(
+                line_id="1", sku="milk", quantity_thousandths=1500, unit_price_minor=200
+            )
+        ]
+    ),
+    evaluation=checkout_pb2.Evaluation(
+        member_id="mem_1",
+        total_minor=270,
+        discount_minor=30,
+        points_earned=5,
+        lines=[
+            checkout_pb2.LineEvaluation(
+                line_id="1",
+                amount_minor=300,
+                discount_minor=30,
+                total_minor=270,
+                parts=[
+                    checkout_pb2.LinePart(campaign_id="cmp_1", discount_minor=30, points=5),
+                ],
+            )
+        ],
+        outcomes=[
+            checkout_pb2.CampaignOutcome(
+                campaign_id="cmp_1",
+                title=text_pb2.LocalizedText(en="Ten percent"),
+                reason=checkout_pb2.OUTCOME_REASON_APPLIED,
+            ),
+            GONE,
+        ],
+    ),
+)
+
+
+def test_a_receipt_explains_itself():
+    """Each line with who gave what, and each campaign that gave nothing with its reason."""
+    text = "\n".join(wording.explain(RECEIPT))
+    assert "store s1, till 2, shift 3, number 4" in text
+    assert "1.5 x milk at 2.00 = 3.00, to pay 2.70" in text
+    assert "0.30 off, 5 points: Ten percent" in text
+    assert "not Big basket: condition not met (1.50 more)" in text
+
+
+def test_a_rerun_tells_before_and_after():
+    """Amounts and campaigns; nothing when nothing differs."""
+    answer = receipt_service_pb2.RerunReceiptResponse(
+        differences=[
+            receipt_service_pb2.RerunDifference(
+                field="total_minor", recorded_minor=270, rerun_minor=300
+            ),
+            receipt_service_pb2.RerunDifference(
+                campaign_id="cmp_1",
+                title=text_pb2.LocalizedText(en="Ten percent"),
+                recorded_reason=checkout_pb2.OUTCOME_REASON_APPLIED,
+                recorded_minor=30,
+                recorded_points=5,
+            ),
+        ]
+    )
+    text = "\n".join(wording.compare(answer))
+    assert "total_minor: 270 -> 300" in text
+    assert "Ten percent: applied -> not looked at, 0.30 -> 0.00 off, 5 -> 0 points" in text
+    nothing = receipt_service_pb2.RerunReceiptResponse()
+    assert "nothing differs" in "\n".join(wording.compare(nothing))

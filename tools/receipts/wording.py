@@ -1,0 +1,123 @@
+"""Receipts in words: for people who answer other people."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+from tessera.promotions.v1 import checkout_pb2, receipt_service_pb2
+
+_MINOR = 100
+_UNIT = 1_000
+
+
+def table(found: list[receipt_service_pb2.ReceiptSummary]) -> Table:
+    """Return receipts as rows."""
+    shown = Table("receipt", "when", "where", "number", "total", "off", "points", "member", "state")
+    for one in found:
+        key = one.receipt_key
+        shown.add_row(
+            one.receipt_id,
+            one.occurred_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
+            f"{key.store_id}/{key.till_id}/{key.shift_id}",
+            key.receipt_number,
+            _money(one.total_minor),
+            _money(one.discount_minor),
+            f"+{one.points_earned} -{one.points_spent}",
+            one.member_id or "-",
+            _name(checkout_pb2.ReceiptState.Name(one.state), "RECEIPT_STATE_"),
+        )
+    return shown
+
+
+def explain(receipt: checkout_pb2.Receipt) -> Iterator[str]:
+    """Yield a receipt as lines of text: goods, what each campaign gave, why others did not."""
+    key, got = receipt.receipt_key, receipt.evaluation
+    yield (
+        f"[bold]{receipt.receipt_id}[/bold] "
+        f"{_name(checkout_pb2.ReceiptState.Name(receipt.state), 'RECEIPT_STATE_')}, "
+        f"store {key.store_id}, till {key.till_id}, shift {key.shift_id}, "
+        f"number {key.receipt_number}"
+    )
+    yield (
+        f"happened {receipt.occurred_time.ToDatetime():%Y-%m-%d %H:%M:%S}, recorded "
+        f"{receipt.record_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC, "
+        f"member {got.member_id or 'unknown'}, rule set {got.ruleset_version}"
+    )
+    titles = {one.campaign_id: one.title.en or one.campaign_id for one in got.outcomes}
+    bought = {line.line_id: line for line in receipt.cart.lines}
+    for line in got.lines:
+        goods = bought[line.line_id]
+        yield (
+            f"  {goods.quantity_thousandths / _UNIT:g} x {goods.sku} at "
+            f"{_money(goods.unit_price_minor)} = {_money(line.amount_minor)}"
+            + (f", to pay {_money(line.total_minor)}" if line.discount_minor else "")
+        )
+        for part in line.parts:
+            gave = [f"{_money(part.discount_minor)} off"] if part.discount_minor else []
+            gave += [f"{part.points} points"] if part.points else []
+            yield f"      {', '.join(gave)}: {titles.get(part.campaign_id, part.campaign_id)}"
+    yield (
+        f"total {_money(got.total_minor)}, {_money(got.discount_minor)} off, "
+        f"{got.points_spent} points paid {_money(got.points_payment_minor)}, "
+        f"{got.points_earned} points earned"
+    )
+    yield from _explain_others(got)
+    for returned in receipt.returns:
+        yield (
+            f"returned {returned.return_id}: {_money(returned.refund_minor)} in money, "
+            f"{returned.points_restored} points given back, "
+            f"{returned.points_clawed_back} taken back, "
+            f"{returned.points_not_recovered} already spent"
+        )
+
+
+def _explain_others(got: checkout_pb2.Evaluation) -> Iterator[str]:
+    for outcome in got.outcomes:
+        if outcome.reason == checkout_pb2.OUTCOME_REASON_APPLIED:
+            continue
+        why = _name(checkout_pb2.OutcomeReason.Name(outcome.reason), "OUTCOME_REASON_")
+        facts = ", ".join(f"{name} {value}" for name, value in sorted(outcome.details.items()))
+        missing = []
+        if outcome.near_miss.amount_minor:
+            missing.append(f"{_money(outcome.near_miss.amount_minor)} more")
+        if outcome.near_miss.quantity_thousandths:
+            missing.append(f"{outcome.near_miss.quantity_thousandths / _UNIT:g} units more")
+        extra = "; ".join(filter(None, [facts, " and ".join(missing)]))
+        title = outcome.title.en or outcome.campaign_id
+        yield f"  not {title}: {why}" + (f" ({extra})" if extra else "")
+
+
+def compare(answer: receipt_service_pb2.RerunReceiptResponse) -> Iterator[str]:
+    """Yield what differs between a receipt and its rerun as lines of text."""
+    yield (
+        f"recorded by rule set {answer.recorded.ruleset_version}, "
+        f"decided again by rule set {answer.rerun.ruleset_version}"
+    )
+    if not answer.differences:
+        yield "[green]nothing differs[/green]"
+    for one in answer.differences:
+        if one.field:
+            yield f"  {one.field}: {one.recorded_minor} -> {one.rerun_minor}"
+            continue
+        yield (
+            f"  {one.title.en or one.campaign_id}: "
+            f"{_reason(one.recorded_reason)} -> {_reason(one.rerun_reason)}, "
+            f"{_money(one.recorded_minor)} -> {_money(one.rerun_minor)} off, "
+            f"{one.recorded_points} -> {one.rerun_points} points"
+        )
+    for given in answer.compensations:
+        yield f"  made good with {given.points} points by {given.client_id}: {given.cause}"
+
+
+def _reason(reason: checkout_pb2.OutcomeReason.ValueType) -> str:
+    if not reason:
+        return "not looked at"
+    return _name(checkout_pb2.OutcomeReason.Name(reason), "OUTCOME_REASON_")
+
+
+def _name(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower().replace("_", " ")
+
+
+def _money(amount_minor: int) -> str:
+    whole, fraction = divmod(abs(amount_minor), _MINOR)
+    return f"{'-' if amount_minor < 0 else ''}{whole}.{fraction:02}"
