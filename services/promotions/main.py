@@ -36,7 +36,7 @@ from services.promotions.checkout import (
     settlement,
 )
 from services.promotions.peers import identity, ledger
-from services.promotions.programs import book, counting, reviews
+from services.promotions.programs import book, counting, payouts, reviews
 from services.promotions.programs import members as programs_members
 from services.promotions.servicer.campaigns import CampaignServicer
 from services.promotions.servicer.catalogue import CatalogueServicer
@@ -116,11 +116,12 @@ async def assemble(
     relay = outbox.Relay(db, hot, role=_ROLE)
     goods, months = catalogue.Catalogue(), storage.keys.Months(db)
     sets = rulesets.Rulesets(db, kept=settings.rulesets_kept)
-    programs = book.Book(db)
+    terms = terms_of(settings)
+    programs = book.Book(db, zone=terms.zone)
     tidings = news.News(db, goods, sets, programs, interval_s=settings.refresh_interval_s)
     rooms = preparation.Preparation(books, settings)
-    terms = terms_of(settings)
-    counts = counting.Counting(db, programs, zone=terms.zone, now=now)
+    paying = payouts.Payouts(db, books)
+    counts = counting.Counting(db, programs, terms, payouts=paying, now=now)
     standing = programs_members.Members(db, programs, counts, now=now)
     looks = reviews.Reviews(db, counts, interval_s=settings.review_interval_s)
     settled = settlement.Settlement(db, books, terms, counting=counts, relay=relay, now=now)
@@ -168,8 +169,12 @@ async def assemble(
         now=now,
     )
     _add(serving, _RECEIPTS, desk)
-    _add(serving, _PROGRAMS, ProgramServicer(db, book=programs, counting=counts, now=now))
-    for work in (members, books, settled, rooms, publisher, recovered, looks, relay):
+    _add(
+        serving,
+        _PROGRAMS,
+        ProgramServicer(db, book=programs, counting=counts, zone=terms.zone, now=now),
+    )
+    for work in (members, books, settled, rooms, publisher, recovered, looks, paying, relay):
         serving.background(type(work).__name__.lower(), work.run)
     serving.background("listen", tidings.listen)
     serving.background("poll", tidings.poll)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 
 from tessera.promotions.v1 import program_pb2
 
@@ -23,6 +24,16 @@ class TierProgram:
 
 
 @dataclass(frozen=True, slots=True)
+class ChallengeProgram:
+    """A challenge at work."""
+
+    program_id: str
+    title: engine.Text
+    rules: programs.ChallengeRules
+    count: programs.Count
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """What is live at one version; whoever took it once works with it to the end.
 
@@ -32,19 +43,26 @@ class Live:
     version: int = 0
     tiers: Sequence[TierProgram] = ()
     plans: Mapping[str, programs.PlanRules] = field(default_factory=dict)
+    challenges: Mapping[str, ChallengeProgram] = field(default_factory=dict)
 
     @property
-    def is_empty(self) -> bool:
-        """True when there is no program that says anything of members."""
+    def says_nothing(self) -> bool:
+        """True when no program says anything of members to campaigns."""
         return not self.tiers and not self.plans
+
+    @property
+    def counts_nothing(self) -> bool:
+        """True when no program counts purchases."""
+        return not self.tiers and not self.challenges
 
 
 class Book:
     """The live programs; `live` is swapped as a whole."""
 
-    def __init__(self, db: database.Database) -> None:
+    def __init__(self, db: database.Database, *, zone: tzinfo) -> None:
         self.live = Live()
         self._db = db
+        self._zone = zone
 
     async def refresh(self) -> None:
         """Take over what is new."""
@@ -55,20 +73,29 @@ class Book:
     def offer(self, version: int, found: Sequence[Program]) -> None:
         """Make programs the live ones, unless newer ones are."""
         if version > self.live.version:
-            self.live = parse(version, found)
+            self.live = parse(version, found, zone=self._zone)
 
 
-def parse(version: int, found: Sequence[Program]) -> Live:
+def parse(version: int, found: Sequence[Program], *, zone: tzinfo) -> Live:
     """Return programs ready for work."""
-    tiers, plans = [], {}
+    tiers: list[TierProgram] = []
+    plans: dict[str, programs.PlanRules] = {}
+    challenges: dict[str, ChallengeProgram] = {}
     for program in found:
+        program_id = program.program_id
         sent = program_pb2.ProgramRules.FromString(program.rules)
-        if sent.WhichOneof("kind") == "plan":
-            plans[program.program_id] = wire.parse_plan(sent.plan)
-        if sent.WhichOneof("kind") != "tiers" or program.state != storage.programs.LIVE:
+        kind, title = sent.WhichOneof("kind"), wire.parse_title(sent)
+        if kind == "plan":
+            plans[program_id] = wire.parse_plan(sent.plan)
+        elif program.state != storage.programs.LIVE:
             continue
-        rules = wire.parse_tiers(sent.tiers)
-        count = programs.compile_measure(rules.measure)
-        title = wire.parse_title(sent)
-        tiers.append(TierProgram(program.program_id, title, rules, count))
-    return Live(version, tuple(tiers), plans)
+        elif kind == "tiers":
+            levels = wire.parse_tiers(sent.tiers)
+            count = programs.compile_measure(levels.measure)
+            tiers.append(TierProgram(program_id, title, levels, count))
+        elif kind == "challenge":
+            made = programs.day_of(program.create_time, zone)
+            goal = wire.parse_challenge(sent.challenge, made=made)
+            count = programs.compile_measure(goal.measure)
+            challenges[program_id] = ChallengeProgram(program_id, title, goal, count)
+    return Live(version, tuple(tiers), plans, challenges)

@@ -7,18 +7,21 @@ still reaches, and each later one sets what one receipt counts, whatever it coun
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, tzinfo
+from datetime import date, datetime, time
 
 from services.chassis import clock, database, outbox
 from services.promotions import storage
 from services.promotions.engine import programs
-from services.promotions.programs import purchases
-from services.promotions.programs.book import Book, TierProgram
+from services.promotions.programs import goals, purchases
+from services.promotions.programs.book import Book, ChallengeProgram, TierProgram
+from services.promotions.programs.goals import MemberChallenge
+from services.promotions.programs.payouts import Payouts
 from services.promotions.programs.purchases import Bought
 from services.promotions.storage.programs import Change, Place, Standing, Tally
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.returns import Return
 from services.promotions.wire import programs as wire
+from services.promotions.wire.batches import Terms
 
 Days = Mapping[date, int]
 
@@ -58,8 +61,14 @@ class _Look:
 
     members: Sequence[str]
     tiers: Mapping[str, TierProgram]
+    challenges: Mapping[str, ChallengeProgram]
     today: date
     now: datetime
+
+    @property
+    def counted(self) -> Sequence[TierProgram | ChallengeProgram]:
+        """Every program that counts purchases."""
+        return (*self.tiers.values(), *self.challenges.values())
 
     @property
     def windows(self) -> dict[Place, date]:
@@ -75,17 +84,25 @@ class Counting:
     """Counts purchases for programs."""
 
     def __init__(
-        self, db: database.Database, book: Book, *, zone: tzinfo, now: clock.Clock
+        self,
+        db: database.Database,
+        book: Book,
+        terms: Terms,
+        *,
+        payouts: Payouts,
+        now: clock.Clock,
     ) -> None:
         self._db = db
         self._book = book
-        self._zone = zone
+        self._terms = terms
+        self._zone = terms.zone
+        self._payouts = payouts
         self._now = now
 
     @property
     def is_idle(self) -> bool:
         """True when no program counts anything."""
-        return not self._book.live.tiers
+        return self._book.live.counts_nothing
 
     # Purchases and returns ------------------------------------------------------------------------
 
@@ -117,7 +134,7 @@ class Counting:
         await storage.programs.lock_members(tx, look.members)
         stood = await self._meet(tx, look)
         before = await storage.programs.tallies(tx, look.windows)
-        await storage.programs.count(tx, self._tallies(look.tiers.values(), bought))
+        await storage.programs.count(tx, self._tallies(look.counted, bought))
         after = await storage.programs.tallies(tx, look.windows)
         new = {
             place: programs.settle(
@@ -131,14 +148,26 @@ class Counting:
         }
         receipts = {one.member_id: one.receipt_id for one in bought}
         await _save(tx, stood, new, look=look, cause=cause, receipts=receipts)
+        if look.challenges:
+            await goals.settle(
+                tx,
+                look.challenges,
+                receipts,
+                today=look.today,
+                now=look.now,
+                terms=self._terms,
+            )
+            self._payouts.nudge()
 
     def _look(self, member_ids: Iterable[str]) -> _Look:
         now = self._now()
-        tiers = {program.program_id: program for program in self._book.live.tiers}
-        members = sorted(set(member_ids))
-        return _Look(members, tiers, programs.day_of(now, self._zone), now)
+        live, members = self._book.live, sorted(set(member_ids))
+        tiers = {program.program_id: program for program in live.tiers}
+        return _Look(members, tiers, live.challenges, programs.day_of(now, self._zone), now)
 
-    def _tallies(self, counted: Iterable[TierProgram], bought: Sequence[Bought]) -> list[Tally]:
+    def _tallies(
+        self, counted: Iterable[TierProgram | ChallengeProgram], bought: Sequence[Bought]
+    ) -> list[Tally]:
         return [
             Tally(
                 one.member_id,
@@ -210,6 +239,11 @@ class Counting:
             )
             for program_id, program in look.tiers.items()
         ]
+
+    async def challenges(self, member_id: str) -> list[MemberChallenge]:
+        """Return how far a member is in each live challenge."""
+        look = self._look([member_id])
+        return await goals.find(self._db, look.challenges, member_id, today=look.today)
 
     async def _review(self, look: _Look) -> dict[Place, programs.Standing]:
         """Let the time that has passed do its work on members; return where they stand then."""

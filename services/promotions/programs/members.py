@@ -34,7 +34,7 @@ class Members:
     @property
     def is_idle(self) -> bool:
         """True when no program has anything to say of anybody."""
-        return self._book.live.is_empty
+        return self._book.live.says_nothing
 
     async def find(self, member_id: str) -> Membership:
         """Return what programs say of a member."""

@@ -1,10 +1,11 @@
 """ProgramService: programs, and where members stand in them."""
 
-from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Any
 
 import grpc
 from tessera.promotions.v1 import (
+    campaign_pb2,
     program_pb2,
     program_service_pb2,
     program_service_pb2_grpc,
@@ -13,7 +14,7 @@ from tessera.promotions.v1 import (
 from services.chassis import clock, database, ids, timestamps
 from services.promotions import errors, storage
 from services.promotions.engine import programs as engine
-from services.promotions.programs.book import Book, parse
+from services.promotions.programs.book import Book, Live, parse
 from services.promotions.programs.counting import Counting
 from services.promotions.storage.programs import Change, Program
 from services.promotions.wire import differences, pages, programs
@@ -37,9 +38,16 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
     """Makes and ends programs, and tells where members stand."""
 
     def __init__(
-        self, db: database.Database, *, book: Book, counting: Counting, now: clock.Clock
+        self,
+        db: database.Database,
+        *,
+        book: Book,
+        counting: Counting,
+        zone: tzinfo,
+        now: clock.Clock,
     ) -> None:
         self._db = db
+        self._zone = zone
         self._book = book
         self._counting = counting
         self._now = now
@@ -49,6 +57,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
     ) -> program_service_pb2.CreateProgramResponse:
         """Make a program."""
         _require_sound(request.rules)
+        await self._require_coupon(request.rules.challenge.reward)
         async with self._db.transaction() as tx:
             await storage.programs.lock_all(tx)
             made = await storage.programs.find_by_request(tx, request.request_id)
@@ -61,11 +70,24 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
             raise errors.RequestConflict(field=difference)
         return program_service_pb2.CreateProgramResponse(program=show(program))
 
+    async def _require_coupon(self, reward: program_pb2.ProgramReward) -> None:
+        """Raise what tells why the campaign of a reward has no coupon to give."""
+        if reward.WhichOneof("kind") != "coupon":
+            return
+        campaign_id = reward.coupon.campaign_id
+        campaign = await storage.campaigns.find(self._db, campaign_id)
+        if campaign is None:
+            raise errors.CampaignNotFound(campaign_id=campaign_id)
+        if campaign.state != storage.campaigns.LIVE:
+            raise errors.CampaignState(campaign_id=campaign_id, state=campaign.state)
+        if not campaign_pb2.CampaignRules.FromString(campaign.rules).trigger.coupon.personal:
+            raise errors.CouponNotPersonal(campaign_id=campaign_id)
+
     async def _add(
         self, tx: database.Transaction, request: program_service_pb2.CreateProgramRequest
     ) -> Program:
         live = await storage.programs.live(tx)
-        _require_free(live, request.rules)
+        _require_free(parse(0, live, zone=self._zone), request.rules)
         version = await storage.programs.head(tx) + 1
         program = await storage.programs.add(
             tx,
@@ -121,13 +143,24 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
     ) -> program_service_pb2.GetMemberProgramsResponse:
         """Read where a member stands in every live program."""
         tiers = await self._counting.tiers(request.member_id)
+        challenges = await self._counting.challenges(request.member_id)
         return program_service_pb2.GetMemberProgramsResponse(
             tiers=[
                 programs.show_tier(
                     one.program.program_id, one.program.rules, one.standing, one.progress
                 )
                 for one in tiers
-            ]
+            ],
+            challenges=[
+                programs.show_challenge(
+                    one.program.program_id,
+                    one.program.title,
+                    one.program.rules,
+                    one.reach,
+                    rewarded=one.rewarded,
+                )
+                for one in challenges
+            ],
         )
 
     async def ListTierChanges(
@@ -163,20 +196,23 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
 
 def _require_sound(sent: program_pb2.ProgramRules) -> None:
     """Raise ProgramInvalid with the first problem of the rules."""
-    if sent.WhichOneof("kind") != "tiers":
-        return
-    for problem in engine.find_tier_problems(programs.parse_tiers(sent.tiers)):
-        raise errors.ProgramInvalid(field=f"rules.tiers.{problem.field}", problem=problem.problem)
+    kind, problems = sent.WhichOneof("kind"), []
+    if kind == "tiers":
+        problems = engine.find_tier_problems(programs.parse_tiers(sent.tiers))
+    elif kind == "challenge":
+        problems = engine.find_challenge_problems(programs.parse_challenge(sent.challenge))
+    for problem in problems:
+        raise errors.ProgramInvalid(field=f"rules.{kind}.{problem.field}", problem=problem.problem)
 
 
-def _require_free(live: Sequence[Program], sent: program_pb2.ProgramRules) -> None:
+def _require_free(live: Live, sent: program_pb2.ProgramRules) -> None:
     """Raise TierTaken or PlanTaken when a level or a plan has the name of one that is live."""
     names = {tier.tier_id for tier in sent.tiers.tiers}
-    for program in parse(0, live).tiers:
+    for program in live.tiers:
         for tier in program.rules.tiers:
             if tier.tier_id in names:
                 raise errors.TierTaken(tier_id=tier.tier_id, program_id=program.program_id)
-    for program_id, plan in parse(0, live).plans.items():
+    for program_id, plan in live.plans.items():
         if plan.plan_id == sent.plan.plan_id:
             raise errors.PlanTaken(plan_id=plan.plan_id, program_id=program_id)
 

@@ -239,6 +239,8 @@ async def tallies(
 ) -> dict[Place, dict[date, int]]:
     """Return what was counted by day, from a first day on for each member and program."""
     found: dict[Place, dict[date, int]] = {place: {} for place in wanted}
+    if not found:
+        return found
     rows = await db.fetch(_TALLIES, *_columns(wanted), list(wanted.values()))
     for row in rows:
         found[_place(row)][row["day"]] = row["amount"]
@@ -277,7 +279,8 @@ JOIN standings USING (member_id, program_id)
 
 async def standings(db: database.Queryable, wanted: Iterable[Place]) -> dict[Place, Standing]:
     """Return where members stand; nothing for those never looked at."""
-    rows = await db.fetch(_STANDINGS, *_columns(wanted))
+    places = list(wanted)
+    rows = await db.fetch(_STANDINGS, *_columns(places)) if places else []
     return {
         _place(row): Standing(
             row["level"], row["kept"], row["kept_until"], row["grace"], row["review_day"]

@@ -169,12 +169,12 @@ def _earned(
             campaign_id=earning.campaign_id,
         )
         if earning.expire_days:
-            expire_time = _day_end(occurred_time, earning.expire_days, terms.zone)
+            expire_time = day_end(occurred_time, earning.expire_days, terms.zone)
             transfer.lot_expire_time.CopyFrom(timestamps.show(expire_time))
         yield transfer
 
 
-def _day_end(moment: datetime, days: int, zone: ZoneInfo) -> datetime:
+def day_end(moment: datetime, days: int, zone: ZoneInfo) -> datetime:
     """Return the end of the day so many days later."""
     day = moment.astimezone(zone).date() + timedelta(days=days + 1)
     return datetime.combine(day, time(), tzinfo=zone)

@@ -1,6 +1,7 @@
 """Programs, from the wire to the engine, and where members stand in them, to the wire."""
 
 from datetime import date, datetime
+from typing import Literal
 
 from google.type import date_pb2
 from tessera.event.v1 import event_pb2, promotions_events_pb2
@@ -8,7 +9,7 @@ from tessera.promotions.v1 import checkout_pb2, program_pb2, subscription_pb2
 from tessera.type.v1 import text_pb2
 
 from services.chassis import timestamps
-from services.promotions import engine
+from services.promotions import engine, errors
 from services.promotions.engine import programs
 from services.promotions.wire import events, rules
 
@@ -67,6 +68,75 @@ def parse_plan(sent: program_pb2.PlanRules) -> programs.PlanRules:
         trial_days=sent.trial_days,
         grace_days=sent.grace_days,
         privileges=tuple(sent.privileges),
+    )
+
+
+def parse_reward(sent: program_pb2.ProgramReward) -> programs.Reward:
+    """Return what a program gives."""
+    return programs.Reward(
+        points=sent.points.points,
+        expire_days=sent.points.expire_days,
+        campaign_id=sent.coupon.campaign_id,
+        uses=sent.coupon.uses,
+    )
+
+
+def parse_challenge(
+    sent: program_pb2.ChallengeRules, *, made: date | None = None
+) -> programs.ChallengeRules:
+    """Return a challenge as the engine knows it; it counts from the day on which it was `made`.
+
+    Raises ProgramInvalid for dates that are none.
+    """
+    first = _date(sent, "first_date")
+    return programs.ChallengeRules(
+        measure=parse_measure(sent.measure),
+        goal=sent.goal,
+        reward=parse_reward(sent.reward),
+        first=max(filter(None, (first, made)), default=None),
+        last=_date(sent, "last_date"),
+        weeks=sent.weeks,
+        take_back=not sent.keep_reward,
+    )
+
+
+def _date(
+    sent: program_pb2.ChallengeRules, name: Literal["first_date", "last_date"]
+) -> date | None:
+    if not sent.HasField(name):
+        return None
+    day = getattr(sent, name)
+    try:
+        return date(day.year, day.month, day.day)
+    except ValueError:
+        field = f"rules.challenge.{name}"
+        raise errors.ProgramInvalid(field=field, problem="is no day of the calendar") from None
+
+
+def show_challenge(
+    program_id: str,
+    title: engine.Text,
+    rules: programs.ChallengeRules,
+    reach: programs.Reach,
+    *,
+    rewarded: bool,
+) -> program_pb2.ChallengeStanding:
+    """Return how far a member is."""
+    reward = rules.reward
+    shown = program_pb2.ProgramReward()
+    if reward.points:
+        shown.points.points, shown.points.expire_days = reward.points, reward.expire_days
+    else:
+        shown.coupon.campaign_id, shown.coupon.uses = reward.campaign_id, reward.uses
+    return program_pb2.ChallengeStanding(
+        program_id=program_id,
+        title=show_text(title),
+        amount=reach.amount,
+        goal=reach.goal,
+        reached=reach.reached,
+        rewarded=rewarded,
+        reward=shown,
+        last_date=show_date(rules.last),
     )
 
 
@@ -181,4 +251,18 @@ def tell_subscription(
         subject_id=subscription.member_id,
         occurred_time=timestamps.show(now),
         subscription_changed=told,
+    )
+
+
+def tell_goal(
+    *, member_id: str, program_id: str, reached: bool, receipt_id: str, now: datetime
+) -> event_pb2.Event:
+    """Return the event of a goal that was reached or lost."""
+    return event_pb2.Event(
+        source=events.SOURCE,
+        subject_id=member_id,
+        occurred_time=timestamps.show(now),
+        goal_changed=promotions_events_pb2.GoalChanged(
+            member_id=member_id, program_id=program_id, reached=reached, receipt_id=receipt_id
+        ),
     )

@@ -75,3 +75,23 @@ async def steps(house: House, member_id: str) -> list[tuple[str, str, int]]:
         program_service_pb2.ListTierChangesRequest(member_id=member_id),
     )
     return [(one.from_tier_id, one.to_tier_id, one.cause) for one in reversed(answer.changes)]
+
+
+def challenge(title: str, **fields: Any) -> program_pb2.ProgramRules:
+    """Return a challenge for a hundred points: five units unless fields say."""
+    rules = program_pb2.ChallengeRules(
+        measure=program_pb2.Measure(kind=program_pb2.MEASURE_KIND_UNITS),
+        goal=5,
+        reward=program_pb2.ProgramReward(points=program_pb2.RewardPoints(points=100)),
+    )
+    rules.MergeFrom(program_pb2.ChallengeRules(**fields))
+    return program_pb2.ProgramRules(title=text(title), challenge=rules)
+
+
+async def challenges(house: House, member_id: str) -> dict[str, program_pb2.ChallengeStanding]:
+    """Return how far a member is, by program."""
+    answer = await house.call(
+        stub(house).GetMemberPrograms,
+        program_service_pb2.GetMemberProgramsRequest(member_id=member_id),
+    )
+    return {one.program_id: one for one in answer.challenges}

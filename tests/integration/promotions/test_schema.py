@@ -191,6 +191,27 @@ async def test_the_service_makes_partitions_and_no_tables(connection):
             ),
             "subscriptions_period",
         ),
+        (
+            of_member(
+                "member_goals",
+                attempt="0",
+                rewarded="TRUE",
+                receipt_id=ANY,
+                change_time="now()",
+            ),
+            "member_goals_attempt",
+        ),
+        (
+            insert(
+                "payouts",
+                batch_id=ANY,
+                program_id=ANY,
+                state="'LOST'",
+                batch="''",
+                create_time="now()",
+            ),
+            "payouts_state",
+        ),
         (step("1", "1", "TIME"), "tier_changes_step"),
         (step("0", "1", "LUCK"), "tier_changes_cause"),
     ],

@@ -4,6 +4,13 @@ Days are dates in the program's time zone; amounts are whole numbers in what the
 Callers use this package and none of its modules.
 """
 
+from services.promotions.engine.programs.challenges import (
+    ChallengeRules,
+    Reach,
+    Reward,
+    find_challenge_problems,
+    find_reach,
+)
 from services.promotions.engine.programs.measures import (
     Count,
     Kept,
@@ -45,6 +52,7 @@ from services.promotions.engine.programs.tiers import (
 
 __all__ = [
     "Calendar",
+    "ChallengeRules",
     "Count",
     "Downgrade",
     "DowngradePolicy",
@@ -55,6 +63,8 @@ __all__ = [
     "PlanRules",
     "Progress",
     "Purchase",
+    "Reach",
+    "Reward",
     "Rolling",
     "Standing",
     "Subscription",
@@ -69,7 +79,9 @@ __all__ = [
     "covers",
     "day_of",
     "end_of",
+    "find_challenge_problems",
     "find_progress",
+    "find_reach",
     "find_tier_problems",
     "first_day",
     "pay",
