@@ -17,6 +17,7 @@ class Settings(config.RoleSettings):
     coupon codes, and with another one than codes were issued under, none of those is recognised.
     Whoever presents `code_failures_burst` unknown codes waits `code_failure_interval_s` for each
     further one.
+    `adjustment_days` is how long a correction waits for approval.
     """
 
     pace_ms: int = Field(default=4, ge=0, le=100)
@@ -24,6 +25,7 @@ class Settings(config.RoleSettings):
     sweep_interval_s: float = Field(default=30, gt=0)
     chain_interval_s: float = Field(default=1, gt=0)
     check_interval_s: float = Field(default=2, gt=0)
+    adjustment_days: int = Field(default=14, ge=1, le=365)
     code_key_file: Path | None = None
     code_failures_burst: int = Field(default=10, gt=0)
     code_failure_interval_s: int = Field(default=6, gt=0)

@@ -224,3 +224,73 @@ class RequestConflict(LedgerRefusal):
 
     category = Category.ALREADY_EXISTS
     reason = "REQUEST_CONFLICT"
+
+
+class TimeNotPast(LedgerRefusal):
+    """The instant, or the end of the period, lies in the future."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "TIME_NOT_PAST"
+
+
+class TimeNotFuture(LedgerRefusal):
+    """The instant does not lie in the future."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "TIME_NOT_FUTURE"
+
+
+class AdjustmentNotFound(LedgerRefusal):
+    """No such adjustment."""
+
+    category = Category.NOT_FOUND
+    reason = "ADJUSTMENT_NOT_FOUND"
+
+
+class AdjustmentConflict(LedgerRefusal):
+    """The adjustment's id was used before with another {field}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "ADJUSTMENT_CONFLICT"
+
+
+class AdjustmentDecided(LedgerRefusal):
+    """The adjustment no longer waits for a decision: it is {state}."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "ADJUSTMENT_DECIDED"
+
+
+class SameOperator(LedgerRefusal):
+    """Who proposed an adjustment cannot approve it."""
+
+    category = Category.PERMISSION_DENIED
+    reason = "SAME_OPERATOR"
+
+
+class RateNotFound(LedgerRefusal):
+    """Nobody has set what {issuer_id} owes {acceptor_id}."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "RATE_NOT_FOUND"
+
+
+class RateConflict(LedgerRefusal):
+    """There is a rate with another {field}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "RATE_CONFLICT"
+
+
+class PeriodClosed(LedgerRefusal):
+    """Everything until {until_time} is closed."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "PERIOD_CLOSED"
+
+
+class PeriodNotFound(LedgerRefusal):
+    """No such closed period."""
+
+    category = Category.NOT_FOUND
+    reason = "PERIOD_NOT_FOUND"

@@ -1,36 +1,51 @@
 """Runs the ledger."""
 
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 from google.protobuf import descriptor
 from tessera.ledger.v1 import (
+    adjustment_service_pb2,
+    books_service_pb2,
     gift_card_service_pb2,
     hold_service_pb2,
+    household_service_pb2,
     ledger_service_pb2,
+    settlement_service_pb2,
     upload_service_pb2,
 )
 
 from services.chassis import auth, clock, database, hotstore, outbox
 from services.chassis.server import Server
 from services.ledger import codes
+from services.ledger.adjusting import Adjusting
 from services.ledger.balances import Balances
 from services.ledger.chainer import Chainer
 from services.ledger.checker import Checker, Examiner
 from services.ledger.committer import Committer
 from services.ledger.config import Settings
+from services.ledger.servicer.adjustments import AdjustmentServicer
+from services.ledger.servicer.books import BooksServicer
 from services.ledger.servicer.gift_cards import GiftCardServicer
 from services.ledger.servicer.holds import HoldServicer
+from services.ledger.servicer.households import HouseholdServicer
 from services.ledger.servicer.ledger import LedgerServicer
 from services.ledger.servicer.presenting import Presenting
+from services.ledger.servicer.settlements import SettlementServicer
 from services.ledger.servicer.uploads import UploadServicer
 from services.ledger.storage import (
+    Adjustments,
     Assets,
+    Books,
     Checks,
     Copies,
     GiftCards,
     Holds,
+    Households,
     Journal,
+    Liabilities,
     Postings,
+    Settlements,
     Statements,
     Upkeep,
     Uploads,
@@ -46,12 +61,36 @@ SESSION = {
     "enable_mergejoin": "off",
 }
 
+_ADJUSTMENTS = adjustment_service_pb2.DESCRIPTOR.services_by_name["AdjustmentService"]
+_BOOKS = books_service_pb2.DESCRIPTOR.services_by_name["BooksService"]
+_HOUSEHOLDS = household_service_pb2.DESCRIPTOR.services_by_name["HouseholdService"]
+_SETTLEMENTS = settlement_service_pb2.DESCRIPTOR.services_by_name["SettlementService"]
 _HOLDS = hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"]
 _LEDGER = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
 _GIFT_CARDS = gift_card_service_pb2.DESCRIPTOR.services_by_name["GiftCardService"]
 _UPLOADS = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
-#: Who lists can wait, and what is sent in bulk; who posts or asks for a balance cannot.
-_LOW = frozenset({"ListAssets", "ListEntries", "ListHolds", "ListLots", "UploadTransfers"})
+#: Who lists or looks into the past can wait, and what is sent in bulk; who posts or asks for a
+#: balance cannot.
+_LOW = frozenset(
+    {
+        "GetHouseholdShares",
+        "GetLiability",
+        "GetPastBalance",
+        "GetStatement",
+        "ListAdjustmentLimits",
+        "ListAdjustments",
+        "ListAssets",
+        "ListEntries",
+        "ListHolds",
+        "ListLots",
+        "ListSettlementPeriods",
+        "ListSettlementRates",
+        "PreviewSettlement",
+        "TraceEarning",
+        "TraceSpending",
+        "UploadTransfers",
+    }
+)
 
 
 async def main(settings: Settings) -> None:
@@ -109,6 +148,14 @@ def build(
         now=now,
     )
     _add(server, _GIFT_CARDS, gift_cards)
+    _add(server, _BOOKS, BooksServicer(Books(db), Liabilities(db), assets, now=now))
+    _add(server, _HOUSEHOLDS, HouseholdServicer(committer, Households(db), assets, now=now))
+    _add(server, _SETTLEMENTS, SettlementServicer(Settlements(db), assets, now=now))
+    corrections = Adjustments(db)
+    waiting = timedelta(days=settings.adjustment_days)
+    adjusting = Adjusting(corrections, committer, life=waiting, now=now)
+    _add(server, _ADJUSTMENTS, AdjustmentServicer(adjusting, corrections, assets, now=now))
+    server.background("adjusting", adjusting.run)
     server.background("committer", committer.run)
     server.background("balances", balances.run)
     server.background("sweeper", sweeper.run)

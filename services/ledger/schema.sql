@@ -295,7 +295,7 @@ DECLARE
     low BIGINT := 0;
     high BIGINT;
     middle BIGINT;
-    found RECORD;
+    entry RECORD;
 BEGIN
     SELECT max(version) INTO high FROM entries WHERE account_id = of_account;
     IF high IS NULL THEN
@@ -303,17 +303,17 @@ BEGIN
     END IF;
     WHILE low < high LOOP
         middle := low + (high - low + 1) / 2;
-        SELECT version, record_time INTO found
+        SELECT version, record_time INTO entry
         FROM entries
         WHERE account_id = of_account AND version <= middle
         ORDER BY version DESC
         LIMIT 1;
         IF NOT FOUND THEN
             low := middle;
-        ELSIF found.record_time < moment + skew THEN
+        ELSIF entry.record_time < moment + skew THEN
             low := middle;
         ELSE
-            high := found.version - 1;
+            high := entry.version - 1;
         END IF;
     END LOOP;
     SELECT version INTO low

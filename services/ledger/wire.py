@@ -14,7 +14,7 @@ from services.ledger import engine, errors
 from services.ledger.storage import EntryLine, HoldLine
 
 BATCH = "bat"
-_LOT = "lot"
+LOT = "lot"
 _OWNERS: dict[int, str] = {
     number: name.removeprefix("OWNER_TYPE_").lower()
     for name, number in account_pb2.OwnerType.items()
@@ -182,7 +182,7 @@ def result(decision: engine.Decision, *, now: datetime) -> batch_pb2.BatchResult
             moved.refusal.CopyFrom(_refusal(operation.refusal, index))
         for part in operation.taken:
             taken = moved.taken.add()
-            taken.lot_id = ids.show(_LOT, part.lot_id)
+            taken.lot_id = ids.show(LOT, part.lot_id)
             taken.amount = part.amount
     for one in decision.balances:
         fill_balance(answer.balances.add(), one)
@@ -226,10 +226,14 @@ def first_difference(stored: bytes, sent: bytes) -> str | None:
 
     The same batch may have other bytes when the library that wrote them has changed since.
     """
+    return difference(batch_pb2.Batch, stored, sent)
+
+
+def difference(kind: type[message.Message], stored: bytes, sent: bytes) -> str | None:
+    """Return the path of the first field that two messages of a kind differ in, None for none."""
     if stored == sent:
         return None
-    one, other = batch_pb2.Batch.FromString(stored), batch_pb2.Batch.FromString(sent)
-    return next(_differences(one, other), None)
+    return next(_differences(kind.FromString(stored), kind.FromString(sent)), None)
 
 
 def _differences(one: message.Message, other: message.Message) -> Iterator[str]:
@@ -300,7 +304,7 @@ def entry(line: EntryLine, account: engine.Key) -> account_pb2.Entry:
 def lot(one: engine.Lot, account: engine.Key, *, expires_at: datetime | None) -> account_pb2.Lot:
     """Return a lot with the expiry that counts."""
     return account_pb2.Lot(
-        lot_id=ids.show(_LOT, one.id),
+        lot_id=ids.show(LOT, one.id),
         account=show_key(account),
         batch_id=ids.show(BATCH, one.batch_id),
         operation_index=one.operation_index,
@@ -331,7 +335,7 @@ def hold(line: HoldLine) -> hold_pb2.Hold:
         end_time=timestamps.show(line.ended_at),
     )
     for part in line.lots:
-        shown.lots.add(lot_id=ids.show(_LOT, part.lot_id), amount=part.amount)
+        shown.lots.add(lot_id=ids.show(LOT, part.lot_id), amount=part.amount)
     return shown
 
 

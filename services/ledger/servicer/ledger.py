@@ -14,6 +14,7 @@ from services.chassis import clock, ids, telemetry, timestamps
 from services.ledger import engine, errors, pages, wire
 from services.ledger.balances import Balances
 from services.ledger.committer import Committer
+from services.ledger.servicer import known
 from services.ledger.storage import Assets, LotCursor, Statements
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -155,10 +156,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         return response
 
     async def _require_asset(self, code: str) -> engine.Asset:
-        asset = (await self._assets.get([code])).get(code)
-        if asset is None:
-            raise errors.AssetNotFound(asset_code=code)
-        return asset
+        return await known.asset(self._assets, code)
 
     async def _require_assets(self, codes: set[str]) -> None:
         known = await self._assets.get(codes)

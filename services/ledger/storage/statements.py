@@ -37,7 +37,8 @@ WHERE account_id = ANY($1::UUID[])
 GROUP BY account_id
 """
 
-_ENTRIES = """
+#: The columns of EntryLine, and where they come from.
+ENTRY_LINES = """
 SELECT entries.batch_id, entries.operation_index, entries.amount, entries.balance_before,
     entries.balance_after, entries.version, transfers.reason,
     COALESCE(batches.receipt_id, '') AS receipt_id, transfers.campaign_id,
@@ -50,6 +51,9 @@ JOIN accounts AS others ON others.account_id = CASE
     ELSE transfers.debit_account_id
 END
 LEFT JOIN batches ON batches.batch_id = entries.batch_id
+"""
+_ENTRIES = f"""
+{ENTRY_LINES}
 WHERE entries.account_id = $1
     AND entries.version < $2
     AND entries.record_time >= $3

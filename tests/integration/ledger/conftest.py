@@ -17,7 +17,7 @@ from tessera.ledger.v1 import (
     ledger_service_pb2_grpc,
 )
 
-from services.chassis import config, database, hotstore, ids, timestamps
+from services.chassis import auth, config, database, hotstore, ids, timestamps
 from services.ledger import main
 from services.ledger.config import Settings
 
@@ -49,6 +49,7 @@ class Ledger:
     hot: hotstore.Hotstore
     now: Clock
     port: int
+    channel: grpc.aio.Channel
     members: list[str] = field(default_factory=list)
 
     def member(self, asset: str = "points") -> account_pb2.AccountKey:
@@ -167,7 +168,8 @@ def release(target: batch_pb2.BatchResult, index: int = 0) -> batch_pb2.Operatio
 
 @asynccontextmanager
 async def running(made: Any, valkey_url: str, **fields: Any) -> AsyncIterator[Ledger]:
-    """Run a ledger on a database."""
+    """Run a ledger on a database; without a verifier, it lets everybody do everything."""
+    verifier: auth.Verifier | None = fields.pop("verifier", None)
     settings = Settings(
         server=config.ServerSettings(port=0, metrics_port=0, drain_s=1),
         database=made.settings(),
@@ -180,12 +182,12 @@ async def running(made: Any, valkey_url: str, **fields: Any) -> AsyncIterator[Le
             database.Database.open(settings.database, session=main.SESSION)
         )
         hot = await stack.enter_async_context(hotstore.Hotstore.open(settings.hotstore))
-        server = main.build(settings, db, hot, None, now=now)
+        server = main.build(settings, db, hot, verifier, now=now)
         port = await server.start()
         stack.push_async_callback(server.stop)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         stub = ledger_service_pb2_grpc.LedgerServiceStub(channel)
-        yield Ledger(stub, settings, db, hot, now, port)
+        yield Ledger(stub, settings, db, hot, now, port, channel)
 
 
 Start = Callable[..., Awaitable[Ledger]]
