@@ -1,10 +1,13 @@
 """What was, where it came from, where it went."""
 
+import asyncio
+import json
 import random
 from datetime import timedelta
 
 import grpc
 import pytest
+import yaml
 from tessera.ledger.v1 import (
     account_pb2,
     asset_pb2,
@@ -12,9 +15,11 @@ from tessera.ledger.v1 import (
     books_service_pb2,
     books_service_pb2_grpc,
 )
+from typer.testing import CliRunner
 
 from services.chassis import ids, status, timestamps
-from tests.integration.ledger.conftest import account, move, release, undo, world
+from tests.integration.ledger.conftest import account, move, release, running, undo, world
+from tools.ledger.command import app
 
 pb = books_service_pb2
 HOUSEHOLD = account_pb2.OWNER_TYPE_HOUSEHOLD
@@ -373,3 +378,34 @@ async def test_the_liability_of_an_asset_without_lots_is_its_balances(ledger, bo
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await books.GetLiability(pb.GetLiabilityRequest(asset_code="nothing"))
     assert status.read(caught.value).reason == "ASSET_NOT_FOUND"
+
+
+async def test_the_command_reports_what_the_service_does(database, valkey, tmp_path):
+    """As tables, as JSON and as CSV; an asset that is not there is said so."""
+    made = await database("ledger")
+    file = tmp_path / "tessera.yaml"
+    section = {
+        "server": {"port": 0, "metrics_port": 0},
+        "database": {name: str(value) for name, value in made.fields().items()},
+        "hotstore": {"url": valkey.url},
+    }
+    file.write_text(yaml.safe_dump({"ledger": section}))
+    async with running(made, valkey.url) as ledger:
+        await ledger.asset("points", lot_policy=asset_pb2.LotPolicy(time_zone="UTC"))
+        await ledger.earn(ledger.member(), 1250)
+
+        async def run(*options):
+            command = ["liability", *options, "--config", str(file)]
+            return await asyncio.to_thread(CliRunner().invoke, app, command)
+
+        worth = ("--currency", "EUR", "--value-minor", "1", "--units", "100")
+        shown = await run("points", *worth)
+        assert shown.exit_code == 0, shown.output
+        assert "1,250" in shown.output
+        document = json.loads((await run("points", *worth, "--json")).output)
+        assert document["outstanding"] == document["available"] == 1250
+        assert document["by_expiry"] == [{"month": "", "available": 1250, "pending": 0, "held": 0}]
+        assert document["money"]["liability_minor"] == 13
+        rows = (await run("points", "--csv")).output.splitlines()
+        assert rows == ["age,outstanding,breakage_rate,breakage", "0,1250,0,0"]
+        assert (await run("nothing")).exit_code == 2
