@@ -29,6 +29,7 @@ from services.promotions import (
 from services.promotions.checkout import (
     facts,
     offers,
+    promises,
     purchases,
     recovery,
     reruns,
@@ -125,23 +126,29 @@ async def assemble(
     standing = programs_members.Members(db, programs, counts, now=now)
     looks = reviews.Reviews(db, counts, interval_s=settings.review_interval_s)
     settled = settlement.Settlement(db, books, terms, counting=counts, relay=relay, now=now)
-    recovered = recovery.Recovery(db, settled, settings.recovery, months=months, now=now)
     patience_s = settings.evaluate_patience_ms / 1000
     collector = facts.Collector(
         goods, members, books, terms, members=standing, patience_s=patience_s
     )
+    promised = promises.Promises(
+        db, rulesets=sets, collector=collector, settlement=settled, terms=terms, now=now
+    )
+    recovered = recovery.Recovery(db, settled, promised, settings.recovery, months=months, now=now)
     bought = purchases.Purchases(
         db,
         rulesets=sets,
         collector=collector,
         offers=offers.Offers(age_s_max=settings.offer_age_s_max),
         settlement=settled,
+        promised=promised,
         ledger=books,
         terms=terms,
         months=months,
         now=now,
     )
-    returned = returning.Returns(db, rulesets=sets, settlement=settled, ledger=books, now=now)
+    returned = returning.Returns(
+        db, rulesets=sets, settlement=settled, promised=promised, ledger=books, now=now
+    )
     serving = server.Server(
         _ROLE, settings.server, verifier=verifier, checks={"postgresql": db.ping}
     )

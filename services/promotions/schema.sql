@@ -225,6 +225,10 @@ CREATE TABLE receipts (
     -- The ledger's batch that undoes a purchase, decided before it is posted.
     undo_batch BYTEA,
     update_time TIMESTAMPTZ NOT NULL,
+    -- True when the till was answered before the ledger: the purchase stays, whatever the ledger says.
+    promised BOOLEAN NOT NULL DEFAULT FALSE,
+    -- True when what the till did and what we have differ.
+    in_conflict BOOLEAN NOT NULL DEFAULT FALSE,
     CONSTRAINT receipts_pkey PRIMARY KEY (receipt_id),
     -- Returns are priced one after the other, each by what those before it left.
     CONSTRAINT receipts_return_key UNIQUE (purchase_id, return_number),
@@ -249,7 +253,9 @@ CREATE TABLE receipts (
 CREATE INDEX receipts_unfinished_idx ON receipts (update_time)
     WHERE state IN ('PENDING', 'VOIDING');
 
--- What was bought, what it got, and why. Never changed; a purchase that the ledger refused is
+CREATE INDEX receipts_conflicts_idx ON receipts (purchase_time, receipt_id) WHERE in_conflict;
+
+-- What was bought, what it got, and why. Changed only when what was promised is delivered; a purchase that the ledger refused is
 -- forgotten as a whole.
 CREATE TABLE purchases (
     receipt_id UUID NOT NULL,
@@ -273,6 +279,8 @@ CREATE TABLE purchases (
     total_minor BIGINT,
     -- Campaigns that gave something; NULL for purchases recorded before it was kept.
     campaign_ids UUID[],
+    -- tessera.promotions.v1.Receipt with nothing but conflicts; NULL without any.
+    conflicts BYTEA,
     CONSTRAINT purchases_pkey PRIMARY KEY (receipt_id, purchase_time)
 ) PARTITION BY RANGE (purchase_time);
 
@@ -541,6 +549,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON receipts TO promotions;
 GRANT SELECT, INSERT, UPDATE ON compensations TO promotions;
 -- What the ledger refused is forgotten, and its key is free again.
 GRANT SELECT, INSERT, DELETE ON purchases, returns TO promotions;
+-- What was promised is delivered.
+GRANT UPDATE (member_id, facts, evaluation, batch, conflicts, campaign_ids) ON purchases TO promotions;
 GRANT SELECT, INSERT, DELETE ON outbox_events TO promotions;
 GRANT EXECUTE ON FUNCTION ensure_month_partitions(DATE, INTEGER) TO promotions;
 GRANT SELECT, INSERT, UPDATE ON programs, standings TO promotions;

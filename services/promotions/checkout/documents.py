@@ -7,11 +7,14 @@ from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from services.chassis import timestamps
 from services.promotions import storage
+from services.promotions.checkout import conflicts
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.returns import Return
 from services.promotions.wire import batches
 
 _STATES = {
+    # Promised: the till was answered, and nobody may refuse it any more.
+    storage.receipts.PENDING: checkout_pb2.RECEIPT_STATE_COMMITTED,
     storage.receipts.COMMITTED: checkout_pb2.RECEIPT_STATE_COMMITTED,
     # Not undone before the ledger says so.
     storage.receipts.VOIDING: checkout_pb2.RECEIPT_STATE_COMMITTED,
@@ -41,6 +44,8 @@ def show_receipt(receipt: Receipt, returns: Iterable[Return] = ()) -> checkout_p
             for returned in returns
             if returned.state == storage.returns.COMMITTED
         ],
+        settled_later=receipt.promised and receipt.state == storage.receipts.PENDING,
+        conflicts=conflicts.of_receipt(receipt),
     )
 
 

@@ -1,7 +1,6 @@
 """Evaluate, Commit and Void."""
 
 from dataclasses import replace
-from datetime import datetime
 
 from tessera.identity.v1 import member_pb2
 from tessera.ledger.v1 import batch_pb2
@@ -10,9 +9,10 @@ from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 from services.chassis import clock, database, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
-from services.promotions.checkout import permissions, standings
+from services.promotions.checkout import drafts, permissions, promises, standings
 from services.promotions.checkout.facts import Collector, Question
 from services.promotions.checkout.offers import Decided, Offers
+from services.promotions.checkout.promises import Promises
 from services.promotions.checkout.settlement import Settlement, new_batch_id
 from services.promotions.peers.ledger import Ledger
 from services.promotions.rulesets import Rulesets
@@ -35,6 +35,7 @@ class Purchases:
         collector: Collector,
         offers: Offers,
         settlement: Settlement,
+        promised: Promises,
         ledger: Ledger,
         terms: Terms,
         months: storage.keys.Months,
@@ -45,6 +46,7 @@ class Purchases:
         self._collector = collector
         self._offers = offers
         self._settlement = settlement
+        self._promises = promised
         self._ledger = ledger
         self._terms = terms
         self._months = months
@@ -129,22 +131,39 @@ class Purchases:
         A purchase of the past may be refused by the facts of today: then, too, None.
         """
         try:
-            decided = await self._decide_now(request)
-            receipt = self._draw_up(receipt_id, request, decided)
+            receipt = await self._decide_receipt(receipt_id, request)
         except errors.PromotionsRefusal:
             if await storage.keys.find(self._db, receipt_id) is None:
                 raise
             return None
         return await self._record(receipt)
 
-    async def _decide_now(self, request: checkout_service_pb2.CommitRequest) -> Decided:
+    async def _decide_receipt(
+        self, receipt_id: str, request: checkout_service_pb2.CommitRequest
+    ) -> Receipt:
+        """Return a purchase by the facts of this moment; promised, when somebody is away."""
+        try:
+            return self._draw_up(receipt_id, request, await self._decide_now(request))
+        except errors.DependencyUnavailable as away:
+            decided = await self._decide_now(request, is_binding=False)
+            if not decided.gathered.degradations:
+                return self._draw_up(receipt_id, request, decided)
+            try:
+                receipt = self._draw_up(receipt_id, request, decided)
+            except errors.PromotionsRefusal:
+                raise away from None  # the till was shown what somebody away would have given
+            return _promised(receipt, awaits=promises.awaits_member(request.cart, decided.gathered))
+
+    async def _decide_now(
+        self, request: checkout_service_pb2.CommitRequest, *, is_binding: bool = True
+    ) -> Decided:
         """Return what a purchase gets by the facts of this moment."""
         question = Question(
             cart=carts.parse_cart(request.cart),
             member_key=_member_key(request.cart),
             ruleset=await self._rulesets.find(request.ruleset_version),
             occurred_time=times.read(request.occurred_time, field="occurred_time"),
-            is_binding=True,
+            is_binding=is_binding,
         )
         return await self._decide(question)
 
@@ -153,58 +172,18 @@ class Purchases:
     ) -> Receipt:
         """Return a purchase as it is to be recorded; raises what `_compare` raises."""
         _compare(decided.decision, request)
-        occurred_time = times.read(request.occurred_time, field="occurred_time")
-        batch = self._batch(receipt_id, decided, occurred_time)
-        return Receipt(
-            receipt_id=receipt_id,
-            occurred_time=occurred_time,
-            record_time=self._now(),
-            state=storage.receipts.PENDING if batch else storage.receipts.COMMITTED,
-            store_id=request.cart.store_id,
-            member_id=decided.gathered.member_id,
-            ruleset_version=decided.decision.ruleset_version,
-            request=request.SerializeToString(),
-            facts=decided.gathered.dump(),
-            evaluation=decided.evaluation.SerializeToString(),
-            batch_id=batch.batch_id if batch else "",
-            batch=batch.SerializeToString() if batch else b"",
-            total_minor=decided.decision.total_minor,
-            campaign_ids=tuple(
-                outcome.campaign_id
-                for outcome in decided.decision.outcomes
-                if outcome.reason is engine.OutcomeReason.APPLIED
-            ),
-        )
+        return drafts.draw_up(receipt_id, request, decided, terms=self._terms, now=self._now())
 
     async def _record(self, receipt: Receipt) -> Receipt | None:
         """Write a purchase and post it; return it as committed, None when its key is in use."""
         await self._months.ensure(receipt.occurred_time, now=self._now())
         if not await self._settlement.add(receipt):
             return None
+        if receipt.promised:
+            return receipt  # delivered by the recovery, or by whoever asks for it
         if receipt.state == storage.receipts.PENDING:
             return await self._settlement.post(receipt)
         return receipt
-
-    def _batch(
-        self, receipt_id: str, decided: Decided, occurred_time: datetime
-    ) -> batch_pb2.Batch | None:
-        """Return what a purchase moves in the ledger; None when that is nothing."""
-        operations = batches.build_purchase(
-            decided.decision,
-            ruleset=decided.ruleset,
-            member_id=decided.gathered.member_id,
-            occurred_time=occurred_time,
-            terms=self._terms,
-        )
-        if not operations:
-            return None
-        return batch_pb2.Batch(
-            batch_id=new_batch_id(),
-            operations=operations,
-            receipt_id=receipt_id,
-            # A till's clock may be ahead further than the ledger allows.
-            occurred_time=timestamps.show(min(occurred_time, self._now())),
-        )
 
     async def _repeat(
         self, stored: Receipt, request: checkout_service_pb2.CommitRequest
@@ -218,11 +197,14 @@ class Purchases:
         difference = differences.find_difference(before, request)
         if stored.state == storage.receipts.PENDING:
             try:
-                stored = await self._settlement.complete(stored)
+                stored = await self._promises.complete(stored)
             except (errors.BenefitGone, errors.PointsPaymentTooHigh):
                 if not difference:
                     raise
                 return None
+            except errors.DependencyUnavailable:
+                if not stored.promised:
+                    raise
         if difference:
             raise errors.ReceiptConflict(field=difference)
         return stored
@@ -239,7 +221,7 @@ class Purchases:
     async def void(self, receipt_id: str) -> Receipt:
         """Undo a purchase; return it as voided, also when it was before."""
         for _ in range(_ROUNDS_MAX):
-            receipt = await self.get(receipt_id)
+            receipt = await self.get(receipt_id, settled=True)
             if receipt.state == storage.receipts.COMMITTED:
                 await self._probe(receipt)
                 receipt = await self._begin_void(receipt)
@@ -251,8 +233,11 @@ class Purchases:
                 raise errors.ReceiptState(state=receipt.state)
         raise chassis_errors.Contention
 
-    async def get(self, receipt_id: str) -> Receipt:
-        """Return a recorded purchase; one that waits for the ledger is taken to its end first.
+    async def get(self, receipt_id: str, *, settled: bool = False) -> Receipt:
+        """Return a recorded purchase; one that waits is taken to its end first.
+
+        While somebody is away, a promised one is returned as it is, unless it must be `settled`:
+        then DependencyUnavailable is raised.
 
         Raises ReceiptNotFound, or StoreNotAllowed when the caller may not act for its store.
         """
@@ -265,9 +250,12 @@ class Purchases:
         permissions.require_store(receipt.store_id)
         if receipt.state == storage.receipts.PENDING:
             try:
-                return await self._settlement.complete(receipt)
+                return await self._promises.complete(receipt)
             except (errors.BenefitGone, errors.PointsPaymentTooHigh):
                 raise errors.ReceiptNotFound from None
+            except errors.DependencyUnavailable:
+                if settled or not receipt.promised:
+                    raise
         return receipt
 
     async def _probe(self, receipt: Receipt) -> None:
@@ -303,6 +291,15 @@ class Purchases:
             receipt_id=receipt.receipt_id,
             occurred_time=timestamps.show(self._now()),
         )
+
+
+def _promised(receipt: Receipt, *, awaits: bool) -> Receipt:
+    """Return a purchase that nobody may refuse any more; without a batch, when that must wait."""
+    if awaits:
+        return replace(
+            receipt, state=storage.receipts.PENDING, promised=True, batch_id="", batch=b""
+        )
+    return replace(receipt, promised=receipt.state == storage.receipts.PENDING)
 
 
 def _member_key(cart: checkout_pb2.Cart) -> member_pb2.MemberKey | None:

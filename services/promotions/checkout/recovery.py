@@ -9,6 +9,7 @@ from prometheus_client import Counter
 from services.chassis import clock, database, ids
 from services.chassis import errors as chassis_errors
 from services.promotions import config, storage
+from services.promotions.checkout.promises import Promises
 from services.promotions.checkout.settlement import Settlement
 from services.promotions.storage.keys import Key
 
@@ -29,6 +30,7 @@ class Recovery:
         self,
         db: database.Database,
         settlement: Settlement,
+        promised: Promises,
         settings: config.RecoverySettings,
         *,
         months: storage.keys.Months,
@@ -36,6 +38,7 @@ class Recovery:
     ) -> None:
         self._db = db
         self._settlement = settlement
+        self._promises = promised
         self._months = months
         self._settings = settings
         self._now = now
@@ -56,22 +59,28 @@ class Recovery:
 
     async def sweep(self) -> int:
         """Take everything that waits too long to its end; return how many that were."""
-        before = self._now() - timedelta(seconds=self._settings.patience_s)
-        found = await storage.keys.unfinished(self._db, before=before, count_max=_ROWS_MAX)
-        for key in found:
-            await self._recover(key)
-        return len(found)
+        count = 0
+        while True:
+            before = self._now() - timedelta(seconds=self._settings.patience_s)
+            found = await storage.keys.unfinished(self._db, before=before, count_max=_ROWS_MAX)
+            # Side by side: what they ask of others is asked for all of them at once.
+            done = await asyncio.gather(*map(self._recover, found))
+            count += len(found)
+            if len(found) < _ROWS_MAX or not all(done):
+                return count
 
-    async def _recover(self, key: Key) -> None:
+    async def _recover(self, key: Key) -> bool:
+        """Tell whether a receipt has come to its end."""
         receipt_id = ids.show(storage.keys.PREFIX, key.receipt_id)
         try:
             await self._finish(key)
         except chassis_errors.Refusal as refusal:
             log.warning("not recovered", receipt_id=receipt_id, reason=refusal.reason)
             RECOVERED.labels(refusal.reason).inc()
-        else:
-            log.info("recovered", receipt_id=receipt_id)
-            RECOVERED.labels("done").inc()
+            return False
+        log.info("recovered", receipt_id=receipt_id)
+        RECOVERED.labels("done").inc()
+        return True
 
     async def _finish(self, key: Key) -> None:
         """Finish what a key stands for, unless it was finished or forgotten meanwhile."""
@@ -84,4 +93,4 @@ class Recovery:
         if receipt is not None and receipt.state == storage.receipts.VOIDING:
             await self._settlement.complete_void(receipt)
         elif receipt is not None and receipt.state == storage.receipts.PENDING:
-            await self._settlement.complete(receipt)
+            await self._promises.complete(receipt)

@@ -14,6 +14,7 @@ from services.chassis import clock, database, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
 from services.promotions.checkout import facts
+from services.promotions.checkout.promises import Promises
 from services.promotions.checkout.settlement import Settlement, new_batch_id
 from services.promotions.peers.ledger import Ledger
 from services.promotions.rulesets import Rulesets
@@ -49,12 +50,14 @@ class Returns:
         *,
         rulesets: Rulesets,
         settlement: Settlement,
+        promised: Promises,
         ledger: Ledger,
         now: clock.Clock,
     ) -> None:
         self._db = db
         self._rulesets = rulesets
         self._settlement = settlement
+        self._promises = promised
         self._ledger = ledger
         self._now = now
 
@@ -109,7 +112,7 @@ class Returns:
         """Take to its end whatever of a purchase waits for the ledger; False when nothing does."""
         if receipt.state == storage.receipts.PENDING:
             try:
-                await self._settlement.complete(receipt)
+                await self._promises.complete(receipt)
             except (errors.BenefitGone, errors.PointsPaymentTooHigh):
                 raise errors.ReceiptNotFound from None
             return True

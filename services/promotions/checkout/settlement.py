@@ -17,7 +17,7 @@ from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 from services.chassis import clock, database, ids, outbox
 from services.chassis import errors as chassis_errors
 from services.promotions import errors, storage
-from services.promotions.checkout import documents
+from services.promotions.checkout import conflicts, documents
 from services.promotions.gathering import Gatherer
 from services.promotions.peers.ledger import Ledger
 from services.promotions.programs.counting import Counting
@@ -117,9 +117,49 @@ class Settlement:
         batch = batch_pb2.Batch.FromString(receipt.batch)
         result = await self._post(batch)
         if result.state == batch_pb2.BATCH_STATE_REFUSED:
+            if receipt.promised:
+                return await self._posted_without(receipt, batch, result.refusal)
             await storage.receipts.drop(self._db, receipt)
             raise self._explained(batch, result)
-        return Posting(receipt, _moved(result), _committed(receipt))
+        moved = _moved(result)
+        wanted = [operation.transfer.amount for operation in batch.operations]
+        is_short = receipt.promised and list(moved) != wanted
+        return Posting(receipt, moved, _committed(receipt), is_short=is_short)
+
+    async def _posted_without(
+        self, receipt: Receipt, batch: batch_pb2.Batch, refusal: batch_pb2.BatchRefusal
+    ) -> Posting:
+        """Post what was promised without what the ledger will not have; that is a conflict."""
+        index = refusal.operation_index
+        if not 0 <= index < len(batch.operations) or len(batch.operations) == 1:
+            log.error("a promised purchase moves nothing", batch=str(batch), why=str(refusal))
+            return Posting(
+                receipt, (0,) * len(batch.operations), _committed(receipt), is_short=True
+            )
+        told = conflicts.refused(batch.operations[index].transfer)
+        rest = [one for place, one in enumerate(batch.operations) if place != index]
+        again = batch_pb2.Batch()
+        again.CopyFrom(batch)
+        del again.operations[:]
+        again.operations.extend(rest)
+        again.batch_id = new_batch_id()
+        changed = replace(
+            receipt,
+            batch_id=again.batch_id,
+            batch=again.SerializeToString(),
+            conflicts=conflicts.pack([*conflicts.unpack(receipt.conflicts), told]),
+        )
+        if not await storage.receipts.replace_batch(self._db, receipt, changed, now=self._now()):
+            raise errors.DependencyUnavailable(service="ledger", outcome="unknown")
+        return await self._posted(changed)
+
+    async def record_plain(self, tx: database.Transaction, receipt: Receipt) -> Receipt:
+        """Record a promised purchase that moves nothing as committed."""
+        event, now = _committed(receipt), self._now()
+        if await storage.receipts.finish_plain(tx, receipt, event=event, now=now):
+            await self._counting.purchased(tx, [receipt])
+        self._relay.nudge()
+        return replace(receipt, state=storage.receipts.COMMITTED)
 
     async def _finish(self, postings: list[Posting]) -> Sequence[None]:
         different = {posting.receipt.receipt_id: posting for posting in postings}

@@ -4,6 +4,9 @@ Pure: no clock, no randomness, no input or output. The same arguments give the s
 till without Internet as in the centre. Callers use this package and none of its modules.
 """
 
+from services.promotions.engine.afterwards import (
+    earn_later,
+)
 from services.promotions.engine.carts import (
     Article,
     Cart,
@@ -215,6 +218,7 @@ __all__ = [
     "Validity",
     "compile",
     "dump_facts",
+    "earn_later",
     "evaluate",
     "explain_payment",
     "find_amount_problem",

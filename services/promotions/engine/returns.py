@@ -255,6 +255,13 @@ def _keep(sale: _Sale, run: lanes.Run, back: Mapping[str, int]) -> lanes.Run:
     return run
 
 
+def keep_prices(
+    ruleset: Ruleset, cart: Cart, facts: Facts, decision: Decision, run: lanes.Run, *, now: datetime
+) -> lanes.Run:
+    """Return a fresh run in which every line costs what a decision made it cost, before points."""
+    return _keep(_Sale(ruleset, cart, facts, decision, now), run, {})
+
+
 def _share_of(lines: tuple[LineDecision, ...], kept: list[LineDecision]) -> _Share:
     return _Share(
         total_minor=sum(line.total_minor for line in lines)

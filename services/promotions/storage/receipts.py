@@ -43,9 +43,18 @@ class Receipt:
     #: What each operation of the batch moved; empty until it is known.
     moved: tuple[int, ...] = ()
     undo_batch: bytes = b""
+    #: True when the till was answered before the ledger: it stays, whatever the ledger says.
+    promised: bool = False
+    #: tessera.promotions.v1.Receipt with the conflicts alone; empty without any.
+    conflicts: bytes = b""
     #: What receipts are found by besides; not read back.
     total_minor: int = 0
     campaign_ids: tuple[str, ...] = ()
+
+    @property
+    def awaits_member(self) -> bool:
+        """Tell whether it was promised to a shopper whom nobody could identify yet."""
+        return self.promised and self.state == PENDING and not self.batch_id
 
     @classmethod
     def of(cls, row: database.Record) -> Self:
@@ -66,6 +75,8 @@ class Receipt:
             batch=row["batch"] or b"",
             moved=tuple(row["moved"] or ()),
             undo_batch=row["undo_batch"] or b"",
+            promised=row["promised"],
+            conflicts=row["conflicts"] or b"",
         )
 
 
@@ -77,15 +88,20 @@ WITH sent AS (
     FROM unnest(
         $1::UUID[], $2::TIMESTAMPTZ[], $3::TIMESTAMPTZ[], $4::TEXT[], $5::TEXT[], $6::UUID[],
         $7::BIGINT[], $8::BYTEA[], $9::BYTEA[], $10::BYTEA[], $11::UUID[], $12::BYTEA[],
-        $13::BIGINT[], $14::TEXT[], $15::UUID[], $16::BYTEA[]
+        $13::BIGINT[], $14::TEXT[], $15::BOOLEAN[], $16::BYTEA[], $17::UUID[], $18::BYTEA[]
     ) AS sent (
         receipt_id, purchase_time, record_time, state, store_id, member_id, ruleset_version,
-        request, facts, evaluation, batch_id, batch, total_minor, campaign_ids, event_id, event
+        request, facts, evaluation, batch_id, batch, total_minor, campaign_ids, promised, conflicts,
+        event_id, event
     )
 ),
 free AS (
-    INSERT INTO receipts (receipt_id, kind, state, purchase_time, batch_id, update_time)
-    SELECT receipt_id, 'PURCHASE', state, purchase_time, batch_id, record_time
+    INSERT INTO receipts (
+        receipt_id, kind, state, purchase_time, batch_id, update_time, promised, in_conflict
+    )
+    SELECT
+        receipt_id, 'PURCHASE', state, purchase_time, batch_id, record_time, promised,
+        conflicts IS NOT NULL
     FROM sent
     ORDER BY receipt_id
     ON CONFLICT (receipt_id) DO NOTHING
@@ -94,11 +110,11 @@ free AS (
 written AS (
     INSERT INTO purchases (
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
-        facts, evaluation, batch, total_minor, campaign_ids
+        facts, evaluation, batch, total_minor, campaign_ids, conflicts
     )
     SELECT
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
-        facts, evaluation, batch, total_minor, campaign_ids::UUID[]
+        facts, evaluation, batch, total_minor, campaign_ids::UUID[], conflicts
     FROM sent JOIN free USING (receipt_id)
 ),
 told AS (
@@ -132,6 +148,8 @@ def _columns(receipt: Receipt, event: Event | None) -> tuple[object, ...]:
         receipt.batch or None,
         receipt.total_minor,
         "{" + ",".join(one.split("_")[1] for one in receipt.campaign_ids) + "}",
+        receipt.promised,
+        receipt.conflicts or None,
         *(event or (None, None)),
     )
 
@@ -143,13 +161,15 @@ class Posting:
     receipt: Receipt
     moved: tuple[int, ...]
     event: Event
+    #: True when less moved than was promised.
+    is_short: bool = False
 
 
 _FINISH = """
 WITH sent AS (
-    SELECT receipt_id, batch_id, moved::BIGINT[] AS moved, event_id, event
-    FROM unnest($1::UUID[], $2::UUID[], $3::TEXT[], $4::UUID[], $5::BYTEA[])
-        AS sent (receipt_id, batch_id, moved, event_id, event)
+    SELECT receipt_id, batch_id, moved::BIGINT[] AS moved, event_id, event, is_short
+    FROM unnest($1::UUID[], $2::UUID[], $3::TEXT[], $4::UUID[], $5::BYTEA[], $7::BOOLEAN[])
+        AS sent (receipt_id, batch_id, moved, event_id, event, is_short)
 ),
 locked AS (
     SELECT receipts.receipt_id
@@ -160,7 +180,9 @@ locked AS (
 ),
 finished AS (
     UPDATE receipts
-    SET state = 'COMMITTED', moved = sent.moved, update_time = $6
+    SET
+        state = 'COMMITTED', moved = sent.moved, update_time = $6,
+        in_conflict = receipts.in_conflict OR sent.is_short
     FROM sent JOIN locked USING (receipt_id)
     WHERE receipts.receipt_id = sent.receipt_id
     RETURNING receipts.receipt_id
@@ -186,8 +208,95 @@ async def finish(db: database.Queryable, postings: Sequence[Posting], *, now: da
         [posting.event[0] for posting in postings],
         [posting.event[1] for posting in postings],
         now,
+        [posting.is_short for posting in postings],
     )
     return {ids.show(keys.PREFIX, row["receipt_id"]) for row in rows}
+
+
+_DELIVER = """
+WITH delivered AS (
+    UPDATE purchases
+    SET member_id = $3, facts = $4, evaluation = $5, batch = $6, conflicts = $7,
+        campaign_ids = $8::UUID[]
+    WHERE receipt_id = $1 AND purchase_time = $2
+    RETURNING receipt_id
+)
+UPDATE receipts
+SET batch_id = $9, update_time = $10, in_conflict = in_conflict OR $7::BYTEA IS NOT NULL
+FROM delivered
+WHERE receipts.receipt_id = delivered.receipt_id
+"""
+
+
+async def deliver(tx: database.Queryable, receipt: Receipt, *, now: datetime) -> None:
+    """Write what a promised purchase gives; it is locked, pending, and without that."""
+    await tx.execute(
+        _DELIVER,
+        ids.parse(keys.PREFIX, receipt.receipt_id),
+        receipt.occurred_time,
+        ids.parse(MEMBER_PREFIX, receipt.member_id) if receipt.member_id else None,
+        receipt.facts,
+        receipt.evaluation,
+        receipt.batch or None,
+        receipt.conflicts or None,
+        list(map(_campaign_uuid, receipt.campaign_ids)),
+        ids.parse(BATCH_PREFIX, receipt.batch_id) if receipt.batch_id else None,
+        now,
+    )
+
+
+def _campaign_uuid(campaign_id: str) -> UUID:
+    return ids.parse("cmp", campaign_id)
+
+
+_REPLACE_BATCH = """
+WITH replaced AS (
+    UPDATE receipts
+    SET batch_id = $4, update_time = $7, in_conflict = TRUE
+    WHERE receipt_id = $1 AND batch_id = $3 AND state = 'PENDING'
+    RETURNING receipt_id
+)
+UPDATE purchases
+SET batch = $5, conflicts = $6
+FROM replaced
+WHERE purchases.receipt_id = replaced.receipt_id AND purchases.purchase_time = $2
+"""
+
+
+async def replace_batch(
+    db: database.Queryable, receipt: Receipt, changed: Receipt, *, now: datetime
+) -> bool:
+    """Give a promised purchase another batch; False when somebody else did."""
+    done = await db.execute(
+        _REPLACE_BATCH,
+        ids.parse(keys.PREFIX, receipt.receipt_id),
+        receipt.occurred_time,
+        ids.parse(BATCH_PREFIX, receipt.batch_id),
+        ids.parse(BATCH_PREFIX, changed.batch_id),
+        changed.batch,
+        changed.conflicts,
+        now,
+    )
+    return done == "UPDATE 1"
+
+
+_FINISH_PLAIN = """
+WITH finished AS (
+    UPDATE receipts
+    SET state = 'COMMITTED', update_time = $2
+    WHERE receipt_id = $1 AND state = 'PENDING' AND batch_id IS NULL
+    RETURNING receipt_id
+)
+INSERT INTO outbox_events (event_id, payload) SELECT $3, $4 FROM finished
+"""
+
+
+async def finish_plain(
+    tx: database.Queryable, receipt: Receipt, *, event: Event, now: datetime
+) -> bool:
+    """Record a promised purchase that moves nothing as committed; False when it was already."""
+    receipt_id = ids.parse(keys.PREFIX, receipt.receipt_id)
+    return await tx.execute(_FINISH_PLAIN, receipt_id, now, *event) == database.ONE_INSERTED
 
 
 _DROP = """
@@ -214,8 +323,8 @@ async def drop(db: database.Queryable, receipt: Receipt) -> None:
 _FIND = """
 SELECT
     receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
-    receipts.undo_batch, record_time, store_id, member_id, ruleset_version, request, facts,
-    evaluation, batch
+    receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
+    ruleset_version, request, facts, evaluation, batch
 FROM receipts
 JOIN purchases ON purchases.receipt_id = receipts.receipt_id
 WHERE receipts.receipt_id = $1 AND purchases.receipt_id = $1 AND purchases.purchase_time = $2
@@ -285,8 +394,8 @@ async def cancel_void(db: database.Queryable, receipt: Receipt, *, now: datetime
 _OF_MEMBER = """
 SELECT
     receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
-    receipts.undo_batch, record_time, store_id, member_id, ruleset_version, request, facts,
-    evaluation, batch
+    receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
+    ruleset_version, request, facts, evaluation, batch
 FROM purchases
 JOIN receipts ON receipts.receipt_id = purchases.receipt_id
 WHERE

@@ -60,7 +60,7 @@ WHERE
     AND ($7::BIGINT IS NULL OR found.total_minor >= $7)
     AND ($8::BIGINT IS NULL OR found.total_minor <= $8)
     AND ($9::UUID IS NULL OR $9 = ANY(found.campaign_ids))
-    AND receipts.state <> 'PENDING'
+    AND (receipts.state <> 'PENDING' OR receipts.promised)
 ORDER BY found.purchase_time DESC, found.receipt_id DESC
 LIMIT $10
 """

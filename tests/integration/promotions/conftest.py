@@ -247,3 +247,13 @@ async def _furnish(house: House) -> None:
             ]
         ),
     )
+
+
+@pytest.fixture
+async def recovery(promotions_settings, promotions_database, run_promotions):
+    """Another process that waits for nobody; it looks around only when it is told to."""
+    settings = promotions_settings(
+        promotions_database, recovery=config.RecoverySettings(interval_s=3600, patience_s=0)
+    )
+    async with run_promotions(settings) as role:
+        yield role.recovery

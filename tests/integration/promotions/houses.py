@@ -21,6 +21,7 @@ from tessera.event.v1 import event_pb2
 from tessera.identity.v1 import member_pb2, member_service_pb2
 from tessera.ledger.v1 import (
     account_pb2,
+    batch_pb2,
     ledger_service_pb2,
 )
 from tessera.promotions.v1 import (
@@ -282,6 +283,28 @@ class House:
     async def budget(self, campaign_id: str) -> int:
         asset = f"budget.{CURRENCY}"
         return await self.available(account_pb2.OWNER_TYPE_CAMPAIGN, campaign_id, asset)
+
+    async def drain_budget(self, campaign_id: str, amount: int) -> None:
+        """Take from a campaign's budget, or give to it when the amount is negative."""
+        asset = f"budget.{CURRENCY}"
+        budget = account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_CAMPAIGN, owner_id=campaign_id)
+        world = account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_WORLD, owner_id="test")
+        sides = (budget, world) if amount > 0 else (world, budget)
+        transfer = batch_pb2.Transfer(
+            asset_code=asset,
+            debit=sides[0],
+            credit=sides[1],
+            amount=abs(amount),
+            reason=account_pb2.TRANSFER_REASON_ADJUST,
+        )
+        batch = batch_pb2.Batch(
+            batch_id=ids.new("bat"),
+            operations=[batch_pb2.Operation(transfer=transfer)],
+            occurred_time=stamp(),
+        )
+        request = ledger_service_pb2.PostBatchesRequest(batches=[batch])
+        answer = await self.call(self.books.PostBatches, request)
+        assert answer.results[0].state == batch_pb2.BATCH_STATE_POSTED, answer
 
     async def uses(self, campaign_id: str) -> int:
         return await self.available(account_pb2.OWNER_TYPE_CAMPAIGN, campaign_id, "uses")

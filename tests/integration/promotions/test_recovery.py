@@ -13,7 +13,6 @@ from tessera.promotions.v1 import checkout_service_pb2, checkout_service_pb2_grp
 
 from services.chassis import errors, ids, status
 from services.promotions import storage
-from services.promotions.config import RecoverySettings
 from tests.integration.promotions import promises
 from tests.integration.promotions.houses import cart_of, commit_of, line, return_of
 
@@ -26,16 +25,6 @@ GetReceipt = checkout_service_pb2.GetReceiptRequest
 async def earning(house):
     (campaign_id,) = await house.publish(promises.earn(500))
     return campaign_id
-
-
-@pytest.fixture
-async def recovery(promotions_settings, promotions_database, run_promotions):
-    """Another process that waits for nobody; it looks around only when it is told to."""
-    settings = promotions_settings(
-        promotions_database, recovery=RecoverySettings(interval_s=3600, patience_s=0)
-    )
-    async with run_promotions(settings) as role:
-        yield role.recovery
 
 
 async def read(house, receipt_id):

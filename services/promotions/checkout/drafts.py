@@ -1,0 +1,80 @@
+"""Purchases as they are to be recorded: what was decided, and what it moves."""
+
+from datetime import datetime
+
+from tessera.ledger.v1 import batch_pb2
+from tessera.promotions.v1 import checkout_service_pb2
+
+from services.chassis import timestamps
+from services.promotions import engine, storage
+from services.promotions.checkout.offers import Decided
+from services.promotions.checkout.settlement import new_batch_id
+from services.promotions.storage.receipts import Receipt
+from services.promotions.wire import batches, times
+from services.promotions.wire.batches import Terms
+
+
+def draw_up(
+    receipt_id: str,
+    request: checkout_service_pb2.CommitRequest,
+    decided: Decided,
+    *,
+    terms: Terms,
+    now: datetime,
+) -> Receipt:
+    """Return a purchase whose batch waits for the ledger, or that moves nothing."""
+    occurred_time = times.read(request.occurred_time, field="occurred_time")
+    batch = draw_batch(receipt_id, decided, occurred_time, terms=terms, now=now)
+    return Receipt(
+        receipt_id=receipt_id,
+        occurred_time=occurred_time,
+        record_time=now,
+        state=storage.receipts.PENDING if batch else storage.receipts.COMMITTED,
+        store_id=request.cart.store_id,
+        member_id=decided.gathered.member_id,
+        ruleset_version=decided.decision.ruleset_version,
+        request=request.SerializeToString(),
+        facts=decided.gathered.dump(),
+        evaluation=decided.evaluation.SerializeToString(),
+        batch_id=batch.batch_id if batch else "",
+        batch=batch.SerializeToString() if batch else b"",
+        total_minor=decided.decision.total_minor,
+        campaign_ids=tuple(
+            outcome.campaign_id
+            for outcome in decided.decision.outcomes
+            if outcome.reason is engine.OutcomeReason.APPLIED
+        ),
+    )
+
+
+def draw_batch(
+    receipt_id: str,
+    decided: Decided,
+    occurred_time: datetime,
+    *,
+    terms: Terms,
+    now: datetime,
+    lenient: bool = False,
+) -> batch_pb2.Batch | None:
+    """Return what a purchase moves in the ledger; None when that is nothing.
+
+    A lenient batch takes what is there: goods that were handed over are not asked back.
+    """
+    operations = batches.build_purchase(
+        decided.decision,
+        ruleset=decided.ruleset,
+        member_id=decided.gathered.member_id,
+        occurred_time=occurred_time,
+        terms=terms,
+    )
+    if not operations:
+        return None
+    for operation in operations if lenient else ():
+        operation.transfer.up_to = True
+    return batch_pb2.Batch(
+        batch_id=new_batch_id(),
+        operations=operations,
+        receipt_id=receipt_id,
+        # A till's clock may be ahead further than the ledger allows.
+        occurred_time=timestamps.show(min(occurred_time, now)),
+    )
