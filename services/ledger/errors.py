@@ -226,6 +226,34 @@ class RequestConflict(LedgerRefusal):
     reason = "REQUEST_CONFLICT"
 
 
+class SeriesNotFound(LedgerRefusal):
+    """No such series of coupons."""
+
+    category = Category.NOT_FOUND
+    reason = "SERIES_NOT_FOUND"
+
+
+class CouponNotFound(LedgerRefusal):
+    """No such coupon."""
+
+    category = Category.NOT_FOUND
+    reason = "COUPON_NOT_FOUND"
+
+
+class CouponRevoked(LedgerRefusal):
+    """The coupon or its series was revoked."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "COUPON_REVOKED"
+
+
+class CodeTaken(LedgerRefusal):
+    """Another series has this code."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "CODE_TAKEN"
+
+
 class TimeNotPast(LedgerRefusal):
     """The instant, or the end of the period, lies in the future."""
 

@@ -7,6 +7,7 @@ from google.protobuf import descriptor
 from tessera.ledger.v1 import (
     adjustment_service_pb2,
     books_service_pb2,
+    coupon_service_pb2,
     gift_card_service_pb2,
     hold_service_pb2,
     household_service_pb2,
@@ -26,6 +27,7 @@ from services.ledger.committer import Committer
 from services.ledger.config import Settings
 from services.ledger.servicer.adjustments import AdjustmentServicer
 from services.ledger.servicer.books import BooksServicer
+from services.ledger.servicer.coupons import CouponServicer
 from services.ledger.servicer.gift_cards import GiftCardServicer
 from services.ledger.servicer.holds import HoldServicer
 from services.ledger.servicer.households import HouseholdServicer
@@ -39,6 +41,7 @@ from services.ledger.storage import (
     Books,
     Checks,
     Copies,
+    Coupons,
     GiftCards,
     Holds,
     Households,
@@ -67,6 +70,7 @@ _HOUSEHOLDS = household_service_pb2.DESCRIPTOR.services_by_name["HouseholdServic
 _SETTLEMENTS = settlement_service_pb2.DESCRIPTOR.services_by_name["SettlementService"]
 _HOLDS = hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"]
 _LEDGER = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
+_COUPONS = coupon_service_pb2.DESCRIPTOR.services_by_name["CouponService"]
 _GIFT_CARDS = gift_card_service_pb2.DESCRIPTOR.services_by_name["GiftCardService"]
 _UPLOADS = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
 #: Who lists or looks into the past can wait, and what is sent in bulk; who posts or asks for a
@@ -79,13 +83,16 @@ _LOW = frozenset(
         "GetStatement",
         "ListAdjustmentLimits",
         "ListAdjustments",
+        "IssueCoupons",
         "ListAssets",
+        "ListCouponCodes",
         "ListEntries",
         "ListHolds",
         "ListLots",
         "ListSettlementPeriods",
         "ListSettlementRates",
         "PreviewSettlement",
+        "RevokeCouponSeries",
         "TraceEarning",
         "TraceSpending",
         "UploadTransfers",
@@ -156,6 +163,15 @@ def build(
     adjusting = Adjusting(corrections, committer, life=waiting, now=now)
     _add(server, _ADJUSTMENTS, AdjustmentServicer(adjusting, corrections, assets, now=now))
     server.background("adjusting", adjusting.run)
+    coupons = CouponServicer(
+        coupons=Coupons(db),
+        presenting=presenting,
+        committer=committer,
+        balances=balances,
+        assets=assets,
+        now=now,
+    )
+    _add(server, _COUPONS, coupons)
     server.background("committer", committer.run)
     server.background("balances", balances.run)
     server.background("sweeper", sweeper.run)

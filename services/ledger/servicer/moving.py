@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from google.protobuf import timestamp_pb2
 from tessera.ledger.v1 import account_pb2, batch_pb2, error_reason_pb2
 
-from services.chassis import telemetry
+from services.chassis import ids, telemetry
 from services.ledger import engine, errors, wire
 from services.ledger.committer import Committer
+from services.ledger.engine import uploads
 
 ISSUANCE, REDEMPTION = "issuance", "redemption"
 
@@ -47,6 +48,34 @@ async def post(
     if result.state == batch_pb2.BATCH_STATE_REFUSED:
         raise _refusal(result.refusal)
     return result
+
+
+async def post_each(
+    committer: Committer,
+    name: tuple[str, ...],
+    operations: Sequence[batch_pb2.Operation],
+    *,
+    occurred_time: timestamp_pb2.Timestamp,
+) -> None:
+    """Post operations that stand each for itself, in batches whose ids follow from `name`.
+
+    Raises the first refusal of an operation; the others took effect.
+    """
+    orders = []
+    for start in range(0, len(operations), uploads.ROWS_PER_BATCH):
+        batch = batch_pb2.Batch(
+            batch_id=ids.derive(*name, str(start)),
+            operations=operations[start : start + uploads.ROWS_PER_BATCH],
+            occurred_time=occurred_time,
+            independent=True,
+        )
+        orders.append(wire.order(batch))
+    for result in await committer.post(orders) if orders else ():
+        if result.state == batch_pb2.BATCH_STATE_REFUSED:
+            raise _refusal(result.refusal)
+        for operation in result.operations:
+            if operation.HasField("refusal"):
+                raise _refusal(operation.refusal)
 
 
 def _refusal(refused: batch_pb2.BatchRefusal) -> errors.LedgerRefusal:

@@ -5,6 +5,7 @@ from services.ledger.storage.assets import Assets
 from services.ledger.storage.books import Books
 from services.ledger.storage.checks import Checks, Extract, Finding
 from services.ledger.storage.copies import Copies
+from services.ledger.storage.coupons import Coupons
 from services.ledger.storage.gift_cards import GiftCards
 from services.ledger.storage.holds import HoldCursor, HoldLine, Holds
 from services.ledger.storage.households import Households
@@ -23,6 +24,7 @@ __all__ = [
     "Books",
     "Checks",
     "Copies",
+    "Coupons",
     "EntryLine",
     "Extract",
     "Finding",
