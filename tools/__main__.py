@@ -28,6 +28,9 @@ _COMMANDS = {
     "bench": _Command(
         "tools.bench.command", "bench", "Measure against a no-op RPC in the same run."
     ),
+    "campaigns": _Command(
+        "tools.campaigns.command", "app", "Write, try, compare and apply campaigns as files."
+    ),
     "conformance": _Command(
         "tools.conformance.command", "app", "Hold worked cases of other engines against ours."
     ),

@@ -30,13 +30,14 @@ def reader(
             raise errors.InvalidRequest([_MALFORMED]) from None
         broken = violations(request)
         if broken:
-            raise errors.InvalidRequest([_violation(item.proto) for item in broken])
+            raise errors.InvalidRequest([describe(item.proto) for item in broken])
         return request
 
     return read
 
 
-def _violation(proto: Any) -> errors.FieldViolation:
+def describe(proto: Any) -> errors.FieldViolation:
+    """Return a broken rule as callers read it; `proto` is protovalidate's Violation."""
     path = ""
     for element in proto.field.elements if proto.field else ():
         path += f".{element.field_name}" if path else element.field_name

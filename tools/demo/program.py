@@ -4,20 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
-import yaml
-from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from tessera.promotions.v1 import campaign_pb2
 from tessera.type.v1.interval_pb2 import Interval
 from tessera.type.v1.text_pb2 import LocalizedText
 
+from services.promotions import text
 from tools.demo import dataset, households
 from tools.demo.coupons import Coupon
 
 _FILE = Path(__file__).parent / "program.yaml"
+#: Campaigns of the file that do not begin with the replay, and how many days after it they do.
+_DAYS_LATER = {"birthday": 344}
 #: The code that the file gives to everybody.
 SHARED_CODE = "THANKYOU5"
 
@@ -36,16 +36,14 @@ def write(start_time: datetime, coupons: Iterable[Coupon]) -> list[Offer]:
 
     Those of the file begin at `start_time`, wall-clock of the stores, or so many days later.
     """
-    written = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
-    return [_offer(entry, start_time) for entry in written] + [
+    return [_offer(key, rules, start_time) for key, rules in _read().items()] + [
         _coupon_offer(coupon, place) for place, coupon in enumerate(coupons)
     ]
 
 
 def title_of(key: str) -> str:
     """Return the English title of a campaign of the file."""
-    written = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
-    return next(str(entry["rules"]["title"]["en"]) for entry in written if entry["key"] == key)
+    return _read()[key].title.en
 
 
 def coupon_key(coupon: Coupon) -> str:
@@ -55,11 +53,16 @@ def coupon_key(coupon: Coupon) -> str:
     return households.campaign_segment(coupon.campaign_id)
 
 
-def _offer(entry: dict[str, Any], start_time: datetime) -> Offer:
-    rules = json_format.ParseDict(entry["rules"], campaign_pb2.CampaignRules())
-    later = timedelta(days=entry.get("starts_after_days", 0))
+def _read() -> dict[str, campaign_pb2.CampaignRules]:
+    document = text.read(_FILE.read_text(encoding="utf-8"))
+    assert not document.problems, document.problems
+    return document.campaigns
+
+
+def _offer(key: str, rules: campaign_pb2.CampaignRules, start_time: datetime) -> Offer:
+    later = timedelta(days=_DAYS_LATER.get(key, 0))
     rules.validity.period.CopyFrom(Interval(start_time=_instant(start_time + later)))
-    return Offer(entry["key"], rules)
+    return Offer(key, rules)
 
 
 def _coupon_offer(coupon: Coupon, place: int) -> Offer:

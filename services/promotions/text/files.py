@@ -1,0 +1,181 @@
+"""Files of campaigns: the currency, campaigns by name, and trials beside them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pydantic
+import yaml
+from tessera.promotions.v1 import campaign_pb2
+
+from services.promotions.text import nodes, reading, scalars, writing
+from services.promotions.text.problems import Problem, Unreadable
+from services.promotions.text.trials import Article, Terms, Trial
+
+KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+CURRENCY = re.compile(r"[A-Z]{3}")
+WORDS = ("currency", "campaigns", "points", "articles", "trials")
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A trial, and the line where it stands."""
+
+    trial: Trial
+    line: int
+
+
+@dataclass
+class Document:
+    """What a file says; with `problems` it says it only in part."""
+
+    currency: str = ""
+    campaigns: dict[str, campaign_pb2.CampaignRules] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    points: Terms | None = None
+    articles: dict[str, Article] = field(default_factory=dict)
+    tests: list[Test] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read(text: str) -> Document:
+    """Return what a file says, with everything that is wrong with it."""
+    document = Document()
+    try:
+        root = nodes.compose(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        document.problems.append(Problem(line, column, "", str(error.problem)))
+        return document
+    except yaml.YAMLError as error:
+        document.problems.append(Problem(1, 1, "", str(error)))
+        return document
+    _Parser(document).read(root)
+    document.problems.sort()
+    return document
+
+
+class _Parser:
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._reader = reading.Reader("", document.problems)
+
+    def read(self, root: nodes.Node | None) -> None:
+        if not isinstance(root, yaml.MappingNode):
+            self._document.problems.append(
+                Problem(1, 1, "", f"must be a mapping of {', '.join(WORDS)}")
+            )
+            return
+        parts = self._split(root, "", WORDS)
+        for name in ("currency", "campaigns"):
+            if name not in parts:
+                self._reader.complain(root, "", f"{name} is missing")
+        if "currency" in parts:
+            self._read_currency(parts["currency"])
+        if "points" in parts:
+            self._document.points = self._model(Terms, parts["points"], "points")
+        if "campaigns" in parts:
+            self._read_campaigns(parts["campaigns"])
+        for sku, node in self._entries(parts.get("articles"), "articles"):
+            if article := self._model(Article, node, f"articles.{sku}"):
+                self._document.articles[sku] = article
+        self._read_trials(parts.get("trials"))
+
+    def _split(
+        self, node: yaml.MappingNode, path: str, known: Iterable[str] | None = None
+    ) -> dict[str, nodes.Node]:
+        """Return the entries of a mapping; complains about words that are unknown or doubled."""
+        parts: dict[str, nodes.Node] = {}
+        for key, value in node.value:
+            word = str(key.value)
+            try:
+                scalars.read_word(word, [word] if known is None else known)
+            except Unreadable as error:
+                self._reader.complain(key, path, str(error))
+                continue
+            if word in parts:
+                self._reader.complain(key, path, f"{word} is there twice")
+            else:
+                parts[word] = value
+        return parts
+
+    def _entries(self, node: nodes.Node | None, path: str) -> list[tuple[str, nodes.Node]]:
+        if node is None:
+            return []
+        if not isinstance(node, yaml.MappingNode):
+            self._reader.complain(node, path, "must be a mapping of names")
+            return []
+        return list(self._split(node, path).items())
+
+    def _read_currency(self, node: nodes.Node) -> None:
+        value = str(node.value)
+        if not isinstance(node, yaml.ScalarNode) or not CURRENCY.fullmatch(value):
+            self._reader.complain(node, "currency", "must be a code like USD")
+            return
+        self._document.currency = self._reader.currency = value
+
+    def _read_campaigns(self, node: nodes.Node) -> None:
+        for key, value in self._entries(node, "campaigns"):
+            if not KEY.fullmatch(key):
+                text = "names are up to 64 small letters, digits and hyphens"
+                self._reader.complain(value, f"campaigns.{key}", text)
+                continue
+            self._document.lines[key] = value.start_mark.line + 1
+            if rules := reading.read_rules(self._reader, value, name=key):
+                self._document.campaigns[key] = rules
+
+    def _read_trials(self, node: nodes.Node | None) -> None:
+        if node is None:
+            return
+        if not isinstance(node, yaml.SequenceNode):
+            self._reader.complain(node, "trials", "must be a list")
+            return
+        for place, item in enumerate(node.value):
+            trial = self._model(Trial, item, f"trials[{place}]")
+            if trial is not None:
+                self._document.tests.append(Test(trial, item.start_mark.line + 1))
+
+    def _model(self, kind: type[Any], node: nodes.Node, path: str) -> Any:
+        try:
+            return kind.model_validate(_plain(node))
+        except pydantic.ValidationError as error:
+            for one in error.errors(include_url=False):
+                place, shown = node, path
+                for step in one["loc"]:
+                    inner = _child(place, step)
+                    shown += f"[{step}]" if isinstance(step, int) else f".{step}"
+                    place = place if inner is None else inner
+                self._reader.complain(place, shown, one["msg"].lower())
+            return None
+
+
+def _plain(node: nodes.Node) -> Any:
+    """Return a node's values; names of goods and the like stay as they are written."""
+    if isinstance(node, yaml.MappingNode):
+        return {str(key.value): _plain(value) for key, value in node.value}
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item) for item in node.value]
+    if nodes.is_null(node):
+        return None
+    if nodes.is_truth(node):
+        return node.value == "true"
+    return node.value
+
+
+def _child(node: nodes.Node, step: int | str) -> nodes.Node | None:
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        found: nodes.Node = node.value[step]
+        return found
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if str(key.value) == str(step)), None)
+    return None
+
+
+def dump(campaigns: Mapping[str, campaign_pb2.CampaignRules], *, currency: str) -> str:
+    """Return campaigns as the text of a file."""
+    written = {
+        key: writing.write_rules(rules, currency=currency) for key, rules in campaigns.items()
+    }
+    return writing.dump({"currency": currency, "campaigns": written})

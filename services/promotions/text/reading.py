@@ -1,0 +1,275 @@
+"""From text to messages, with every problem at its place."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import protovalidate
+import yaml
+from google.protobuf import message
+from tessera.promotions.v1 import campaign_pb2
+
+from services.chassis import errors as chassis_errors
+from services.chassis import validation
+from services.promotions import engine
+from services.promotions.text import nodes, scalars, words
+from services.promotions.text.problems import Problem, Unreadable
+from services.promotions.wire import rules as wire_rules
+from services.promotions.wire import templates
+
+_NUMBERS = {words.Field.TYPE_INT32: 31, words.Field.TYPE_INT64: 63}
+_CHOICE = re.compile(r"\.?(kind|bounds|value)$")
+_BOUNDS = campaign_pb2.NumberBounds.DESCRIPTOR
+
+
+@dataclass
+class Reader:
+    """Reads one file: its currency, what is wrong with it, and where each field of a message is."""
+
+    currency: str
+    problems: list[Problem] = field(default_factory=list)
+
+    def complain(self, node: nodes.Node, path: str, text: str) -> None:
+        """Note a problem at a node."""
+        mark = node.start_mark
+        self.problems.append(Problem(mark.line + 1, mark.column + 1, path, text))
+
+
+def read_rules(reader: Reader, node: nodes.Node, *, name: str) -> campaign_pb2.CampaignRules | None:
+    """Return the rules at a node, checked as the server checks them; None when they are not sound.
+
+    `name` stands before the paths of problems.
+    """
+    walk, before = _Walk(reader, name), len(reader.problems)
+    made = walk.read_rules(node)
+    if len(reader.problems) == before:
+        for path, problem in _find_problems(made):
+            walk.complain_at(node, path, problem)
+    return made if len(reader.problems) == before else None
+
+
+def parse_rules(reader: Reader, node: nodes.Node) -> campaign_pb2.CampaignRules:
+    """Return the rules at a node as they are written, whether they make sense or not."""
+    return _Walk(reader, "").read_rules(node)
+
+
+def _find_problems(made: campaign_pb2.CampaignRules) -> Iterator[tuple[str, str]]:
+    broken = protovalidate.collect_violations(made)
+    for violation in broken:
+        shown = validation.describe(violation.proto)
+        # Which of several is said of the message, not of a field that nobody writes.
+        yield _CHOICE.sub("", shown.field), shown.description
+    if broken:
+        return
+    try:
+        parsed = wire_rules.parse_rules(made)
+    except chassis_errors.InvalidRequest as refusal:
+        for one in refusal.violations:
+            yield one.field.removeprefix("rules."), one.description
+        return
+    for problem in [*engine.find_problems(parsed), *templates.find_problems(made)]:
+        yield problem.field, problem.problem
+
+
+class _Walk:
+    """Reads one message and remembers where its fields stand."""
+
+    def __init__(self, reader: Reader, name: str) -> None:
+        self._reader = reader
+        self._name = name
+        self._places: dict[str, nodes.Node] = {}
+
+    def read_rules(self, node: nodes.Node) -> campaign_pb2.CampaignRules:
+        made = campaign_pb2.CampaignRules()
+        self.read_message(node, made, "")
+        return made
+
+    def complain(self, node: nodes.Node, path: str, text: str) -> None:
+        parts = [part for part in (self._name, words.to_words(path)) if part]
+        self._reader.complain(node, ": ".join(parts), text)
+
+    def complain_at(self, root: nodes.Node, path: str, text: str) -> None:
+        """Note a problem with a field of the contract at the nearest place that was written."""
+        place = path
+        while place and place not in self._places:
+            place = place[: max(place.rfind("."), place.rfind("["), 0)]
+        self.complain(self._places.get(place, root), path, text)
+
+    def read_message(self, node: nodes.Node, into: message.Message, path: str) -> None:
+        """Read what a node says into a message."""
+        self._places[path] = node
+        kind: Any = into.DESCRIPTOR
+        try:
+            if self._read_special(node, into):
+                return
+        except Unreadable as error:
+            self.complain(node, path, str(error))
+            return
+        if isinstance(node, yaml.MappingNode):
+            self._read_mapping(node, into, path)
+        elif nodes.is_null(node):
+            self.complain(node, path, "is empty")
+        elif kind.name in words.BRIEF:
+            self._read_field(node, into, kind.fields[0], _join(path, kind.fields[0].name))
+        elif isinstance(node, yaml.ScalarNode) and words.is_choice(kind):
+            self._read_name(node, into, path)
+        else:
+            self.complain(node, path, f"must be a mapping of {', '.join(words.fields_of(kind))}")
+
+    def _read_special(self, node: nodes.Node, into: message.Message) -> bool:
+        """Read a message that is written as one value."""
+        if not isinstance(node, yaml.ScalarNode):
+            return False
+        if into.DESCRIPTOR.full_name == "google.protobuf.Timestamp":
+            into.CopyFrom(scalars.read_time(node.value))
+            return True
+        if isinstance(into, campaign_pb2.HourWindow):
+            into.start_minute, into.end_minute = scalars.read_window(node.value)
+            return True
+        return False
+
+    def _read_name(self, node: yaml.ScalarNode, into: message.Message, path: str) -> None:
+        """Read a kind that has nothing to say but its name."""
+        kind: Any = into.DESCRIPTOR
+        bare = [one.name for one in kind.fields if not one.message_type.fields]
+        try:
+            getattr(into, scalars.read_word(node.value, bare)).SetInParent()
+        except Unreadable as error:
+            self.complain(node, path, str(error))
+
+    def _read_mapping(self, node: yaml.MappingNode, into: message.Message, path: str) -> None:
+        known = words.fields_of(into.DESCRIPTOR)
+        seen: dict[str, str] = {}
+        later = []
+        for key, value in node.value:
+            try:
+                word = scalars.read_word(str(key.value), known)
+            except Unreadable as error:
+                self.complain(key, path, str(error))
+                continue
+            one = known[word]
+            group = one.containing_oneof.name if one.containing_oneof else word
+            if group in seen:
+                both = (
+                    "is there twice"
+                    if seen[group] == word
+                    else f"cannot stand beside {seen[group]}"
+                )
+                self.complain(key, _join(path, one.name), both)
+                continue
+            seen[group] = word
+            if one.name in {"parameters", "amount_max"}:
+                later.append((value, one))  # what they say depends on the rest
+            else:
+                self._read_field(value, into, one, _join(path, one.name))
+        for value, one in later:
+            if one.name == "parameters":
+                self._read_parameters(value, into, path)
+            else:
+                self._read_field(value, into, one, _join(path, one.name))
+
+    def _read_field(
+        self, node: nodes.Node, into: message.Message, one: words.Field, path: str
+    ) -> None:
+        self._places[path] = node
+        if not one.is_repeated:
+            if one.message_type is not None:
+                held = getattr(into, one.name)
+                held.SetInParent()
+                self.read_message(node, held, path)
+            else:
+                value = self._read_scalar(node, into, one, path)
+                if value is not None:
+                    setattr(into, one.name, value)
+            return
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        held = getattr(into, one.name)
+        for place, item in enumerate(items):
+            where = f"{path}[{place}]"
+            if one.message_type is not None:
+                self.read_message(item, held.add(), where)
+                continue
+            self._places[where] = item
+            value = self._read_scalar(item, into, one, where)
+            if value is not None:
+                held.append(value)
+
+    def _read_scalar(
+        self, node: nodes.Node, into: message.Message, one: words.Field, path: str
+    ) -> Any:
+        """Return the value of a node; None after a complaint."""
+        if not isinstance(node, yaml.ScalarNode):
+            self.complain(node, path, "must be a single value")
+            return None
+        try:
+            return self._parse(node, into, one)
+        except Unreadable as error:
+            self.complain(node, path, str(error))
+            return None
+
+    def _parse(self, node: yaml.ScalarNode, into: message.Message, one: words.Field) -> Any:
+        text = str(node.value)
+        if nodes.is_null(node):
+            raise Unreadable("is empty")
+        if one.type == words.Field.TYPE_BOOL:
+            if not nodes.is_truth(node):
+                raise Unreadable(f"must be true or false, not {text}")
+            return text == "true"
+        if one.enum_type is not None:
+            known = words.values_of(one.enum_type)
+            return known[scalars.read_word(text, known)]
+        if one.type == words.Field.TYPE_STRING:
+            if nodes.is_truth(node):
+                raise Unreadable(f'is yes or no; write "{text}" for the word')
+            return text
+        return self._count(text, words.unit_of(one, into), one)
+
+    def _count(self, text: str, unit: words.Unit, one: words.Field) -> int:
+        value = scalars.read_number(text, unit, self._reader.currency)
+        if abs(value) >> _NUMBERS[one.type]:
+            raise Unreadable("is too large")
+        return value
+
+    def _read_parameters(self, node: nodes.Node, into: Any, path: str) -> None:
+        """Read parameters: their fields in words, their bounds in the unit of the field."""
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for place, item in enumerate(items):
+            where = f"{_join(path, 'parameters')}[{place}]"
+            made = into.parameters.add()
+            if not isinstance(item, yaml.MappingNode):
+                self.complain(item, where, "must be a mapping")
+                continue
+            bounds = [value for key, value in item.value if key.value == "number"]
+            kept = [(key, value) for key, value in item.value if key.value != "number"]
+            rest = yaml.MappingNode(item.tag, kept, item.start_mark, item.end_mark)
+            self.read_message(rest, made, where)
+            made.field = words.from_words(made.field)
+            spot = templates.locate(into, made.field)
+            unit = words.Unit.COUNT if spot is None else words.unit_of(spot.field, spot.holder)
+            for one in bounds:
+                if made.WhichOneof("bounds"):
+                    self.complain(one, where, "has bounds of two kinds")
+                made.number.SetInParent()
+                self._read_bounds(one, made.number, unit, f"{where}.number")
+
+    def _read_bounds(
+        self, node: nodes.Node, into: campaign_pb2.NumberBounds, unit: words.Unit, path: str
+    ) -> None:
+        self._places[path] = node
+        if not isinstance(node, yaml.MappingNode):
+            self.complain(node, path, "must be a mapping of min, max, step")
+            return
+        known = words.fields_of(_BOUNDS)
+        for key, value in node.value:
+            where = _join(path, str(key.value))
+            self._places[where] = value
+            try:
+                one = known[scalars.read_word(str(key.value), known)]
+                setattr(into, one.name, self._count(str(value.value), unit, one))
+            except Unreadable as error:
+                self.complain(value, where, str(error))
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,372 @@
+"""Expectations beside campaigns: a cart, and what it must get, in the words of the file."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from tessera.promotions.v1 import campaign_pb2
+
+from services.chassis import errors as chassis_errors
+from services.promotions import engine
+from services.promotions.text import scalars
+from services.promotions.text.problems import Unreadable
+from services.promotions.text.words import Unit, unit_of
+from services.promotions.wire import rules as wire_rules
+from services.promotions.wire import templates
+
+Money = Annotated[str, StringConstraints(pattern=r"^-?\d{1,15}\.\d{2} [A-Z]{3}$")]
+_LINE = re.compile(
+    r"(?P<quantity>\d{1,6}(?:\.\d{1,3})?) (?P<sku>\S+) at (?P<price>\S+ [A-Z]{3})"
+    r"(?: was (?P<was>\S+ [A-Z]{3}))?(?: for (?P<kind>goods|delivery|service))?"
+)
+Line = Annotated[str, StringConstraints(pattern=f"^{re.sub(r'[?]P<[a-z]+>', '', _LINE.pattern)}$")]
+_PAYMENTS = "|".join(one.name.lower() for one in engine.PaymentType)
+Payment = Annotated[str, StringConstraints(pattern=rf"^({_PAYMENTS})( \d{{1,8}})?$")]
+_REASONS = "|".join(one.name.lower() for one in engine.OutcomeReason)
+Reason = Annotated[str, StringConstraints(pattern=f"^({_REASONS})$")]
+_CHANNELS = "|".join(one.name.lower() for one in engine.Channel)
+Channel = Annotated[str, StringConstraints(pattern=f"^({_CHANNELS})$")]
+
+
+def _moment(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+
+
+class _Part(BaseModel):
+    """A part of a trial; says no to words that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Article(_Part):
+    """What the catalogue says of an article; `categories` holds its own and all above it."""
+
+    categories: list[str] = []
+    brand: str = ""
+    tags: list[str] = []
+    never_below: Money | None = None
+    by_weight: bool = False
+    earns_nothing: bool = False
+    not_for_points: bool = False
+
+
+class Shopper(_Part):
+    """The member who buys."""
+
+    segments: list[str] = []
+    tiers: list[str] = []
+    purchases_before: int | None = 0
+    points: int = 0
+    says: dict[str, str] = {}
+    dates: dict[str, str] = {}
+    bought: Moment | None = None
+
+
+class Left(_Part):
+    """What is left of a campaign's limits; what is not said is plenty."""
+
+    uses: int = Field(default=1_000_000, ge=0)
+    per_member: int = Field(default=1_000_000, ge=0)
+    budget: Money | None = None
+    coupons: int = Field(default=1, ge=0)
+
+
+class Near(_Part):
+    """What is missing to a campaign."""
+
+    money: Money | None = None
+    units: float | None = None
+
+
+class Expectation(_Part):
+    """What the cart must get; only what is written is held against it."""
+
+    #: What is left to pay.
+    pay: Money | None = None
+    #: What each line comes to, by its number from 1.
+    lines: dict[str, Money] | None = None
+    #: Every campaign that gives a discount, and how much.
+    discounts: dict[str, Money] | None = None
+    #: Every campaign that gives points, and how many.
+    points: dict[str, int] | None = None
+    #: Why campaigns do not apply; others may, too.
+    why_not: dict[str, Reason] | None = None
+    #: What is missing to campaigns.
+    near: dict[str, Near] | None = None
+
+
+class Trial(_Part):
+    """One cart and what it must get."""
+
+    name: str = Field(min_length=1)
+    #: Lines like `2 milk at 1.50 USD`.
+    cart: list[Line] = Field(min_length=1)
+    expect: Expectation
+    #: Which campaigns of the file are live; all unless it is said.
+    campaigns: list[str] | None = None
+    #: What parameters of templates are set to, by campaign and parameter.
+    arguments: dict[str, dict[str, str | int | float | list[str]]] = {}
+    #: The store's wall clock.
+    now: Moment = "2026-03-04T12:00:00"
+    store: str = "S1"
+    region: str = ""
+    format: str = ""
+    channel: Channel = "till"
+    coupons: list[str] = []
+    pay_with_points: Money | None = None
+    till_says: dict[str, str] = {}
+    pays_with: list[Payment] = []
+    articles: dict[str, Article] = {}
+    member: Shopper | None = None
+    left: dict[str, Left] = {}
+    identity_is_away: bool = False
+
+
+class Terms(_Part):
+    """What points are worth in the trials of a file."""
+
+    worth: Money
+    decimals: int = Field(default=0, ge=0, le=9)
+
+
+def run(
+    trial: Trial,
+    campaigns: Mapping[str, campaign_pb2.CampaignRules],
+    *,
+    currency: str,
+    articles: Mapping[str, Article],
+    terms: Terms | None,
+) -> list[str]:
+    """Return how what the cart gets differs from what it must get; empty when it does not.
+
+    Raises Unreadable when the trial itself makes no sense.
+    """
+    reader = _Reader(trial, currency, {**articles, **trial.articles}, terms)
+    chosen = campaigns
+    if trial.campaigns is not None:
+        _require_known(trial.campaigns, campaigns)
+        chosen = {key: campaigns[key] for key in trial.campaigns}
+    for part in (trial.expect.discounts, trial.expect.points, trial.expect.why_not):
+        _require_known(part or (), campaigns)
+    ruleset = engine.compile(
+        [
+            engine.Campaign(key, 1, wire_rules.parse_rules(reader.instantiate(key, rules)))
+            for key, rules in chosen.items()
+        ],
+        version=1,
+    )
+    decision = engine.evaluate(
+        ruleset,
+        reader.cart(),
+        reader.facts(chosen),
+        now=_aware(trial.now),
+        explain=engine.Explain.FULL,
+    )
+    return list(_differences(trial.expect, decision, currency))
+
+
+def _require_known(named: Iterable[str], known: Iterable[str]) -> None:
+    for name in named:
+        scalars.read_word(name, known)
+
+
+def _aware(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class _Reader:
+    """Makes of a trial what the engine takes."""
+
+    def __init__(
+        self,
+        trial: Trial,
+        currency: str,
+        articles: Mapping[str, Article],
+        terms: Terms | None,
+    ) -> None:
+        self._trial = trial
+        self._currency = currency
+        self._articles = articles
+        self._terms = terms
+
+    def _money(self, text: str | None) -> int:
+        return 0 if text is None else scalars.read_number(text, Unit.MONEY, self._currency)
+
+    def cart(self) -> engine.Cart:
+        trial = self._trial
+        return engine.Cart(
+            store_id=trial.store,
+            channel=engine.Channel[trial.channel.upper()],
+            currency_code=self._currency,
+            lines=tuple(
+                self._line(str(place), text) for place, text in enumerate(trial.cart, start=1)
+            ),
+            coupon_codes=tuple(trial.coupons),
+            points_payment_minor=self._money(trial.pay_with_points),
+            attributes=trial.till_says,
+            planned_payments=tuple(_payment(text) for text in trial.pays_with),
+        )
+
+    def _line(self, line_id: str, text: str) -> engine.CartLine:
+        found = _LINE.fullmatch(text)
+        assert found is not None
+        return engine.CartLine(
+            line_id,
+            found["sku"],
+            scalars.read_number(found["quantity"], Unit.QUANTITY, self._currency),
+            self._money(found["price"]),
+            kind=engine.LineKind[(found["kind"] or "goods").upper()],
+            regular_unit_price_minor=self._money(found["was"]),
+        )
+
+    def facts(self, campaigns: Iterable[str]) -> engine.Facts:
+        trial = self._trial
+        _require_known(trial.left, campaigns)
+        return engine.Facts(
+            store=engine.Store(trial.region, trial.format),
+            articles={sku: self._article(one) for sku, one in self._articles.items()},
+            member=None if trial.member is None else _member(trial.member),
+            remaining={key: self._remaining(trial.left.get(key, Left())) for key in campaigns},
+            terms=self._points(),
+            identity_answered=not trial.identity_is_away,
+        )
+
+    def _article(self, article: Article) -> engine.Article:
+        return engine.Article(
+            category_ids=frozenset(article.categories),
+            brand=article.brand,
+            tags=frozenset(article.tags),
+            floor_price_minor=self._money(article.never_below),
+            weighed=article.by_weight,
+            earning_excluded=article.earns_nothing,
+            points_payment_excluded=article.not_for_points,
+        )
+
+    def _remaining(self, left: Left) -> engine.Remaining:
+        budget = 10**15 if left.budget is None else self._money(left.budget)
+        return engine.Remaining(left.uses, left.per_member, budget, left.coupons)
+
+    def _points(self) -> engine.PointsTerms:
+        if self._terms is None:
+            return engine.PointsTerms()
+        decimals = self._terms.decimals
+        return engine.PointsTerms(
+            point_value_minor=self._money(self._terms.worth),
+            point_units=10**decimals,
+            points_scale=decimals,
+        )
+
+    def instantiate(
+        self, key: str, rules: campaign_pb2.CampaignRules
+    ) -> campaign_pb2.CampaignRules:
+        """Return a campaign as it is, a template as the trial's store would have it."""
+        given = self._trial.arguments.get(key, {})
+        if not rules.parameters and not given:
+            return rules
+        arguments = [self._argument(rules, name, value) for name, value in given.items()]
+        try:
+            return templates.instantiate(rules, store_ids=[self._trial.store], arguments=arguments)
+        except chassis_errors.Refusal as refusal:
+            raise Unreadable(f"{key}: {refusal.message}") from None
+
+    def _argument(
+        self, rules: campaign_pb2.CampaignRules, name: str, value: Any
+    ) -> campaign_pb2.Argument:
+        made = campaign_pb2.Argument(name=name)
+        if isinstance(value, list):
+            made.choice.values.extend(value)
+            return made
+        parameter = next((one for one in rules.parameters if one.name == name), None)
+        spot = None if parameter is None else templates.locate(rules, parameter.field)
+        unit = Unit.COUNT if spot is None else unit_of(spot.field, spot.holder)
+        made.number = scalars.read_number(str(value), unit, self._currency)
+        return made
+
+
+def _payment(text: str) -> engine.PlannedPayment:
+    kind, _, prefix = text.partition(" ")
+    return engine.PlannedPayment(engine.PaymentType[kind.upper()], prefix)
+
+
+def _member(shopper: Shopper) -> engine.Member:
+    return engine.Member(
+        member_id="mem_1",
+        segment_ids=frozenset(shopper.segments),
+        purchases_before=shopper.purchases_before,
+        points_balance=shopper.points,
+        tier_ids=frozenset(shopper.tiers),
+        attributes=shopper.says,
+        dates={name: date.fromisoformat(day) for name, day in shopper.dates.items()},
+        last_purchase_time=None if shopper.bought is None else _aware(shopper.bought),
+    )
+
+
+def _differences(expected: Expectation, decision: engine.Decision, currency: str) -> Iterable[str]:
+    def money(minor: int) -> str:
+        return scalars.write_number(minor, Unit.MONEY, currency)
+
+    applied = [one for one in decision.outcomes if one.reason is engine.OutcomeReason.APPLIED]
+    why = {one.campaign_id: one for one in decision.outcomes}
+    if expected.pay is not None and expected.pay != money(decision.total_minor):
+        yield f"pay is {money(decision.total_minor)}, not {expected.pay}"
+    lines = {line.line_id: money(line.total_minor) for line in decision.lines}
+    for line_id, wanted in (expected.lines or {}).items():
+        if lines.get(line_id) != wanted:
+            yield f"line {line_id} comes to {lines.get(line_id, 'nothing')}, not {wanted}"
+    discounts = {
+        one.campaign_id: money(one.discount_minor) for one in applied if one.discount_minor
+    }
+    yield from _compare("discount", expected.discounts, discounts, why)
+    points = {one.campaign_id: one.points for one in applied if one.points}
+    yield from _compare("points", expected.points, points, why)
+    for key, reason in (expected.why_not or {}).items():
+        found = _tell(why.get(key))
+        if found.partition(" ")[0] != reason:
+            yield f"{key} is {found}, not {reason}"
+    for key, wanted_near in (expected.near or {}).items():
+        missing = why[key].near_miss if key in why else None
+        near = Near(
+            money=money(missing.amount_minor) if missing and missing.amount_minor else None,
+            units=missing.quantity_thousandths / 1_000
+            if missing and missing.quantity_thousandths
+            else None,
+        )
+        if near != wanted_near:
+            yield f"to {key} is missing {_show(near)}, not {_show(wanted_near)}"
+
+
+def _show(near: Near) -> str:
+    return ", ".join(f"{name} {value}" for name, value in near if value is not None) or "nothing"
+
+
+def _compare(
+    what: str,
+    expected: Mapping[str, Any] | None,
+    found: Mapping[str, Any],
+    why: Mapping[str, engine.Outcome],
+) -> Iterable[str]:
+    if expected is None:
+        return
+    for key, wanted in expected.items():
+        if key not in found:
+            yield f"{what} of {key} is missing ({_tell(why.get(key))}), not {wanted}"
+        elif found[key] != wanted:
+            yield f"{what} of {key} is {found[key]}, not {wanted}"
+    for key in found.keys() - expected.keys():
+        yield f"{what} of {key} is {found[key]}, and not expected at all"
+
+
+def _tell(outcome: engine.Outcome | None) -> str:
+    """Return a reason in lower case, and its details."""
+    if outcome is None:
+        return "not_live"
+    details = ", ".join(f"{name} {value}" for name, value in outcome.details)
+    reason = outcome.reason.name.lower()
+    return f"{reason} ({details})" if details else reason

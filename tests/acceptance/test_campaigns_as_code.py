@@ -1,0 +1,131 @@
+"""Campaigns from files into an installation, through the gateway, and out again."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tessera.promotions.v1 import campaign_service_pb2
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = """\
+currency: USD
+campaigns:
+  acc-code-tea:
+    title: Tea
+    trigger: automatic
+    audience: {store_ids: [nowhere]}
+    rewards: [{percent_off: 10%, target: {skus: [tea]}}]
+    combination: item
+  acc-code-cups:
+    title: Cups
+    trigger: {coupon: ACC-CUPS}
+    audience: {store_ids: [nowhere]}
+    rewards: [{amount_off: {amount: 1.50 USD, spread: each_unit}}]
+    combination: coupon
+    limits: {budget: 30.00 USD}
+"""
+
+pytestmark = pytest.mark.usefixtures("shop")
+
+
+@pytest.fixture
+def tool(stack):
+    """Run `python -m tools campaigns …` against the stack; answer (exit code, output)."""
+
+    async def run(command, *arguments):
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [
+                *(sys.executable, "-m", "tools", "campaigns", command),
+                *(str(one) for one in arguments),
+                *("--gateway", stack.address("gateway")),
+                *("--secret-file", str(stack.layout.secrets / "client-admin")),
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+async def test_a_file_becomes_live_changes_and_comes_back(admin, tool, tmp_path):
+    """diff, apply, apply again, change, publish, export: each says what it did, and does it once."""
+    file = tmp_path / "campaigns.yaml"
+    file.write_text(FILE)
+    code, told = await tool("diff", file)
+    assert code == 1, told
+    assert "+ acc-code-tea: new" in told
+    code, told = await tool("apply", file, "--yes", "--comment", "first")
+    assert code == 0, told
+    assert "acc-code-cups: version 1 is written" in told
+    code, told = await tool("apply", file, "--yes")
+    assert (code, told.splitlines()[-1]) == (0, "nothing to do")
+    code, told = await tool("apply", file, "--yes", "--publish")
+    assert code == 0, told
+    assert "2 campaigns are live in rule set" in told
+    code, told = await tool("diff", file)
+    assert code == 0, told
+    assert "= acc-code-tea: same, version 1 live" in told
+
+    file.write_text(FILE.replace("10%", "12.5%"))
+    code, told = await tool("diff", file)
+    assert code == 1, told
+    assert "    -  - percent_off: 10%" in told
+    assert "    +  - percent_off: 12.5%" in told
+    code, told = await tool("apply", file, "--yes", "--publish", "--comment", "more")
+    assert code == 0, told
+    assert "acc-code-tea: version 2 is written" in told
+    assert "1 campaigns are live" in told
+
+    copy = tmp_path / "copy.yaml"
+    names = ("--key", "acc-code-tea", "--key", "acc-code-cups")
+    code, told = await tool("export", "--output", copy, *names)
+    assert code == 0, told
+    code, told = await tool("diff", copy)
+    assert code == 0, told
+    listed = await admin.call(
+        admin.campaigns.ListCampaigns,
+        campaign_service_pb2.ListCampaignsRequest(keys=["acc-code-tea"]),
+    )
+    (tea,) = listed.campaigns
+    assert tea.rules.rewards[0].percent_off.basis_points == 1250
+    history = await admin.call(
+        admin.campaigns.ListCampaignChanges,
+        campaign_service_pb2.ListCampaignChangesRequest(campaign_id=tea.campaign_id),
+    )
+    assert [one.comment for one in history.changes] == ["more", "more", "", "first"]
+
+    for campaign_id in (tea.campaign_id,):
+        await admin.call(
+            admin.campaigns.EndCampaign,
+            campaign_service_pb2.EndCampaignRequest(campaign_id=campaign_id),
+        )
+    code, told = await tool("apply", file, "--yes", "--publish")
+    assert code == 0, told
+    assert "acc-code-tea: version 1 is written" in told
+
+
+async def test_another_currency_and_refusals_are_told_in_one_line(tool, tmp_path):
+    """A file of another program writes nothing."""
+    file = tmp_path / "campaigns.yaml"
+    file.write_text(FILE.replace("USD", "RUB").replace("acc-code", "acc-rub"))
+    code, told = await tool("apply", file, "--yes")
+    assert code == 1, told
+    assert "acc-rub-tea: CURRENCY_MISMATCH" in told.splitlines()[-1]
+
+
+async def test_nothing_is_done_without_a_yes(tool, tmp_path):
+    """The plan is shown; an empty answer is a no."""
+    file = tmp_path / "campaigns.yaml"
+    file.write_text(FILE.replace("acc-code", "acc-no").replace("ACC-CUPS", "ACC-NO"))
+    code, told = await tool("apply", file)
+    assert code == 1, told
+    assert "+ acc-no-tea: new" in told
+    code, told = await tool("diff", file)
+    assert "+ acc-no-tea: new" in told

@@ -1,0 +1,173 @@
+"""`python -m tools campaigns`, as far as it needs no installation."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tools.campaigns import command
+
+runner = CliRunner()
+TEMPLATES = sorted(command.TEMPLATES.glob("*.yaml"))
+SOUND = """\
+currency: USD
+campaigns:
+  bread:
+    title: Bread
+    trigger: {coupon: BREAD}
+    rewards: [{percent_off: 10%}]
+    combination: coupon
+trials:
+  - name: Ten percent
+    coupons: [bread]
+    cart: [1 bread at 1.00 USD]
+    expect: {pay: 0.90 USD}
+"""
+
+
+def run(*arguments):
+    return runner.invoke(command.app, [str(one) for one in arguments])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "bread.yaml"
+    path.write_text(SOUND)
+    return path
+
+
+def test_sound_files_are_counted(file):
+    """A folder stands for the files below it."""
+    (file.parent / "inner").mkdir()
+    other = SOUND.replace("bread:", "buns:").replace("BREAD", "BUNS").partition("trials:")[0]
+    (file.parent / "inner" / "buns.yaml").write_text(other)
+    done = run("validate", file.parent)
+    assert (done.exit_code, done.output) == (0, "2 campaigns in 2 files are sound\n")
+
+
+def test_problems_are_printed_with_their_place(file):
+    """The line begins as compilers begin theirs, so that editors can jump."""
+    file.write_text(SOUND.replace("10%", "10"))
+    done = run("validate", file)
+    assert done.exit_code == 1
+    assert done.output == (
+        f"{file}:6:29: bread: rewards[0].percent_off.percent: must be a percentage like 12.5%,"
+        " not 10\n"
+    )
+
+
+def test_files_are_held_against_each_other(file):
+    """One name, one code and one currency in all files together."""
+    other = file.with_name("other.yaml")
+    other.write_text(
+        SOUND.replace("currency: USD", "currency: EUR").replace("1.00 USD", "1.00 EUR")
+    )
+    third = file.with_name("third.yaml")
+    third.write_text(SOUND.replace("  bread:", "  third:").replace("BREAD", "Bread"))
+    done = run("validate", file.parent)
+    assert done.exit_code == 1
+    assert f"{other}:4:1: bread is in {file}, too" in done.output
+    assert "files of one program have one currency: USD in" in done.output
+    assert f"{third}:4:1: third: the code Bread belongs to bread" in done.output
+
+
+def test_trials_that_turn_out_as_expected_are_counted(file):
+    """Quiet when all is well."""
+    done = run("test", file)
+    assert (done.exit_code, done.output) == (0, "1 of 1 trials turned out as expected\n")
+
+
+@pytest.mark.parametrize(
+    ("expected", "told"),
+    [
+        ("{pay: 0.80 USD}", "pay is 0.90 USD, not 0.80 USD"),
+        ("{lines: {1: 1.00 USD}}", "line 1 comes to 0.90 USD, not 1.00 USD"),
+        ("{lines: {2: 1.00 USD}}", "line 2 comes to nothing, not 1.00 USD"),
+        ("{discounts: {}}", "discount of bread is 0.10 USD, and not expected at all"),
+        ("{discounts: {bread: 0.20 USD}}", "discount of bread is 0.10 USD, not 0.20 USD"),
+        ("{points: {bread: 5}}", "points of bread is missing (applied (code bread)), not 5"),
+        ("{why_not: {bread: expired}}", "bread is applied (code bread), not expired"),
+        ("{near: {bread: {units: 1}}}", "to bread is missing nothing, not units 1.0"),
+        ("{discounts: {buns: 0.20 USD}}", "the trial makes no sense: buns is not known; known are"),
+    ],
+)
+def test_what_turns_out_otherwise_is_said(file, expected, told):
+    """With the line of the trial, its name, and what came instead."""
+    file.write_text(SOUND.replace("{pay: 0.90 USD}", expected))
+    done = run("test", file)
+    assert done.exit_code == 1
+    lines = done.output.splitlines()
+    assert lines[0] == f"{file}:9: Ten percent"
+    assert lines[1].strip().startswith(told)
+    assert lines[-1] == "0 of 1 trials turned out as expected"
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_what_is_shipped_works(path):
+    """Every template has trials, and they turn out as expected."""
+    done = run("test", path)
+    assert done.exit_code == 0, done.output
+    assert not done.output.startswith("0 of 0")
+
+
+def test_templates_cover_the_usual_programs():
+    """Cards first, then the mechanics that every chain has."""
+    assert {path.stem for path in TEMPLATES} >= {
+        "fixed-discount-card", "accumulative-card", "status-card", "partner-card",
+        "three-for-two", "happy-hour", "birthday", "welcome", "win-back",
+    }  # fmt: skip
+
+
+def test_a_new_file_begins_with_a_template(tmp_path):
+    """In the program's currency; nothing is overwritten; without a name they are listed."""
+    output = tmp_path / "mine.yaml"
+    done = run("new", "welcome", "--output", output, "--currency", "RUB")
+    assert done.exit_code == 0, done.output
+    assert run("test", output).exit_code == 0
+    assert "5.00 RUB" in output.read_text()
+    assert run("new", "welcome", "--output", output).exit_code == 2
+    assert run("new", "nothing").exit_code == 2
+    listed = run("new").output
+    assert "three-for-two" in listed
+    assert "of three units the cheapest is free" in listed
+
+
+def test_the_schema_is_json():
+    """What editors are given."""
+    assert json.loads(run("schema").output)["title"] == "Campaigns of Tessera"
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    """A missing file and a file of bytes are the caller's mistake."""
+    assert run("validate", tmp_path / "none.yaml").exit_code == 2
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    assert run("validate", binary).exit_code == 2
+
+
+def test_the_secret_must_be_there(file, tmp_path):
+    """A command that needs an installation says what it lacks before it does anything."""
+    done = run("diff", file, "--gateway", "127.0.0.1:1", "--secret-file", tmp_path / "none")
+    assert done.exit_code == 2
+    assert "there is no" in done.output
+
+
+def test_nobody_home_is_said_in_one_line(file, tmp_path):
+    """No trace of our own code."""
+    (tmp_path / "secret").write_text("s" * 40)
+    done = run("diff", file, "--gateway", "127.0.0.1:1", "--secret-file", tmp_path / "secret")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1].startswith("list: UNAVAILABLE: ")
+
+
+def test_the_guides_file_works(tmp_path):
+    """What the guide shows is sound, and its trials turn out as it says."""
+    guide = Path(__file__).parents[3] / "docs" / "guides" / "campaigns-as-code.md"
+    shown = re.findall(r"```yaml\n(currency.*?)```", guide.read_text(), re.DOTALL)
+    assert len(shown) == 1
+    file = tmp_path / "guide.yaml"
+    file.write_text(shown[0])
+    done = run("test", file)
+    assert (done.exit_code, done.output) == (0, "2 of 2 trials turned out as expected\n")

@@ -1,0 +1,173 @@
+"""Every mistake is found, at its line and column, and said in the words of the file."""
+
+import textwrap
+
+import pytest
+import yaml
+from tessera.promotions.v1 import campaign_pb2
+
+from services.promotions import text
+
+FRAME = "currency: USD\ncampaigns: {}\n"
+NOON = "2026-03-02T12:00:00Z"
+SOUND = """
+currency: USD
+campaigns:
+  bread:
+    title: Bread
+    trigger: automatic
+    rewards: [{percent_off: 10%, target: {skus: [1001]}}]
+    combination: item
+"""
+
+
+def problems_of(written):
+    return [str(problem) for problem in text.read(textwrap.dedent(written)).problems]
+
+
+def in_campaign(line):
+    """Return a file whose line 9 belongs to the campaign."""
+    return SOUND + f"    {line}\n"
+
+
+def test_a_sound_file_says_what_the_contract_says():
+    """Units go, numbers of goods stay texts."""
+    document = text.read(SOUND)
+    assert document.problems == []
+    rules = document.campaigns["bread"]
+    assert rules.title.en == "Bread"
+    assert rules.rewards[0].percent_off.basis_points == 1000
+    assert rules.rewards[0].target.skus == ["1001"]
+    assert rules.combination.lane == campaign_pb2.LANE_ITEM
+    assert (document.currency, document.lines) == ("USD", {"bread": 5})
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("limit: {}", "9:5: bread: limit is not known; perhaps limits"),
+        (
+            "limits: {budget: 5}",
+            "9:22: bread: limits.budget: must be an amount like 12.50 USD, not 5",
+        ),
+        ("limits: {budget: 5.005 USD}", "9:22: bread: limits.budget: must be an amount like"),
+        ("limits: {budget: 5.00 RUB}", "9:22: bread: limits.budget: must be in USD"),
+        (
+            "limits: {uses_max: 1.5}",
+            "9:24: bread: limits.uses_max: must be a whole number, not 1.5",
+        ),
+        (
+            "limits: {uses_max: -1}",
+            "9:24: bread: limits.uses_max: must be greater than or equal to 0",
+        ),
+        ("limits: 5", "9:13: bread: limits: must be a mapping of uses_max, "),
+        ("limits:", "9:12: bread: limits: is empty"),
+        ("validity: {weekdays: [mon]}", "9:27: bread: validity.weekdays[0]: mon is not known"),
+        ("validity: {hours: 18-20}", "9:23: bread: validity.hours[0]: must be a part of the day"),
+        (
+            "validity: {period: {start_time: 2026-03-01}}",
+            "9:37: bread: validity.period.start_time: must be a time with its zone",
+        ),
+        (
+            "validity: {period: {start_time: 2026-03-01T00:00:00}}",
+            "9:37: bread: validity.period.start_time: must be a time with its zone",
+        ),
+        (
+            f"validity: {{period: {{start_time: {NOON}, end_time: {NOON}}}}}",
+            "9:24: bread: validity.period: end_time must be after start_time",
+        ),
+        (
+            "condition: {not: {expression: 'totl > 1'}}",
+            "9:35: bread: condition.not.expression.cel: line 1, column 1: undeclared reference",
+        ),
+        (
+            "condition: {basket_total: {amount_min: 1.00 USD}, distinct_items: {count_min: 2}}",
+            "9:55: bread: condition.distinct_items: cannot stand beside basket_total",
+        ),
+        ("condition: {}", "9:16: bread: condition: exactly one field is required"),
+        ("trigger: automatic", "9:5: bread: trigger: is there twice"),
+        ("title: 5", "9:5: bread: title: is there twice"),
+        ("audience: {membership: true}", "9:28: bread: audience.membership: true is not known"),
+        (
+            "parameters: [{name: a, field: 'rewards[0].percent_off.percent', number: {min: 5}}]",
+            "9:83: bread: parameters[0].number.min: must be a percentage like 12.5%, not 5",
+        ),
+        (
+            "parameters: [{name: a, field: 'rewards[0].fixed_price.unit_price', number: {}}]",
+            "9:35: bread: parameters[0].field: the rules have no rewards[0].fixed_price",
+        ),
+    ],
+)
+def test_each_mistake_is_shown_where_it_is(line, problem):
+    """Unknown words, wrong units, wrong forms, bounds of the contract, and rules of the engine."""
+    found = problems_of(in_campaign(line))
+    assert len(found) == 1, found
+    assert found[0].startswith(problem), found[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("", "1:1: must be a mapping of currency, campaigns"),
+        ("- a", "1:1: must be a mapping of currency, campaigns"),
+        ("currency: dollars\ncampaigns: {}", "1:11: currency: must be a code like USD"),
+        ("campaigns: {}", "1:1: currency is missing"),
+        ("currency: USD", "1:1: campaigns is missing"),
+        ("currency: USD\ncampaigns: []", "2:12: campaigns: must be a mapping of names"),
+        ("currency: USD\ncampaigns: {A b: {}}", "2:18: campaigns.A b: names are up to 64 small"),
+        ("currency: USD\ncampaigns: {a: 5}", "2:16: a: must be a mapping of title"),
+        ("currency: USD\ncampaigns: {}\ntests: []", "3:1: tests is not known"),
+        ("currency: USD\ncampaigns: {\n", "3:1: expected the node content"),
+        ("currency: USD\ncampaigns: {}\ntrials: {}", "3:9: trials: must be a list"),
+        (
+            FRAME + "trials: [{name: a, cart: [milk], expect: {}}]",
+            "3:27: trials[0].cart[0]: string should match pattern",
+        ),
+        (
+            FRAME + "trials: [{name: a, cart: [1 a at 1.00 USD], expect: {b: 1}}]",
+            "3:57: trials[0].expect.b: extra inputs are not permitted",
+        ),
+        ("currency: USD\ncampaigns: {a: *b}", "2:16: found undefined alias 'b'"),
+    ],
+)
+def test_files_that_are_none_say_why(written, problem):
+    """The frame of a file is checked like its campaigns."""
+    found = problems_of(written)
+    assert found[0].startswith(problem), found
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file():
+    """Nobody has to repair a file one message at a time."""
+    found = problems_of(
+        """
+        currency: USD
+        campaigns:
+          one:
+            titel: One
+            combination: itm
+          two:
+            limits: {budget: 5}
+        """
+    )
+    assert [line.partition(":")[0] for line in found] == ["5", "6", "8"]
+
+
+def test_two_campaigns_cannot_have_one_name():
+    """YAML itself would let the last one win in silence."""
+    doubled = SOUND + SOUND.partition("campaigns:\n")[2]
+    assert problems_of(doubled) == ["9:3: campaigns: bread is there twice"]
+
+
+@pytest.mark.parametrize("word", ["yes", "no", "on", "off", "1_000", "0o17", "1e3", "2026-03-01"])
+def test_words_stay_words(word):
+    """What YAML 1.1 takes for something else is a text here."""
+    document = text.read(SOUND.replace("1001", word))
+    assert document.problems == []
+    assert document.campaigns["bread"].rewards[0].target.skus == [word]
+
+
+def test_a_dump_is_plain_yaml():
+    """Any YAML library reads it."""
+    document = text.read(SOUND)
+    plain = yaml.safe_load(text.dump(document.campaigns, currency="USD"))
+    assert plain["campaigns"]["bread"]["rewards"][0]["percent_off"] == "10%"

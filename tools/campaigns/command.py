@@ -1,0 +1,263 @@
+"""`python -m tools campaigns`: campaigns in files, from the first draft to another installation."""
+
+import asyncio
+import json
+from collections.abc import Coroutine, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from tessera.promotions.v1 import campaign_pb2
+
+from services.promotions import text
+from tools.campaigns import comparing, installation, sources
+from tools.campaigns.comparing import Difference, Kind
+
+T = TypeVar("T")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+
+TEMPLATES = Path(text.__file__).parent.parent / "templates"
+_SIGNS = {Kind.NEW: "+", Kind.CHANGED: "~", Kind.WAITING: "…", Kind.SAME: "="}
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(help="Files of campaigns, or folders of them.", exists=True),
+]
+Comment = Annotated[str, typer.Option(help="Why; kept in the history of each campaign.")]
+
+
+@app.callback()
+def campaigns() -> None:
+    """Write campaigns as files, try them, and bring them into an installation.
+
+    A campaign is known by its name in the file, in every installation.
+    """
+
+
+@app.command()
+def validate(files: Files) -> None:
+    """Check files as an installation would, without one.
+
+    Prints `file:line:column: place: problem` for each problem, and fails if there is one.
+    """
+    found = _read(files)
+    count = sum(len(one.document.campaigns) for one in found)
+    typer.echo(f"{count} campaigns in {len(found)} files are sound")
+
+
+@app.command()
+def test(files: Files) -> None:
+    """Run the trials that stand beside campaigns, with the engine that tills get answers from.
+
+    Fails when a cart does not get what its trial expects, and says what it gets instead.
+    """
+    found = _read(files)
+    everything = sources.campaigns_of(found)
+    failures = [failure for one in found for failure in sources.run_trials(one, everything)]
+    for failure in failures:
+        typer.echo(f"{failure.source.path}:{failure.test.line}: {failure.test.trial.name}")
+        for difference in failure.differences:
+            typer.echo(f"    {difference}")
+    count = sum(len(one.document.tests) for one in found)
+    typer.echo(f"{count - len(failures)} of {count} trials turned out as expected")
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def diff(
+    files: Files,
+    gateway: installation.Gateway = "",
+    client: installation.Client = "admin",
+    secret_file: installation.SecretFile = None,
+) -> None:
+    """Show what an installation has otherwise than the files.
+
+    Ends with 0 when everything is live there as it is here, with 1 when something is not.
+    """
+    found = _read(files)
+    address = installation.find(gateway, client, secret_file)
+    differences, others = _run(_compare(found, address))
+    _show(differences, whole=True)
+    for one in others:
+        typer.echo(f"  {one.key}: only there, {comparing.show_state(one)}")
+    if any(one.kind is not Kind.SAME for one in differences):
+        raise typer.Exit(1)
+
+
+@app.command()
+def apply(
+    files: Files,
+    gateway: installation.Gateway = "",
+    client: installation.Client = "admin",
+    secret_file: installation.SecretFile = None,
+    submit: Annotated[bool, typer.Option(help="Hand drafts in for review.")] = False,  # noqa: FBT002  options of typer
+    publish: Annotated[bool, typer.Option(help="Put them live, all in one rule set.")] = False,  # noqa: FBT002
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: FBT002
+    comment: Comment = "",
+) -> None:
+    """Bring an installation to what the files say; doing it again does nothing.
+
+    Writes new campaigns and new versions as drafts. With `--submit` it hands them in for review,
+    with `--publish` it puts what is written or approved live. Campaigns that are only there stay
+    as they are.
+    """
+    found = _read(files)
+    address = installation.find(gateway, client, secret_file)
+    differences, _ = _run(_compare(found, address))
+    _show(differences, whole=False)
+    work = [one for one in differences if one.kind in {Kind.NEW, Kind.CHANGED}]
+    waiting = [one for one in differences if one.kind is Kind.WAITING]
+    if not work and not (waiting and (submit or publish)):
+        typer.echo("nothing to do")
+        return
+    if not yes:
+        typer.confirm("go on?", abort=True)
+    currency = sources.currency_of(found)
+    _run(_apply(differences, address, currency, comment, submit=submit, publish=publish))
+
+
+@app.command()
+def export(
+    gateway: installation.Gateway = "",
+    client: installation.Client = "admin",
+    secret_file: installation.SecretFile = None,
+    output: Annotated[Path | None, typer.Option(help="The file to write; else print it.")] = None,
+    live: Annotated[bool, typer.Option(help="The live versions, not the newest.")] = False,  # noqa: FBT002  options of typer
+    key: Annotated[list[str] | None, typer.Option(help="Only campaigns of this name.")] = None,
+    currency: Annotated[str, typer.Option(help="Instead of the one of its stores.")] = "",
+) -> None:
+    """Write the campaigns of an installation as a file.
+
+    Campaigns without a name and local campaigns are left out: no file could find them again.
+    """
+    address = installation.find(gateway, client, secret_file)
+    written, left_out = _run(_export(address, key or [], currency, live=live))
+    if output is None:
+        typer.echo(written, nl=False)
+    else:
+        output.write_text(written, encoding="utf-8")
+    if left_out:
+        typer.echo(f"{left_out} campaigns without a name were left out", err=True)
+
+
+@app.command()
+def new(
+    template: Annotated[str, typer.Argument(help="Which one; without it they are listed.")] = "",
+    output: Annotated[Path | None, typer.Option(help="The file to write; else print it.")] = None,
+    currency: Annotated[str, typer.Option(help="The currency of the program.")] = "USD",
+) -> None:
+    """Begin a file from a template that comes with the platform, trials included."""
+    known = {path.stem: path for path in sorted(TEMPLATES.glob("*.yaml"))}
+    if not template:
+        for name, path in known.items():
+            summary = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+            typer.echo(f"{name:24}{summary}")
+        return
+    if template not in known:
+        raise typer.BadParameter(f"known are {', '.join(known)}", param_hint="TEMPLATE")
+    written = known[template].read_text(encoding="utf-8").replace("USD", currency)
+    if output is None:
+        typer.echo(written, nl=False)
+    elif output.exists():
+        raise typer.BadParameter(f"{output} exists", param_hint="--output")
+    else:
+        output.write_text(written, encoding="utf-8")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the files, for editors that complete and check while one types."""
+    typer.echo(json.dumps(text.make_schema(), indent=2, ensure_ascii=False))
+
+
+def _read(files: Iterable[Path]) -> list[sources.Source]:
+    """Return sound files; else print what is wrong and end."""
+    try:
+        found = sources.read(files)
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(str(error), param_hint="FILES") from None
+    problems = list(sources.find_problems(found))
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    return found
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except installation.Refused as refusal:
+        typer.echo(str(refusal), err=True)
+        raise typer.Exit(1) from None
+
+
+async def _compare(
+    found: Sequence[sources.Source], address: installation.Address
+) -> tuple[list[Difference], list[campaign_pb2.Campaign]]:
+    """Return each campaign of the files, and those that are only there."""
+    async with installation.connect(address) as there:
+        known = comparing.latest(await there.list())
+    here = sources.campaigns_of(found)
+    currency = sources.currency_of(found)
+    others = [one for key, one in sorted(known.items()) if key not in here]
+    return comparing.compare(here, known, currency=currency), others
+
+
+def _show(differences: Iterable[Difference], *, whole: bool) -> None:
+    for one in differences:
+        state = f", {one.state}" if one.state else ""
+        typer.echo(f"{_SIGNS[one.kind]} {one.key}: {one.kind.value}{state}")
+        if one.kind is Kind.CHANGED or (whole and one.kind is Kind.NEW):
+            for line in one.lines:
+                typer.echo(f"    {line}")
+
+
+async def _apply(
+    differences: Iterable[Difference],
+    address: installation.Address,
+    currency: str,
+    comment: str,
+    *,
+    submit: bool,
+    publish: bool,
+) -> None:
+    draft = campaign_pb2.CAMPAIGN_STATE_DRAFT
+    async with installation.connect(address) as there:
+        wanted = [one for one in differences if one.kind is not Kind.SAME]
+        ended = {one.key: one.campaign_id for one in reversed(await there.list())}
+        written = []
+        for one in wanted:
+            campaign = await there.write(
+                one, currency=currency, comment=comment, after=ended.get(one.key, "")
+            )
+            if one.kind is not Kind.WAITING:
+                typer.echo(f"{one.key}: version {campaign.version} is written")
+            if submit and campaign.state == draft:
+                campaign = await there.submit(campaign, comment=comment)
+                typer.echo(f"{one.key}: version {campaign.version} is in review")
+            written.append(campaign)
+        if publish and written:
+            version = await there.publish(written, comment=comment)
+            typer.echo(f"{len(written)} campaigns are live in rule set {version}")
+
+
+async def _export(
+    address: installation.Address, keys: Sequence[str], currency: str, *, live: bool
+) -> tuple[str, int]:
+    async with installation.connect(address) as there:
+        found = await there.list(keys)
+        known = comparing.latest(found)
+        currency = currency or await there.find_currency()
+        if not currency:
+            raise typer.BadParameter("there is no store yet", param_hint="--currency")
+        rules = {}
+        for key, one in sorted(known.items()):
+            if not live:
+                rules[key] = one.rules
+            elif one.live_version:
+                rules[key] = await there.rules_of(one, one.live_version)
+    ended = campaign_pb2.CAMPAIGN_STATE_ENDED
+    unnamed = [one for one in found if not one.key and one.state != ended]
+    return text.dump(rules, currency=currency), len(unnamed)
