@@ -55,7 +55,7 @@ def tool(stack):
 
 
 async def test_a_file_becomes_live_changes_and_comes_back(admin, tool, tmp_path):
-    """diff, apply, apply again, change, publish, export: each says what it did, and does it once."""
+    """Compare, apply, again, change, publish, export: each says what it did, and does it once."""
     file = tmp_path / "campaigns.yaml"
     file.write_text(FILE)
     code, told = await tool("diff", file)
