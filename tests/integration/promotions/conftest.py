@@ -16,7 +16,7 @@ from tessera.identity.v1 import member_service_pb2_grpc
 from tessera.ledger.v1 import ledger_service_pb2, ledger_service_pb2_grpc
 from tessera.promotions.v1 import catalogue_pb2, catalogue_service_pb2
 
-from services.chassis import auth
+from services.chassis import auth, clock
 from services.chassis import config as chassis_config
 from services.chassis import database as chassis_database
 from services.promotions import config, main
@@ -136,10 +136,13 @@ def promotions_settings(
 
 
 @asynccontextmanager
-async def running(settings: config.Settings) -> AsyncIterator[main.Role]:
+async def running(
+    settings: config.Settings, now: clock.Clock = clock.system
+) -> AsyncIterator[main.Role]:
     """Run promotions in this process while the block runs."""
     async with AsyncExitStack() as stack:
-        role = await main.assemble(settings, stack, verifier=auth.Verifier(settings.auth))
+        verifier = auth.Verifier(settings.auth)
+        role = await main.assemble(settings, stack, verifier=verifier, now=now)
         await role.news.begin()
         await role.server.start()
         stack.push_async_callback(role.server.stop)
@@ -147,7 +150,7 @@ async def running(settings: config.Settings) -> AsyncIterator[main.Role]:
 
 
 @pytest.fixture(scope="session")
-def run_promotions() -> Callable[[config.Settings], Any]:
+def run_promotions() -> Callable[..., Any]:
     return running
 
 
