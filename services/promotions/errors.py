@@ -364,3 +364,38 @@ class PaymentAmount(PromotionsRefusal):
 
     category = Category.INVALID_ARGUMENT
     reason = "PAYMENT_AMOUNT"
+
+
+class ReferralCodeUnknown(PromotionsRefusal):
+    """No member has this code."""
+
+    category = Category.NOT_FOUND
+    reason = "REFERRAL_CODE_UNKNOWN"
+
+
+class ReferralSelf(PromotionsRefusal):
+    """Nobody brings themselves, nor those who have brought them."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "REFERRAL_SELF"
+
+
+class ReferralNotNew(PromotionsRefusal):
+    """The member has bought before."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "REFERRAL_NOT_NEW"
+
+
+class ReferralClaimed(PromotionsRefusal):
+    """The newcomer came by another code."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "REFERRAL_CLAIMED"
+
+
+class ReferralLimit(PromotionsRefusal):
+    """The member has brought {referrals_max}, and no more are rewarded."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "REFERRAL_LIMIT"

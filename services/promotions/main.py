@@ -12,6 +12,7 @@ from tessera.promotions.v1 import (
     local_campaign_service_pb2,
     program_service_pb2,
     receipt_service_pb2,
+    referral_service_pb2,
     subscription_service_pb2,
 )
 
@@ -45,6 +46,7 @@ from services.promotions.servicer.checkout import CheckoutServicer
 from services.promotions.servicer.local_campaigns import LocalCampaignServicer
 from services.promotions.servicer.programs import ProgramServicer
 from services.promotions.servicer.receipts import ReceiptServicer
+from services.promotions.servicer.referrals import ReferralServicer
 from services.promotions.servicer.subscriptions import SubscriptionServicer
 from services.promotions.wire import batches
 
@@ -63,6 +65,7 @@ _CATALOGUE = catalogue_service_pb2.DESCRIPTOR.services_by_name["CatalogueService
 _CAMPAIGNS = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
 _LOCAL = local_campaign_service_pb2.DESCRIPTOR.services_by_name["LocalCampaignService"]
 _PROGRAMS = program_service_pb2.DESCRIPTOR.services_by_name["ProgramService"]
+_REFERRALS = referral_service_pb2.DESCRIPTOR.services_by_name["ReferralService"]
 _SUBSCRIPTIONS = subscription_service_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
 _RECEIPTS = receipt_service_pb2.DESCRIPTOR.services_by_name["ReceiptService"]
 _CHECKOUT = checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"]
@@ -163,6 +166,7 @@ async def assemble(
     _add(serving, _CAMPAIGNS, servicer)
     _add(serving, _LOCAL, LocalCampaignServicer(db, publisher=publisher, now=now))
     _add(serving, _CHECKOUT, CheckoutServicer(db, bought, returned, ahead_s_max=ahead, now=now))
+    _add(serving, _REFERRALS, ReferralServicer(db, members, zone=terms.zone, now=now))
     _add(serving, _SUBSCRIPTIONS, SubscriptionServicer(db, members, zone=terms.zone, now=now))
     again = reruns.Reruns(goods, sets, collector)
     desk = ReceiptServicer(

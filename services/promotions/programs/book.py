@@ -34,6 +34,15 @@ class ChallengeProgram:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferralProgram:
+    """Referrals at work."""
+
+    program_id: str
+    rules: programs.ReferralRules
+    count: programs.Count
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """What is live at one version; whoever took it once works with it to the end.
 
@@ -44,6 +53,7 @@ class Live:
     tiers: Sequence[TierProgram] = ()
     plans: Mapping[str, programs.PlanRules] = field(default_factory=dict)
     challenges: Mapping[str, ChallengeProgram] = field(default_factory=dict)
+    referrals: Mapping[str, ReferralProgram] = field(default_factory=dict)
 
     @property
     def says_nothing(self) -> bool:
@@ -53,7 +63,7 @@ class Live:
     @property
     def counts_nothing(self) -> bool:
         """True when no program counts purchases."""
-        return not self.tiers and not self.challenges
+        return not self.tiers and not self.challenges and not self.referrals
 
 
 class Book:
@@ -81,6 +91,7 @@ def parse(version: int, found: Sequence[Program], *, zone: tzinfo) -> Live:
     tiers: list[TierProgram] = []
     plans: dict[str, programs.PlanRules] = {}
     challenges: dict[str, ChallengeProgram] = {}
+    referrals: dict[str, ReferralProgram] = {}
     for program in found:
         program_id = program.program_id
         sent = program_pb2.ProgramRules.FromString(program.rules)
@@ -98,4 +109,8 @@ def parse(version: int, found: Sequence[Program], *, zone: tzinfo) -> Live:
             goal = wire.parse_challenge(sent.challenge, made=made)
             count = programs.compile_measure(goal.measure)
             challenges[program_id] = ChallengeProgram(program_id, title, goal, count)
-    return Live(version, tuple(tiers), plans, challenges)
+        elif kind == "referral":
+            terms = wire.parse_referral(sent.referral)
+            count = programs.compile_measure(terms.measure)
+            referrals[program_id] = ReferralProgram(program_id, terms, count)
+    return Live(version, tuple(tiers), plans, challenges, referrals)

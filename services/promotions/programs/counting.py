@@ -8,22 +8,30 @@ still reaches, and each later one sets what one receipt counts, whatever it coun
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
+from typing import TypeAlias
 
 from services.chassis import clock, database, outbox
 from services.promotions import storage
 from services.promotions.engine import programs
-from services.promotions.programs import goals, purchases
-from services.promotions.programs.book import Book, ChallengeProgram, TierProgram
+from services.promotions.programs import goals, purchases, referrals
+from services.promotions.programs.book import (
+    Book,
+    ChallengeProgram,
+    ReferralProgram,
+    TierProgram,
+)
 from services.promotions.programs.goals import MemberChallenge
 from services.promotions.programs.payouts import Payouts
 from services.promotions.programs.purchases import Bought
 from services.promotions.storage.programs import Change, Place, Standing, Tally
 from services.promotions.storage.receipts import Receipt
+from services.promotions.storage.referrals import Referral
 from services.promotions.storage.returns import Return
 from services.promotions.wire import programs as wire
 from services.promotions.wire.batches import Terms
 
 Days = Mapping[date, int]
+Counted: TypeAlias = TierProgram | ChallengeProgram | ReferralProgram
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class _Look:
     members: Sequence[str]
     tiers: Mapping[str, TierProgram]
     challenges: Mapping[str, ChallengeProgram]
+    referrals: Mapping[str, ReferralProgram]
     today: date
     now: datetime
 
@@ -134,7 +143,14 @@ class Counting:
         await storage.programs.lock_members(tx, look.members)
         stood = await self._meet(tx, look)
         before = await storage.programs.tallies(tx, look.windows)
-        await storage.programs.count(tx, self._tallies(look.counted, bought))
+        newcomers = await self._newcomers(tx, look)
+        await storage.programs.count(
+            tx,
+            [
+                *self._tallies(look.counted, bought),
+                *self._newcomers_tallies(look, newcomers, bought),
+            ],
+        )
         after = await storage.programs.tallies(tx, look.windows)
         new = {
             place: programs.settle(
@@ -157,17 +173,55 @@ class Counting:
                 now=look.now,
                 terms=self._terms,
             )
-            self._payouts.nudge()
+        await self._follow(tx, look, newcomers)
+        self._payouts.nudge()
+
+    async def _newcomers(self, tx: database.Queryable, look: _Look) -> list[Referral]:
+        if not look.referrals:
+            return []
+        return await storage.referrals.of_newcomers(tx, look.members)
+
+    def _newcomers_tallies(
+        self, look: _Look, newcomers: Sequence[Referral], bought: Sequence[Bought]
+    ) -> list[Tally]:
+        """Return what programs of referrals count: only what their newcomers buy."""
+        return [
+            tally
+            for referral in newcomers
+            if referral.program_id in look.referrals
+            for tally in self._tallies(
+                [look.referrals[referral.program_id]],
+                [one for one in bought if one.member_id == referral.newcomer_id],
+            )
+        ]
+
+    async def _follow(
+        self, tx: database.Queryable, look: _Look, newcomers: Sequence[Referral]
+    ) -> None:
+        if newcomers:
+            await referrals.settle(
+                tx,
+                look.referrals,
+                newcomers,
+                today=look.today,
+                now=look.now,
+                terms=self._terms,
+            )
 
     def _look(self, member_ids: Iterable[str]) -> _Look:
         now = self._now()
         live, members = self._book.live, sorted(set(member_ids))
         tiers = {program.program_id: program for program in live.tiers}
-        return _Look(members, tiers, live.challenges, programs.day_of(now, self._zone), now)
+        return _Look(
+            members,
+            tiers,
+            live.challenges,
+            live.referrals,
+            programs.day_of(now, self._zone),
+            now,
+        )
 
-    def _tallies(
-        self, counted: Iterable[TierProgram | ChallengeProgram], bought: Sequence[Bought]
-    ) -> list[Tally]:
+    def _tallies(self, counted: Iterable[Counted], bought: Sequence[Bought]) -> list[Tally]:
         return [
             Tally(
                 one.member_id,
@@ -266,6 +320,18 @@ class Counting:
         due = await storage.programs.due(self._db, today, count_max=count_max)
         if due and not self.is_idle:
             await self._review(self._look(member_id for member_id, _ in due))
+        return len(due)
+
+    async def follow_due(self, *, count_max: int) -> int:
+        """Move referrals on that time alone changes; return how many those were."""
+        today = programs.day_of(self._now(), self._zone)
+        due = await storage.referrals.due(self._db, today, count_max=count_max)
+        if due and not self.is_idle:
+            look = self._look(due)
+            async with self._db.transaction() as tx:
+                await storage.programs.lock_members(tx, look.members)
+                await self._follow(tx, look, await self._newcomers(tx, look))
+            self._payouts.nudge()
         return len(due)
 
 

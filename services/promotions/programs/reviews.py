@@ -36,6 +36,7 @@ class Reviews:
             await asyncio.sleep(_RETRY_S)
 
     async def sweep(self) -> None:
-        """Review everybody who is due."""
-        while await self._counting.review_due(count_max=_ROWS_MAX) == _ROWS_MAX:
-            pass
+        """Review everybody who is due, and move referrals on."""
+        for work in (self._counting.review_due, self._counting.follow_due):
+            while await work(count_max=_ROWS_MAX) == _ROWS_MAX:
+                pass

@@ -57,7 +57,12 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
     ) -> program_service_pb2.CreateProgramResponse:
         """Make a program."""
         _require_sound(request.rules)
-        await self._require_coupon(request.rules.challenge.reward)
+        for reward in (
+            request.rules.challenge.reward,
+            request.rules.referral.referrer_reward,
+            request.rules.referral.newcomer_reward,
+        ):
+            await self._require_coupon(reward)
         async with self._db.transaction() as tx:
             await storage.programs.lock_all(tx)
             made = await storage.programs.find_by_request(tx, request.request_id)

@@ -100,6 +100,18 @@ def parse_challenge(
     )
 
 
+def parse_referral(sent: program_pb2.ReferralRules) -> programs.ReferralRules:
+    """Return referrals as the engine knows them."""
+    return programs.ReferralRules(
+        measure=parse_measure(sent.measure),
+        referrer=parse_reward(sent.referrer_reward),
+        newcomer=parse_reward(sent.newcomer_reward),
+        claim_days=sent.claim_days,
+        hold_days=sent.hold_days,
+        referrals_max=sent.referrals_max,
+    )
+
+
 def _date(
     sent: program_pb2.ChallengeRules, name: Literal["first_date", "last_date"]
 ) -> date | None:
@@ -264,5 +276,19 @@ def tell_goal(
         occurred_time=timestamps.show(now),
         goal_changed=promotions_events_pb2.GoalChanged(
             member_id=member_id, program_id=program_id, reached=reached, receipt_id=receipt_id
+        ),
+    )
+
+
+def tell_referral(
+    *, program_id: str, referrer_id: str, newcomer_id: str, now: datetime
+) -> event_pb2.Event:
+    """Return the event of a referral that is rewarded."""
+    return event_pb2.Event(
+        source=events.SOURCE,
+        subject_id=newcomer_id,
+        occurred_time=timestamps.show(now),
+        referral_rewarded=promotions_events_pb2.ReferralRewarded(
+            program_id=program_id, referrer_id=referrer_id, newcomer_id=newcomer_id
         ),
     )

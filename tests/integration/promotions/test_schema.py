@@ -34,6 +34,7 @@ _SHAPE = (
 
 
 ANY = "gen_random_uuid()"
+NIL = "'00000000-0000-0000-0000-000000000000'"
 
 
 def receipt(kind: str, state: str, **columns: str) -> str:
@@ -62,6 +63,19 @@ def program(**values: str) -> str:
 def of_member(table: str, **values: str) -> str:
     """Return the statement that writes what a member has in a program."""
     return insert(table, member_id=ANY, program_id=ANY, **values)
+
+
+def referral(newcomer: str = ANY, referrer: str = ANY, **values: str) -> str:
+    """Return the statement that writes a referral."""
+    return insert(
+        "referrals",
+        newcomer_id=newcomer,
+        referrer_id=referrer,
+        program_id=ANY,
+        claim_day="now()",
+        create_time="now()",
+        **values,
+    )
 
 
 def step(from_level: str, to_level: str, cause: str) -> str:
@@ -211,6 +225,12 @@ async def test_the_service_makes_partitions_and_no_tables(connection):
                 create_time="now()",
             ),
             "payouts_state",
+        ),
+        (referral(state="'LOST'"), "referrals_state"),
+        (referral(state="'CLAIMED'"), "referrals_due"),
+        (
+            referral(newcomer=NIL, referrer=NIL, state="'LAPSED'"),
+            "referrals_others",
         ),
         (step("1", "1", "TIME"), "tier_changes_step"),
         (step("0", "1", "LUCK"), "tier_changes_cause"),

@@ -21,6 +21,13 @@ from services.promotions.engine.programs.measures import (
     total,
 )
 from services.promotions.engine.programs.periods import PeriodUnit, day_of, period_of
+from services.promotions.engine.programs.referrals import (
+    Referral,
+    ReferralRules,
+    ReferralState,
+    follow,
+    last_chance,
+)
 from services.promotions.engine.programs.subscriptions import (
     PlanRules,
     Subscription,
@@ -64,6 +71,9 @@ __all__ = [
     "Progress",
     "Purchase",
     "Reach",
+    "Referral",
+    "ReferralRules",
+    "ReferralState",
     "Reward",
     "Rolling",
     "Standing",
@@ -84,6 +94,8 @@ __all__ = [
     "find_reach",
     "find_tier_problems",
     "first_day",
+    "follow",
+    "last_chance",
     "pay",
     "period_of",
     "settle",
