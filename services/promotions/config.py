@@ -50,6 +50,15 @@ class PointsSettings(config.Settings):
     time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
 
 
+class DiscountCapSettings(config.Settings):
+    """The most that all campaigns together take off one receipt."""
+
+    #: In hundredths of a percent of its goods and fees before discounts.
+    share_max_basis_points: int = Field(default=10_000, ge=0, le=10_000)
+    #: In minor units; 0 means no bound.
+    amount_max_minor: int = Field(default=0, ge=0, le=1_000_000_000_000)
+
+
 class RecoverySettings(config.Settings):
     """When work that a stopped process left behind is taken up by another."""
 
@@ -78,6 +87,7 @@ class Settings(config.RoleSettings):
     #: The one currency of the program: every store sells in it, every amount is in its minor units.
     currency_code: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     points: PointsSettings = PointsSettings()
+    discount_cap: DiscountCapSettings = DiscountCapSettings()
     recovery: RecoverySettings = RecoverySettings()
     campaigns: CampaignSettings = CampaignSettings()
     #: The most points, in smallest units, that a call may give to make a receipt good.

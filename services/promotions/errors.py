@@ -240,6 +240,13 @@ class AmountOutOfRange(PromotionsRefusal):
     reason = "AMOUNT_OUT_OF_RANGE"
 
 
+class GiftNotFound(PromotionsRefusal):
+    """Of the gift {sku} from {campaign_id} only {remaining_units} units are still out."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "GIFT_NOT_FOUND"
+
+
 class CampaignKeyTaken(PromotionsRefusal):
     """The name {key} belongs to the campaign {campaign_id}."""
 

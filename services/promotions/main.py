@@ -220,6 +220,10 @@ def terms_of(settings: config.Settings) -> batches.Terms:
         points_asset=points.asset_code,
         currency_code=settings.currency_code,
         zone=ZoneInfo(points.time_zone),
+        cap=engine.ReceiptCap(
+            share_basis_points=settings.discount_cap.share_max_basis_points,
+            amount_minor=settings.discount_cap.amount_max_minor,
+        ),
         points=engine.PointsTerms(
             point_value_minor=points.value_minor,
             point_units=points.units,

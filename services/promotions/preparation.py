@@ -99,6 +99,15 @@ class Preparation:
             yield self._raise(campaign, before)
         elif limits.budget_minor:
             yield self._fund(campaign_id, limits.budget_minor, now)
+        if limits.units_max:
+            yield self._ledger.set_ceiling(accounts.units(campaign_id), limits.units_max)
+        if limits.units_per_article_max:
+            bound = limits.units_per_article_max
+            code = accounts.article_units_asset(campaign_id, bound)
+            yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code, ceiling=bound))
+        for card in sorted(campaign.rules.cards):
+            code = accounts.stamps_asset(card)
+            yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code))
         trigger = campaign.rules.trigger
         if isinstance(trigger, engine.CouponTrigger) and trigger.personal:
             code = accounts.coupon_asset(campaign_id)
@@ -198,6 +207,7 @@ def program_assets(settings: config.Settings) -> list[asset_pb2.Asset]:
     return [
         _points_asset(settings.points),
         asset_pb2.Asset(asset_code=accounts.USES_ASSET),
+        asset_pb2.Asset(asset_code=accounts.UNITS_ASSET),
         asset_pb2.Asset(
             asset_code=accounts.budget_asset(settings.currency_code), scale=_MONEY_SCALE
         ),

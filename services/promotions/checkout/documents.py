@@ -54,6 +54,8 @@ def show_return(returned: Return) -> checkout_pb2.Return:
     told = checkout_pb2.Return.FromString(returned.document)
     if returned.batch:
         batch = batch_pb2.Batch.FromString(returned.batch)
-        told.points_not_recovered = batches.find_shortfall(batch, returned.moved)
+        told.points_not_recovered = batches.find_shortfall(
+            batch, returned.moved, stamps=sum(one.earned > 0 for one in told.stamp_moves)
+        )
         told.points_clawed_back -= told.points_not_recovered
     return told

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -108,6 +108,7 @@ class Collector:
             store=store.facts,
             articles={line.sku: articles[line.sku] for line in cart.lines if line.sku in articles},
             terms=self._terms.points,
+            cap=self._terms.cap,
         )
         return Gathered(facts=facts, now=question.occurred_time.astimezone(store.zone))
 
@@ -155,11 +156,16 @@ class Collector:
     async def _count(self, gathered: Gathered, question: Question) -> Gathered:
         """Add what the ledger knows, all of it asked at once: calls cost more than accounts."""
         facts, ruleset = gathered.facts, question.ruleset
-        needs = engine.find_needs(ruleset, question.cart, facts, now=gathered.now).limits
+        found = engine.find_needs(ruleset, question.cart, facts, now=gathered.now)
+        needs, skus = found.limits, sorted({line.sku for line in question.cart.lines})
         limited = [self._limited(need, ruleset, facts.member) for need in needs]
-        wanted = {account for one in limited for account in one.values()}
+        articles = [_count_articles(need, ruleset, skus) for need in needs]
+        wanted = {account for one in (*limited, *articles) for account in one.values()}
+        cards: dict[str, Account] = {}
         if facts.member is not None:
             wanted.add(accounts.points(facts.member.member_id, self._terms.points_asset))
+            cards = {card: accounts.stamps(facts.member.member_id, card) for card in found.cards}
+            wanted.update(cards.values())
         balances = await self._available(wanted, question)
         if balances is None:
             if question.is_binding:
@@ -168,11 +174,14 @@ class Collector:
             return replace(gathered, degradations=away)
         remaining = {
             need.campaign_id: _remaining(
-                accounts_of, balances, limits_of(ruleset, need.campaign_id)
+                accounts_of, by_sku, balances, limits_of(ruleset, need.campaign_id)
             )
-            for need, accounts_of in zip(needs, limited, strict=True)
+            for need, accounts_of, by_sku in zip(needs, limited, articles, strict=True)
         }
         member = facts.member and self._with_points(facts.member, balances)
+        if member is not None and cards:
+            stamps = {card: balances[account] for card, account in cards.items()}
+            member = replace(member, stamps=stamps)
         return replace(gathered, facts=replace(facts, member=member, remaining=remaining))
 
     async def _available(self, wanted: AbstractSet[Account], question: Question) -> Balances | None:
@@ -201,6 +210,8 @@ class Collector:
         if need.member_uses and member is not None:
             limit = limits_of(ruleset, campaign_id).uses_per_member_max
             found["member_uses"] = accounts.member_uses(member.member_id, campaign_id, limit)
+        if need.units:
+            found["units"] = accounts.units(campaign_id)
         if need.coupons and member is not None:
             found["coupons"] = accounts.coupons(member.member_id, campaign_id)
         if need.stamps and member is not None:
@@ -230,8 +241,21 @@ def _last_purchase(context: member_pb2.MemberContext) -> datetime | None:
     return timestamps.read(context.last_purchase_time)
 
 
+def _count_articles(
+    need: engine.Need, ruleset: engine.Ruleset, skus: Iterable[str]
+) -> dict[str, Account]:
+    """Return the accounts that count a campaign's rewarded units, by article."""
+    if not need.article_units:
+        return {}
+    limit = limits_of(ruleset, need.campaign_id).units_per_article_max
+    return {sku: accounts.article_units(need.campaign_id, limit, sku) for sku in skus}
+
+
 def _remaining(
-    limited: Mapping[str, Account], balances: Balances, limits: engine.Limits
+    limited: Mapping[str, Account],
+    articles: Mapping[str, Account],
+    balances: Balances,
+    limits: engine.Limits,
 ) -> engine.Remaining:
     """Return what is left of a campaign: counters count up, the others hold what is left."""
     left = {name: balances[account] for name, account in limited.items()}
@@ -239,4 +263,10 @@ def _remaining(
         left["uses"] = max(limits.uses_max - left["uses"], 0)
     if "member_uses" in left:
         left["member_uses"] = max(limits.uses_per_member_max - left["member_uses"], 0)
-    return engine.Remaining(**left)
+    if "units" in left:
+        left["units"] = max(limits.units_max - left["units"], 0)
+    by_article = None
+    if limits.units_per_article_max:
+        most = limits.units_per_article_max
+        by_article = {sku: max(most - balances[account], 0) for sku, account in articles.items()}
+    return engine.Remaining(**left, article_units=by_article)

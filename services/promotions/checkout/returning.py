@@ -179,6 +179,9 @@ class Returns:
             refund_minor=priced.refund_minor,
             points_restored=priced.points_restored,
             points_clawed_back=priced.points_clawed_back,
+            gifts=request.gifts,
+            gifts_deducted_minor=priced.gifts_deducted_minor,
+            stamp_moves=[evaluations.show_stamps(one) for one in priced.stamp_moves],
             remaining=_show_remaining(priced, purchase.receipt),
             occurred_time=request.occurred_time,
             record_time=timestamps.show(now),
@@ -214,6 +217,7 @@ def _price(request: Request, purchase: Purchase) -> engine.ReturnDecision:
             evaluations.parse_evaluation(evaluation),
             now=gathered.now,
             returned=carts.parse_returned(request),
+            gifts=carts.parse_returned_gifts(request),
             before=_before(purchase.returns),
         )
     except engine.LineUnknown as error:
@@ -222,11 +226,17 @@ def _price(request: Request, purchase: Purchase) -> engine.ReturnDecision:
         raise errors.ReturnExceedsBought(
             line_id=error.line_id, remaining_thousandths=error.remaining_thousandths
         ) from None
+    except engine.GiftUnknown as error:
+        raise errors.GiftNotFound(
+            campaign_id=error.campaign_id, sku=error.sku, remaining_units=error.remaining_units
+        ) from None
 
 
 def _before(returns: Sequence[Return]) -> engine.ReturnedSoFar:
     """Return what came back so far. What was due counts, whether or not it could be recovered."""
     quantities: dict[str, int] = {}
+    gifts: dict[tuple[str, str], int] = {}
+    stamps: dict[tuple[str, str], tuple[int, int]] = {}
     refund_minor = restored = clawed_back = 0
     for returned in returns:
         told = checkout_pb2.Return.FromString(returned.document)
@@ -236,11 +246,19 @@ def _before(returns: Sequence[Return]) -> engine.ReturnedSoFar:
         refund_minor += told.refund_minor
         restored += told.points_restored
         clawed_back += told.points_clawed_back
+        for gift in told.gifts:
+            key = (gift.campaign_id, gift.sku)
+            gifts[key] = gifts.get(key, 0) + gift.units
+        for move in told.stamp_moves:
+            earned, spent = stamps.get((move.campaign_id, move.card_id), (0, 0))
+            stamps[move.campaign_id, move.card_id] = (earned + move.earned, spent + move.spent)
     return engine.ReturnedSoFar(
         quantities=tuple(quantities.items()),
         refund_minor=refund_minor,
         points_restored=restored,
         points_clawed_back=clawed_back,
+        gifts=tuple((*key, units) for key, units in sorted(gifts.items())),
+        stamps=tuple(engine.StampMove(*key, *moved) for key, moved in sorted(stamps.items())),
     )
 
 
@@ -261,6 +279,7 @@ def _operations(purchase: Purchase, priced: engine.ReturnDecision) -> list[batch
             points_clawed_back=priced.points_clawed_back,
             losses=_losses(purchase, priced),
             complete=priced.complete,
+            stamp_moves=priced.stamp_moves,
         ),
     )
 

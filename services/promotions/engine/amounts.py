@@ -1,6 +1,8 @@
 """Arithmetic of amounts: whole numbers only, every remainder placed, nothing lost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from services.promotions.engine.rules import Rounding
 
 AMOUNT_MAX_MINOR = 1_000_000_000_000
 BASIS_POINTS = 10_000
@@ -15,6 +17,24 @@ def price(*, quantity_thousandths: int, unit_price_minor: int) -> int:
 def price_up(*, quantity_thousandths: int, unit_price_minor: int) -> int:
     """Return quantity times price, rounded up: the least that keeps every unit at this price."""
     return -(-quantity_thousandths * unit_price_minor // THOUSANDTHS)
+
+
+def compile_percent(basis_points: int, rounding: Rounding) -> Callable[[int], int]:
+    """Return the function from an amount to a percentage of it."""
+    whole, half = BASIS_POINTS, BASIS_POINTS // 2
+
+    def half_even(amount: int) -> int:
+        share, rest = divmod(amount * basis_points, whole)
+        return share + (rest > half or (rest == half and share % 2 == 1))
+
+    match rounding:
+        case Rounding.HALF_EVEN:
+            return half_even
+        case Rounding.DOWN:
+            return lambda amount: amount * basis_points // whole
+        case Rounding.UP:
+            return lambda amount: -(-amount * basis_points // whole)
+    return lambda amount: (amount * basis_points + half) // whole
 
 
 def spread(total: int, weights: Sequence[int]) -> list[int]:

@@ -51,6 +51,8 @@ class Cart:
     points_payment_minor: int = 0
     attributes: Mapping[str, str] = field(default_factory=dict)
     planned_payments: tuple[PlannedPayment, ...] = ()
+    gift_choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    codes_all_or_none: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,9 @@ class Member:
     """The shopper, when known.
 
     `purchases_before` and `points_balance` (smallest unit of the asset) are None when the one who
-    knows did not answer. `dates` are by name; a birthday without its year is of the year 4, which
-    had a 29 February. `last_purchase_time` is None before the first purchase. `tier_ids` are the
-    member's levels in programs.
+    knows did not answer, and so are `stamps` by card. `dates` are by name; a birthday without its
+    year is of the year 4, which had a 29 February. `last_purchase_time` is None before the first
+    purchase. `tier_ids` are the member's levels in programs.
     """
 
     member_id: str
@@ -96,17 +98,23 @@ class Member:
     attributes: Mapping[str, str] = field(default_factory=dict)
     dates: Mapping[str, date] = field(default_factory=dict)
     last_purchase_time: datetime | None = None
+    stamps: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What the ledger has left of one campaign for this shopper; None when it did not answer."""
+    """What the ledger has left of one campaign for this shopper; None when it did not answer.
+
+    `article_units` are rewarded units by article number; an article that is missing has none left.
+    """
 
     uses: int | None = None
     member_uses: int | None = None
     budget_minor: int | None = None
     coupons: int | None = None
     stamps: int | None = None
+    units: int | None = None
+    article_units: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,14 @@ class PointsTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptCap:
+    """The most that all campaigns together take off a receipt; 0 `amount_minor` has no bound."""
+
+    share_basis_points: int = 10_000
+    amount_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything else a decision rests on; kept with the receipt, it decides the same again.
 
@@ -146,4 +162,5 @@ class Facts:
     member: Member | None = None
     remaining: Mapping[str, Remaining] = field(default_factory=dict)
     terms: PointsTerms = PointsTerms()
+    cap: ReceiptCap = ReceiptCap()
     identity_answered: bool = True

@@ -69,6 +69,10 @@ def make_alone(table: Table, plan: Plan, counts: Sequence[int]) -> Made:
         _take(rest, drawn, times)
         left -= times
         made.append((times, drawn))
+    if plan.rules.partial and sum([times for times, _ in made]) < plan.rules.sets_max:
+        drawn = sets.draw_part(plan, rest)
+        if drawn and sets.save(plan, table, drawn) > 0:
+            made.append((1, drawn))
     return made
 
 
@@ -293,7 +297,8 @@ def _find_shares(plan: Plan, table: Table) -> list[int]:
                     units = sum([one.units for one in chosen])
                     known = meant is None and all(one.units for one in chosen)
                     found += _find_share(gift, table.lots[lot], units if known else 0)
-            shares[lot] = max(shares[lot], min(found, table.lots[lot].room))
+            found = min(found, table.lots[lot].room) + plan.rules.bonus
+            shares[lot] = max(shares[lot], found)
     return shares
 
 

@@ -39,6 +39,13 @@ class OutcomeReason(enum.IntEnum):
     GROUP_INCOMPLETE = 23
     ITEMS_ALREADY_CONSUMED = 24
     ATTRIBUTE_MISSING = 25
+    CATEGORY_LIMIT = 27
+    REPLACED_BY_LATER_CODE = 28
+    EXCLUDED_BY_EXCLUSIVE = 29
+    INCOMPATIBLE = 30
+    INACTIVE = 31
+    SET_REFUSED = 32
+    RECEIPT_CAP_REACHED = 33
     STAMPS_MISSING = 60
 
 
@@ -132,22 +139,59 @@ class Message:
     campaign_id: str = ""
 
 
+class Gift(NamedTuple):
+    """An article that is added for nothing; a unit of it is worth `value_minor`."""
+
+    campaign_id: str
+    sku: str
+    units: int
+    value_minor: int
+
+
+class GiftOffer(NamedTuple):
+    """Articles of which the shopper may still choose so many."""
+
+    campaign_id: str
+    skus: tuple[str, ...]
+    number: int
+
+
+class CouponGrant(NamedTuple):
+    """A coupon for later; `expire_days` 0 means as long as its campaign."""
+
+    campaign_id: str
+    coupon_campaign_id: str
+    uses: int
+    expire_days: int
+    bearer: bool
+
+
+class StampMove(NamedTuple):
+    """Stamps that come to a card of the member or go from it."""
+
+    campaign_id: str
+    card: str
+    earned: int
+    spent: int
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """What an applied campaign takes from the ledger when the receipt is recorded.
 
-    One use of everything that is True: `personal` burns a coupon of the member, `uses` one of the
-    campaign's uses, `member_uses` one of the member's. `code` is empty without a coupon; `stamps`
-    are taken from the member.
+    `personal` burns a coupon of the member, `member_uses` is one of the member's uses, `uses` how
+    many of the campaign's. `units` are rewarded units by article, where they are limited. `code`
+    is empty without a coupon; `stamps` are taken from the member.
     """
 
     campaign_id: str
     code: str
     personal: bool
-    uses: bool
+    uses: int
     member_uses: bool
     budget_minor: int
     stamps: StampPrice | None = None
+    units: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +225,7 @@ class Decision:
     earnings: tuple[Earning, ...]
     #: None for what is left of a purchase: its payment was chosen at the till.
     payment: PaymentOffer | None = None
+    gifts: tuple[Gift, ...] = ()
+    gift_offers: tuple[GiftOffer, ...] = ()
+    coupon_grants: tuple[CouponGrant, ...] = ()
+    stamp_moves: tuple[StampMove, ...] = ()

@@ -1,89 +1,151 @@
-"""Rewards that take money off, compiled.
+"""Rewards that take money off or add goods for nothing, compiled.
 
 No discount takes a pile below its floor, at any moment: the check of floors is part of every
 amount, so that what one pile cannot take may still move to others.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from services.promotions.engine import amounts, filters, picks, rules, strata
 from services.promotions.engine.baskets import Basket
 from services.promotions.engine.decisions import OutcomeReason
-from services.promotions.engine.offers import Offer, Shares, merge, refuse
+from services.promotions.engine.offers import (
+    Offer,
+    Present,
+    Shares,
+    Turn,
+    count_units,
+    merge,
+    refuse,
+)
 
-_Cutter: TypeAlias = Callable[[Basket, Sequence[int], Sequence[int]], list[int]]
-_Gift: TypeAlias = tuple[Sequence[int], list[int], strata.Ledger | None]
-_Giver: TypeAlias = Callable[[Basket, Sequence[int], strata.Ledger], _Gift]
-Discounter: TypeAlias = Callable[[Basket, Sequence[int], strata.Ledger, int | None], Offer]
+
+class Given(NamedTuple):
+    """What one reward gives; `touched` are piles whose units no longer cost the same."""
+
+    piles: Sequence[int]
+    amounts: list[int]
+    touched: strata.Ledger | None = None
+    units: tuple[tuple[str, int], ...] = ()
+    presents: tuple[Present, ...] = ()
+    choices: tuple[tuple[tuple[str, ...], int], ...] = ()
+
+
+Giver: TypeAlias = Callable[[Turn], Given]
+Discounter: TypeAlias = Callable[[Turn], Offer]
+_Cutter: TypeAlias = Callable[[Turn, Sequence[int]], list[int]]
 _HALF = amounts.BASIS_POINTS // 2
-_HALF_UNIT = amounts.THOUSANDTHS // 2
+_EVERY_UNIT = rules.Pick()
 
 
 def compile_discounts(given: rules.Rules) -> Discounter:
-    """Return the function from a basket, what is left of it and a budget to the discounts."""
-    givers = [_compile_reward(reward, given.combination.basis) for reward in given.rewards]
+    """Return the function from a campaign's turn to its discounts."""
+    counted = bool(given.limits.units_max or given.limits.units_per_article_max)
+    basis = given.combination.basis
+    givers = [compile_reward(reward, basis, counted=counted) for reward in given.rewards]
     give = givers[0] if len(givers) == 1 else _compile_several(givers)
+    keeps_rest = given.limits.rest is rules.BudgetRest.KEEP
 
-    def offer(
-        basket: Basket, left: Sequence[int], ledger: strata.Ledger, budget: int | None
-    ) -> Offer:
-        piles, given_amounts, touched = give(basket, left, ledger)
-        desired = sum(given_amounts)
-        if not desired:
-            return refuse(why_nothing(piles, basket, left))
-        if budget is not None and budget < desired:
-            given_amounts = amounts.fill(budget, given_amounts)
-            return Offer(budget, piles, given_amounts, desired, strata=touched)
-        return Offer(desired, piles, given_amounts, desired, strata=touched)
+    def offer(turn: Turn) -> Offer:
+        made = give(turn)
+        desired = sum(made.amounts)
+        if not desired and not made.presents and not made.choices:
+            return refuse(why_nothing(made.piles, turn.basket, turn.left))
+        found = Offer(
+            desired,
+            made.piles,
+            made.amounts,
+            desired,
+            strata=made.touched,
+            presents=made.presents,
+            choices=made.choices,
+            units=count_units(made.units) if counted else (),
+        )
+        return bound(found, turn.budget, keeps_rest=keeps_rest)
 
     return offer
 
 
-def _compile_reward(reward: rules.Reward, basis: rules.Basis) -> _Giver:
-    select = filters.compile_filter(reward.target)
-    pick = reward.pick
+def bound(offer: Offer, budget: int | None, *, keeps_rest: bool) -> Offer:
+    """Return the offer as far as a budget goes, or nothing where a part will not do."""
+    if budget is None or budget >= offer.desired:
+        return offer
+    if keeps_rest or (not budget and not offer.presents):
+        details = (("available_minor", str(budget)), ("desired_minor", str(offer.desired)))
+        return refuse(OutcomeReason.BUDGET_EXHAUSTED, details)
+    return offer._replace(total=budget, amounts=amounts.fill(budget, offer.amounts))
+
+
+def compile_reward(reward: rules.Reward, basis: rules.Basis, *, counted: bool) -> Giver:
+    """Return the function from a turn to what one reward gives.
+
+    With `counted` units are chosen one by one, for they are limited.
+    """
+    pick, kind = reward.pick, reward.kind
+    match kind:
+        case rules.GiftItems():
+            return _compile_gift(reward, kind)
+        case rules.Upgrade():
+            return _compile_upgrade(kind)
+    if counted and pick is None:
+        pick = _EVERY_UNIT
     if pick is not None and pick.by is rules.PickBy.UNIT:
         return _compile_picked(reward, pick, basis)
+    select = filters.compile_filter(reward.target)
     cut = _compile_cut(reward, basis)
 
-    def give(basket: Basket, left: Sequence[int], _ledger: strata.Ledger) -> _Gift:
-        piles = basket.places(select(basket))
+    def give(turn: Turn) -> Given:
+        piles = turn.basket.places(select(turn.basket))
         if pick is not None:
-            piles = picks.choose_lines(basket, left, piles, pick)
-        return piles, cut(basket, left, piles), None
+            piles = picks.choose_lines(turn.basket, turn.left, piles, pick)
+        return Given(piles, cut(turn, piles))
 
     return give
 
 
-def _compile_picked(reward: rules.Reward, pick: rules.Pick, basis: rules.Basis) -> _Giver:
+def _compile_picked(reward: rules.Reward, pick: rules.Pick, basis: rules.Basis) -> Giver:
     """Give on some units of the piles; what is left of the others stays as it is."""
     select = filters.compile_filter(reward.target)
-    cut = picks.compile_cut(reward.kind, basis)
+    cut = picks.compile_cut(reward.kind, basis, reward.floor_rest)
     amount_max = reward.amount_max
 
-    def give(basket: Basket, left: Sequence[int], ledger: strata.Ledger) -> _Gift:
-        found = basket.places(select(basket))
-        by_pile: dict[int, list[picks.Choice]] = {}
-        for choice in picks.choose_units(basket, left, ledger, found, pick):
-            by_pile.setdefault(choice.pile, []).append(choice)
-        if not by_pile:
-            return found, [0] * len(found), None
-        piles = list(by_pile)
-        shares = [
-            (pile, sum([one.units for one in chosen]), sum([one.worth for one in chosen]))
-            for pile, chosen in by_pile.items()
-        ]
-        given = cut(picks.measure(basket, left, shares))
-        if amount_max and sum(given) > amount_max:
-            given = amounts.spread(amount_max, given)
-        touched = {
-            pile: _split(strata.look(basket, left, ledger, pile), by_pile[pile], amount)
-            for pile, amount in zip(piles, given, strict=True)
-        }
-        return piles, given, touched
+    def give(turn: Turn) -> Given:
+        found = turn.basket.places(select(turn.basket))
+        chosen = picks.choose_units(turn, found, pick)
+        if not chosen:
+            return Given(found, [0] * len(found))
+        return _cut_choices(turn, chosen, cut, amount_max)
 
     return give
+
+
+def _cut_choices(
+    turn: Turn, chosen: Sequence[picks.Choice], cut: picks.Cut, amount_max: int
+) -> Given:
+    """Take off the chosen units what a cut says."""
+    basket, left = turn.basket, turn.left
+    by_pile: dict[int, list[picks.Choice]] = {}
+    for choice in chosen:
+        by_pile.setdefault(choice.pile, []).append(choice)
+    piles = list(by_pile)
+    shares = [
+        (pile, sum([one.units for one in some]), sum([one.worth for one in some]))
+        for pile, some in by_pile.items()
+    ]
+    given = cut(picks.measure(basket, left, turn.begun, shares))
+    if amount_max and sum(given) > amount_max:
+        given = amounts.spread(amount_max, given)
+    touched = {
+        pile: _split(strata.look(basket, left, turn.strata, pile), by_pile[pile], amount)
+        for pile, amount in zip(piles, given, strict=True)
+    }
+    units = tuple(
+        (basket.skus[pile], count)
+        for (pile, count, _), amount in zip(shares, given, strict=True)
+        if amount
+    )
+    return Given(piles, given, touched, units)
 
 
 def _split(found: strata.Strata, chosen: Sequence[picks.Choice], amount: int) -> strata.Strata:
@@ -99,24 +161,116 @@ def _split(found: strata.Strata, chosen: Sequence[picks.Choice], amount: int) ->
     return strata.merge(units)
 
 
-def _compile_several(givers: Sequence[_Giver]) -> _Giver:
+def _compile_gift(reward: rules.Reward, kind: rules.GiftItems) -> Giver:
+    """Add articles, as often as the target goods say; some may be in the cart already."""
+    select = filters.compile_filter(reward.target)
+    free = picks.compile_cut(rules.PercentOff(amounts.BASIS_POINTS), rules.Basis.RUNNING)
+
+    def give(turn: Turn) -> Given:
+        basket = turn.basket
+        piles = basket.places(select(basket))
+        times = _count_gifts(turn, piles, kind)
+        if not times:
+            return Given(piles, [0] * len(piles))
+        items, choices = choose_gifts(kind, turn.chosen)
+        made = Given([], [])
+        if kind.add_missing:
+            wanted = {one.sku: one.units * times for one in items}
+            own = [pile for pile in basket.priced_places if basket.skus[pile] in wanted]
+            found = picks.choose_units(
+                turn._replace(units=None, article_units=wanted), own, _EVERY_UNIT
+            )
+            if found:
+                made = _cut_choices(turn, found, free, 0)
+        there = dict(count_units(made.units))
+        presents = tuple(
+            Present(one.sku, count, one.value_minor)
+            for one in items
+            if (count := one.units * times - there.get(one.sku, 0)) > 0
+        )
+        return made._replace(presents=presents, choices=choices)
+
+    return give
+
+
+def _count_gifts(turn: Turn, piles: Sequence[int], kind: rules.GiftItems) -> int:
+    match kind.spread:
+        case rules.GiftSpread.EACH_UNITS:
+            times = sum([turn.basket.count_units(pile) for pile in piles]) // kind.step_units
+        case rules.GiftSpread.EACH_STEP:
+            times = sum([turn.left[pile] for pile in piles]) // kind.step_minor
+        case _:
+            times = 1 if piles else 0
+    return min(times, kind.times_max) if kind.times_max else times
+
+
+def choose_gifts(
+    kind: rules.GiftItems, chosen: Sequence[str]
+) -> tuple[list[rules.GiftItem], tuple[tuple[tuple[str, ...], int], ...]]:
+    """Return what is given, and what may still be chosen."""
+    if not kind.choose:
+        return list(kind.items), ()
+    by_sku = {one.sku: one for one in kind.items}
+    items = [by_sku[sku] for sku in chosen if sku in by_sku][: kind.choose]
+    rest = min(kind.choose, len(by_sku)) - len(items)
+    open_skus = tuple(sku for sku in by_sku if sku not in {one.sku for one in items})
+    return items, ((open_skus, rest),) if rest else ()
+
+
+def _compile_upgrade(kind: rules.Upgrade) -> Giver:
+    """Let units of the better article cost what the first article costs."""
+    to_units = kind.to_units or 1
+    pick = rules.Pick(count_max=kind.replacements_max * to_units)
+
+    def give(turn: Turn) -> Given:
+        basket = turn.basket
+        piles = [pile for pile in basket.priced_places if basket.skus[pile] == kind.to_sku]
+        prices = [
+            price
+            for sku, price in zip(basket.skus, basket.prices, strict=True)
+            if sku == kind.from_sku
+        ]
+        price = min(prices) if prices else kind.from_price_minor
+        count = sum([one.units for one in picks.choose_units(turn, piles, pick)]) // to_units
+        if not price or not count:
+            return Given([], [])
+        chosen = picks.choose_units(turn._replace(units=count * to_units), piles, pick)
+
+        def cut(parts: picks.Parts) -> list[int]:
+            off = max(0, sum(parts.worths) - count * price)
+            return amounts.spread_within(off, parts.worths, parts.rooms)
+
+        return _cut_choices(turn, chosen, cut, 0)
+
+    return give
+
+
+def _compile_several(givers: Sequence[Giver]) -> Giver:
     """Let each reward give on what those before it have left."""
 
-    def give(basket: Basket, left: Sequence[int], ledger: strata.Ledger) -> _Gift:
+    def give(turn: Turn) -> Given:
         shares: list[Shares] = []
-        rest = list(left)
-        now = dict(ledger)
+        rest = list(turn.left)
+        now = dict(turn.strata)
+        made = []
         for one in givers:
-            piles, given, touched = one(basket, rest, now)
-            for pile, amount in zip(piles, given, strict=True):
+            found = one(turn._replace(left=rest, strata=now))
+            made.append(found)
+            for pile, amount in zip(found.piles, found.amounts, strict=True):
                 before = rest[pile]
                 rest[pile] -= amount
-                if touched is None and pile in now:
+                if found.touched is None and pile in now:
                     now[pile] = strata.settle(now[pile], before=before, after=rest[pile])
-            if touched is not None:
-                now.update(touched)
-            shares.append((piles, given))
-        return *merge(shares), now or None
+            if found.touched is not None:
+                now.update(found.touched)
+            shares.append((found.piles, found.amounts))
+        return Given(
+            *merge(shares),
+            now or None,
+            units=tuple(pair for found in made for pair in found.units),
+            presents=tuple(one for found in made for one in found.presents),
+            choices=tuple(one for found in made for one in found.choices),
+        )
 
     return give
 
@@ -133,88 +287,38 @@ def why_nothing(piles: Sequence[int], basket: Basket, left: Sequence[int]) -> Ou
 
 
 def _compile_cut(reward: rules.Reward, basis: rules.Basis) -> _Cutter:
-    cut = _compile_kind(reward.kind, basis)
+    plain = rules.PercentOff(getattr(reward.kind, "basis_points", 0))
+    if reward.kind == plain and reward.floor_rest is not rules.FloorRest.MOVE:
+        cut = _compile_percent(plain.basis_points, basis)
+    else:
+        cut_parts = picks.compile_cut(reward.kind, basis, reward.floor_rest)
+
+        def cut(turn: Turn, piles: Sequence[int]) -> list[int]:
+            return cut_parts(picks.take_whole(turn, piles))
+
     amount_max = reward.amount_max
     if not amount_max:
         return cut
 
-    def cut_capped(basket: Basket, left: Sequence[int], piles: Sequence[int]) -> list[int]:
-        given = cut(basket, left, piles)
+    def cut_capped(turn: Turn, piles: Sequence[int]) -> list[int]:
+        given = cut(turn, piles)
         return given if sum(given) <= amount_max else amounts.spread(amount_max, given)
 
     return cut_capped
 
 
-def _compile_kind(kind: rules.RewardKind, basis: rules.Basis) -> _Cutter:
-    match kind:
-        case rules.PercentOff():
-            return _compile_percent(kind.basis_points, basis)
-        case rules.AmountOff(spread=rules.AmountSpread.EACH_UNIT):
-            return _compile_each_unit(kind.amount_minor)
-        case rules.AmountOff(spread=rules.AmountSpread.EACH_LINE):
-            return _compile_each_line(kind.amount_minor)
-        case rules.AmountOff():
-            return _compile_across(kind.amount_minor)
-        case rules.FixedPrice():
-            return _compile_fixed_price(kind.unit_price_minor)
-    raise TypeError(f"{type(kind).__name__} takes no money off")
-
-
 def _compile_percent(basis_points: int, basis: rules.Basis) -> _Cutter:
-    original = basis is rules.Basis.ORIGINAL
+    """Return the commonest cut of all, without any detour."""
+    original, lane = basis is rules.Basis.ORIGINAL, basis is rules.Basis.LANE
 
-    def cut(basket: Basket, left: Sequence[int], piles: Sequence[int]) -> list[int]:
-        source = basket.amounts if original else left
-        floors = basket.floors
+    def cut(turn: Turn, piles: Sequence[int]) -> list[int]:
+        left, floors = turn.left, turn.basket.floors
+        source = turn.basket.amounts if original else turn.begun if lane else left
         given = []
         for pile in piles:
             amount = (source[pile] * basis_points + _HALF) // amounts.BASIS_POINTS
             room = left[pile] - floors[pile]
             given.append(min(room, amount))
-        return given
-
-    return cut
-
-
-def _compile_each_unit(amount_minor: int) -> _Cutter:
-    def cut(basket: Basket, left: Sequence[int], piles: Sequence[int]) -> list[int]:
-        return [
-            min(
-                basket.quantities[pile] // amounts.THOUSANDTHS * amount_minor,
-                left[pile] - basket.floors[pile],
-            )
-            for pile in piles
-        ]
-
-    return cut
-
-
-def _compile_each_line(amount_minor: int) -> _Cutter:
-    def cut(basket: Basket, left: Sequence[int], piles: Sequence[int]) -> list[int]:
-        return [min(amount_minor, left[pile] - basket.floors[pile]) for pile in piles]
-
-    return cut
-
-
-def _compile_across(amount_minor: int) -> _Cutter:
-    def cut(basket: Basket, left: Sequence[int], piles: Sequence[int]) -> list[int]:
-        return amounts.spread_within(
-            amount_minor,
-            [left[pile] for pile in piles],
-            [left[pile] - basket.floors[pile] for pile in piles],
-        )
-
-    return cut
-
-
-def _compile_fixed_price(unit_price_minor: int) -> _Cutter:
-    def cut(basket: Basket, left: Sequence[int], piles: Sequence[int]) -> list[int]:
-        quantities, floors = basket.quantities, basket.floors
-        given = []
-        for pile in piles:
-            target = (quantities[pile] * unit_price_minor + _HALF_UNIT) // amounts.THOUSANDTHS
-            room = left[pile] - (max(floors[pile], target))
-            given.append(max(0, room))
         return given
 
     return cut

@@ -1,59 +1,110 @@
-"""Rewards that give points, compiled.
+"""Rewards that give points, stamps and coupons for later, compiled.
 
 Points are for money: goods earn by what is paid for them after discounts, without what points
-pay. Goods for which no money is left to pay earn nothing, not even points by the piece.
+pay. Goods for which no money is left to pay earn nothing, not even points by the piece, and a unit
+that costs nothing counts as none.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from services.promotions.engine import amounts, filters, rules
+from services.promotions.engine import amounts, filters, rules, scales
 from services.promotions.engine.baskets import Basket, places
 from services.promotions.engine.carts import PointsTerms
 from services.promotions.engine.decisions import OutcomeReason
 from services.promotions.engine.offers import Offer, Shares, merge, refuse
+from services.promotions.engine.strata import Ledger
 
-_Earn: TypeAlias = Callable[[Basket, Sequence[int], Sequence[int], PointsTerms], list[int]]
-Earner: TypeAlias = Callable[[Basket, Sequence[int], PointsTerms], Offer]
+
+class Till(NamedTuple):
+    """What goods cost when points are counted.
+
+    By pile: `money` is what is paid for them, `items` what they cost after the lanes of articles
+    and sets, `points` what campaigns before this one give. `strata` are units that differ.
+    """
+
+    basket: Basket
+    money: Sequence[int]
+    items: Sequence[int]
+    points: Sequence[int]
+    strata: Ledger
+    terms: PointsTerms
+
+
+_Earn: TypeAlias = Callable[[Till, Sequence[int]], list[int]]
+Earner: TypeAlias = Callable[[Till], Offer]
 _FACTOR_ONE = 100
 
 
 def compile_earnings(given: rules.Rules) -> Earner:
-    """Return the function from a basket, the money paid for it and the terms to the points."""
+    """Return the function from what goods cost to the points, stamps and coupons for them."""
+    if given.scale is None:
+        return _compile_plain(given)
+    return scales.compile_earnings(
+        given.scale,
+        [_compile_plain(one) for one in scales.split(given, given.scale)],
+        lambda till: till.basket,
+        lambda till: till.money,
+        lambda till, basket: till._replace(basket=basket),
+    )
+
+
+def _compile_plain(given: rules.Rules) -> Earner:
     rewards = tuple(
-        (filters.compile_filter(reward.target), _compile_earn(reward), _expire_days(reward.kind))
+        (
+            filters.compile_filter(reward.target),
+            reward.kind,
+            _compile_earn(reward),
+            getattr(reward.kind, "expire_days", 0),
+        )
         for reward in given.rewards
     )
 
-    def offer(basket: Basket, money: Sequence[int], terms: PointsTerms) -> Offer:
+    def offer(till: Till) -> Offer:
         shares: list[Shares] = []
         lots: dict[int, int] = {}
-        found = 0
-        for select, earn, expire_days in rewards:
-            mask = select(basket) & basket.earning
+        stamps: list[tuple[str, int]] = []
+        coupons: list[tuple[str, int, int, bool]] = []
+        found = paid = 0
+        for select, kind, earn, expire_days in rewards:
+            mask = select(till.basket) & till.basket.earning
             found |= mask
-            piles = [pile for pile in basket.places(mask) if money[pile]]
-            points = earn(basket, money, piles, terms)
-            shares.append((piles, points))
-            lots[expire_days] = lots.get(expire_days, 0) + sum(points)
+            piles = [pile for pile in till.basket.places(mask) if till.money[pile]]
+            paid += len(piles)
+            match kind:
+                case rules.IssueCoupon():
+                    if piles:
+                        one = (kind.campaign_id, kind.uses or 1, kind.expire_days, kind.bearer)
+                        coupons.append(one)
+                case rules.EarnStamps():
+                    if count := sum(earn(till, piles)):
+                        stamps.append((kind.card_id, count))
+                case _:
+                    points = earn(till, piles)
+                    shares.append((piles, points))
+                    lots[expire_days] = lots.get(expire_days, 0) + sum(points)
         touched, given_points = merge(shares)
         total = sum(given_points)
-        if not total:
-            return refuse(_why_nothing(found, touched))
+        if not (total or stamps or coupons):
+            return refuse(_why_nothing(found, paid))
         kept = tuple((days, lot) for days, lot in sorted(lots.items()) if lot)
-        return Offer(total, touched, given_points, total, lots=kept)
+        return Offer(
+            total,
+            touched,
+            given_points,
+            total,
+            lots=kept,
+            stamps=tuple(stamps),
+            coupons=tuple(coupons),
+        )
 
     return offer
 
 
-def _why_nothing(found: int, piles: Sequence[int]) -> OutcomeReason:
+def _why_nothing(found: int, paid: int) -> OutcomeReason:
     if not found:
         return OutcomeReason.NO_TARGET_ITEMS
-    return OutcomeReason.NO_BENEFIT if piles else OutcomeReason.NOTHING_LEFT_TO_DISCOUNT
-
-
-def _expire_days(kind: rules.RewardKind) -> int:
-    return kind.expire_days if isinstance(kind, rules.EarnPoints) else 0
+    return OutcomeReason.NO_BENEFIT if paid else OutcomeReason.NOTHING_LEFT_TO_DISCOUNT
 
 
 def _compile_earn(reward: rules.Reward) -> _Earn:
@@ -62,10 +113,8 @@ def _compile_earn(reward: rules.Reward) -> _Earn:
     if not points_max:
         return earn
 
-    def earn_capped(
-        basket: Basket, money: Sequence[int], piles: Sequence[int], terms: PointsTerms
-    ) -> list[int]:
-        points = earn(basket, money, piles, terms)
+    def earn_capped(till: Till, piles: Sequence[int]) -> list[int]:
+        points = earn(till, piles)
         return points if sum(points) <= points_max else amounts.spread(points_max, points)
 
     return earn_capped
@@ -75,13 +124,25 @@ def _compile_kind(kind: rules.RewardKind) -> _Earn:
     match kind:
         case rules.EarnPercent():
             return _compile_percent(kind)
-        case rules.EarnPoints(spread=rules.PointsSpread.EACH_UNIT):
-            return _compile_each_unit(kind.points)
-        case rules.EarnPoints(spread=rules.PointsSpread.EACH_STEP):
-            return _compile_each_step(kind.points, step_minor=kind.step_minor)
         case rules.EarnPoints():
-            return _compile_once(kind.points)
+            return _compile_pieces(kind.points, kind.spread, kind.step_minor, kind.basis)
+        case rules.EarnStamps():
+            paid = rules.EarnBasis.PAID
+            return _compile_pieces(kind.stamps, kind.spread, kind.step_minor, paid)
+        case rules.MultiplyPoints():
+            return _compile_multiplier(kind.factor_hundredths)
+        case rules.IssueCoupon():
+            return lambda _till, piles: [0] * len(piles)
     raise TypeError(f"{type(kind).__name__} gives no points")
+
+
+def _find_source(till: Till, basis: rules.EarnBasis) -> Sequence[int]:
+    match basis:
+        case rules.EarnBasis.ORIGINAL:
+            return till.basket.amounts
+        case rules.EarnBasis.ITEMS:
+            return till.items
+    return till.money
 
 
 def _compile_percent(kind: rules.EarnPercent) -> _Earn:
@@ -89,48 +150,59 @@ def _compile_percent(kind: rules.EarnPercent) -> _Earn:
         (filters.compile_filter(one.filter), one.factor_hundredths) for one in kind.multipliers
     )
 
-    def earn(
-        basket: Basket, money: Sequence[int], piles: Sequence[int], terms: PointsTerms
-    ) -> list[int]:
+    def earn(till: Till, piles: Sequence[int]) -> list[int]:
         factors = dict.fromkeys(piles, _FACTOR_ONE)
         taken = 0
         for select, factor in multipliers:
-            mask = select(basket) & ~taken
+            mask = select(till.basket) & ~taken
             taken |= mask
             for pile in places(mask):
                 if pile in factors:
                     factors[pile] = factor
-        weights = [money[pile] * factors[pile] for pile in piles]
-        value = sum(weights) * kind.basis_points * terms.point_units
-        divisor = _FACTOR_ONE * amounts.BASIS_POINTS * terms.point_value_minor
+        source = _find_source(till, kind.basis)
+        weights = [source[pile] * factors[pile] for pile in piles]
+        value = sum(weights) * kind.basis_points * till.terms.point_units
+        divisor = _FACTOR_ONE * amounts.BASIS_POINTS * till.terms.point_value_minor
         return amounts.spread(value // divisor, weights)
 
     return earn
 
 
-def _compile_each_unit(points: int) -> _Earn:
-    def earn(
-        basket: Basket, _money: Sequence[int], piles: Sequence[int], _terms: PointsTerms
-    ) -> list[int]:
-        return [basket.quantities[pile] // amounts.THOUSANDTHS * points for pile in piles]
+def _compile_pieces(
+    count: int, spread: rules.PointsSpread, step_minor: int, basis: rules.EarnBasis
+) -> _Earn:
+    """Return points or stamps by the piece: a unit, a step of money, or the receipt."""
 
-    return earn
+    def earn_each_unit(till: Till, piles: Sequence[int]) -> list[int]:
+        return [_count_paid(till, pile) * count for pile in piles]
+
+    def earn_each_step(till: Till, piles: Sequence[int]) -> list[int]:
+        source = _find_source(till, basis)
+        weights = [source[pile] for pile in piles]
+        return amounts.spread(sum(weights) // step_minor * count, weights)
+
+    def earn_once(till: Till, piles: Sequence[int]) -> list[int]:
+        return amounts.spread(count if piles else 0, [till.money[pile] for pile in piles])
+
+    match spread:
+        case rules.PointsSpread.EACH_UNIT:
+            return earn_each_unit
+        case rules.PointsSpread.EACH_STEP:
+            return earn_each_step
+    return earn_once
 
 
-def _compile_each_step(points: int, *, step_minor: int) -> _Earn:
-    def earn(
-        _basket: Basket, money: Sequence[int], piles: Sequence[int], _terms: PointsTerms
-    ) -> list[int]:
-        weights = [money[pile] for pile in piles]
-        return amounts.spread(sum(weights) // step_minor * points, weights)
-
-    return earn
+def _count_paid(till: Till, pile: int) -> int:
+    """Return the whole units of a pile that cost something."""
+    units = till.strata.get(pile)
+    if units is None or till.basket.weighed >> pile & 1:
+        return till.basket.quantities[pile] // amounts.THOUSANDTHS
+    return sum([one.units for one in units if one.amount])
 
 
-def _compile_once(points: int) -> _Earn:
-    def earn(
-        _basket: Basket, money: Sequence[int], piles: Sequence[int], _terms: PointsTerms
-    ) -> list[int]:
-        return amounts.spread(points if piles else 0, [money[pile] for pile in piles])
+def _compile_multiplier(factor: int) -> _Earn:
+    def earn(till: Till, piles: Sequence[int]) -> list[int]:
+        weights = [till.points[pile] for pile in piles]
+        return amounts.spread(sum(weights) * (factor - _FACTOR_ONE) // _FACTOR_ONE, weights)
 
     return earn

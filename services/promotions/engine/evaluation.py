@@ -1,6 +1,6 @@
 """The evaluation: from a cart to everything it gets, and why."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,13 +16,20 @@ from services.promotions.engine import (
 from services.promotions.engine.carts import Cart, Facts
 from services.promotions.engine.decisions import (
     Charge,
+    CouponGrant,
     Decision,
     Earning,
     Explain,
+    Gift,
+    GiftOffer,
     LineDecision,
     LinePart,
     Outcome,
+    OutcomeReason,
+    StampMove,
 )
+from services.promotions.engine.groups import Verdict
+from services.promotions.engine.offers import Offer, refuse
 from services.promotions.engine.rulesets import Compiled, Ruleset
 
 
@@ -36,14 +43,20 @@ class Need:
     budget: bool
     coupons: bool
     stamps: bool
+    units: bool = False
+    article_units: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What an evaluation will look at; `purchase_number` when it counts the member's purchases."""
+    """What an evaluation will look at; `purchase_number` when it counts the member's purchases.
+
+    `cards` are the stamp cards of the member whose balance it asks for.
+    """
 
     limits: tuple[Need, ...]
     purchase_number: bool
+    cards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +92,8 @@ def find_needs(ruleset: Ruleset, cart: Cart, facts: Facts, *, now: datetime) -> 
             Need(
                 campaign_id=one.campaign.campaign_id,
                 uses=one.limits.uses_max > 0,
+                units=one.limits.units_max > 0,
+                article_units=one.limits.units_per_article_max > 0,
                 member_uses=one.limits.uses_per_member_max > 0,
                 budget=one.limits.budget_minor > 0,
                 coupons=one.personal,
@@ -88,6 +103,7 @@ def find_needs(ruleset: Ruleset, cart: Cart, facts: Facts, *, now: datetime) -> 
             if one.limited
         ),
         purchase_number=any(one.counts_purchases for one in candidates),
+        cards=tuple(sorted({one.stamp_price.card_id for one in candidates if one.stamp_price})),
     )
 
 
@@ -112,11 +128,82 @@ def evaluate(
     basket = baskets.arrange(cart, facts)
     found = index.match(ruleset.index, cart, basket, facts, now=now)
     candidates = _pick(ruleset, found.survivors)
-    run = lanes.start(cart, facts, basket, now=now)
-    lanes.run_discounts(run, candidates)
+    run, candidates = _run_discounts(cart, facts, basket, candidates, now=now)
     pay_and_earn(run, candidates, choose_payment=_choose_payment)
     outcomes = traces.tell(ruleset, run, found, explain=explain)
     return conclude(run, ruleset_version=ruleset.version, outcomes=outcomes)
+
+
+def _run_discounts(
+    cart: Cart, facts: Facts, basket: baskets.Basket, candidates: list[Compiled], *, now: datetime
+) -> tuple[lanes.Run, list[Compiled]]:
+    """Return the run after everything that takes money off, and who may still earn.
+
+    Where campaigns form sides only the better one stays; where the shopper wants all codes or
+    none, one that cannot be used takes the others with it.
+    """
+    lost: dict[int, Verdict] = {}
+    for contest in sorted({one.contest for one in candidates if one.contest}):
+        candidates, losers = _settle_contest(cart, facts, basket, candidates, contest, now=now)
+        lost.update(losers)
+    run = lanes.start(cart, facts, basket, now=now)
+    lanes.run_discounts(run, candidates)
+    coded = [one for one in candidates if one.coded]
+    if cart.codes_all_or_none and _has_vain_code(run, cart, coded):
+        candidates = [one for one in candidates if not one.coded]
+        lost.update({one.place: _SET_REFUSED for one in coded})
+        run = lanes.start(cart, facts, basket, now=now)
+        lanes.run_discounts(run, candidates)
+    run.verdicts.update(lost)
+    return run, candidates
+
+
+def _settle_contest(
+    cart: Cart,
+    facts: Facts,
+    basket: baskets.Basket,
+    candidates: list[Compiled],
+    contest: str,
+    *,
+    now: datetime,
+) -> tuple[list[Compiled], dict[int, Verdict]]:
+    """Return the campaigns without those of the sides with which the receipt gets less."""
+    sides = {one.side: None for one in candidates if one.contest == contest}
+    best: tuple[int, str, list[Compiled]] | None = None
+    values = {}
+    for side in sides:
+        members = [one for one in candidates if one.contest != contest or one.side == side]
+        run = lanes.start(cart, facts, basket, now=now)
+        lanes.run_discounts(run, members)
+        values[side] = basket.subtotal - sum(run.left)
+        if best is None or values[side] > best[0]:
+            best = (values[side], side, members)
+    assert best is not None
+    value, winner, members = best
+    return members, {
+        one.place: Verdict(
+            OutcomeReason.LOST_BEST_OF,
+            None,
+            (("winner", winner), ("value", str(values[one.side])), ("winner_value", str(value))),
+        )
+        for one in candidates
+        if one.contest == contest and one.side != winner
+    }
+
+
+def _has_vain_code(run: lanes.Run, cart: Cart, coded: Sequence[Compiled]) -> bool:
+    """Tell whether a presented code takes nothing off; whoever earns only has the doubt."""
+    applied = {one.place for one, _ in run.applied}
+    useful = {
+        code.upper()
+        for one in coded
+        if one.place in applied or one.earn is not None
+        for code in traces.codes_of(one)
+    }
+    return any(code.upper() not in useful for code in cart.coupon_codes)
+
+
+_SET_REFUSED = Verdict(OutcomeReason.SET_REFUSED)
 
 
 def pay_and_earn(
@@ -159,6 +246,22 @@ def conclude(run: lanes.Run, *, ruleset_version: int, outcomes: tuple[Outcome, .
             for days, points in offer.lots
         ),
         payment=run.payment_offer,
+        gifts=tuple(
+            Gift(one.campaign.campaign_id, part.sku, part.units, part.value_minor)
+            for one, offer in run.applied
+            for part in offer.presents
+        ),
+        gift_offers=tuple(
+            GiftOffer(one.campaign.campaign_id, skus, count)
+            for one, offer in run.applied
+            for skus, count in offer.choices
+        ),
+        coupon_grants=tuple(
+            CouponGrant(one.campaign.campaign_id, *coupon)
+            for one, offer in run.applied
+            for coupon in offer.coupons
+        ),
+        stamp_moves=tuple([StampMove(*move) for move in run.moves]),
     )
 
 
@@ -231,16 +334,27 @@ def _to_lines(
 
 def _list_charges(run: lanes.Run) -> tuple[Charge, ...]:
     codes = traces.presented_codes(run.cart)
-    return tuple(
-        Charge(
-            campaign_id=one.campaign.campaign_id,
-            code=traces.presented_code(one, codes),
-            personal=one.personal,
-            uses=one.limits.uses_max > 0,
-            member_uses=one.limits.uses_per_member_max > 0,
-            budget_minor=offer.total if one.limits.budget_minor else 0,
-            stamps=one.stamps,
-        )
-        for one, offer in run.applied
-        if one.limited
+    charges = [_charge(one, offer, codes) for one, offer in run.applied if one.limited]
+    if run.vain:
+        applied = {one.place for one, _ in run.applied}
+        charges += [
+            _charge(one, _NOTHING_GIVEN, codes) for one in run.vain if one.place not in applied
+        ]
+    return tuple(charges)
+
+
+def _charge(one: Compiled, offer: Offer, codes: Mapping[str, str]) -> Charge:
+    limits = one.limits
+    return Charge(
+        campaign_id=one.campaign.campaign_id,
+        code=traces.presented_code(one, codes),
+        personal=one.personal,
+        uses=(offer.sets if limits.count_sets else 1) if limits.uses_max else 0,
+        member_uses=limits.uses_per_member_max > 0,
+        budget_minor=offer.total if limits.budget_minor else 0,
+        stamps=one.stamps,
+        units=offer.units,
     )
+
+
+_NOTHING_GIVEN = refuse(OutcomeReason.NO_BENEFIT)

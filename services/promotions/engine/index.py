@@ -315,11 +315,19 @@ def _asks_for_member(given: rules.Rules) -> bool:
     audience = given.audience
     return (
         audience.membership is rules.Membership.MEMBERS
-        or given.combination.lane is rules.Lane.EARN
+        or (given.combination.lane is rules.Lane.EARN and not _is_for_bearers(given))
+        or given.stamp_price is not None
         or bool(
             audience.segment_ids or audience.plan_ids or audience.tier_ids or audience.member_ids
         )
         or given.limits.uses_per_member_max > 0
+    )
+
+
+def _is_for_bearers(given: rules.Rules) -> bool:
+    """Tell whether all that the campaign gives can be given to a shopper whom nobody knows."""
+    return all(
+        isinstance(one.kind, rules.IssueCoupon) and one.kind.bearer for one in given.all_rewards
     )
 
 
@@ -328,7 +336,7 @@ def _target_names(given: rules.Rules) -> list[tuple[int, frozenset[str]]]:
 
     A campaign of sets comes near a cart that has goods of any group: the others may be bought.
     """
-    wanted = [reward.target for reward in given.rewards]
+    wanted = [_target_of(reward) for reward in given.all_rewards]
     if given.multi_buy is not None:
         wanted = [group.filter for group in given.multi_buy.groups]
     found = []
@@ -338,6 +346,17 @@ def _target_names(given: rules.Rules) -> list[tuple[int, frozenset[str]]]:
             return []
         found.append(names)
     return found
+
+
+def _target_of(reward: rules.Reward) -> rules.ItemFilter:
+    """Return the goods without which a reward gives nothing."""
+    match reward.kind:
+        case rules.PriceList():
+            listed = frozenset(one.sku for one in reward.kind.prices)
+            return reward.target if reward.target.skus else rules.ItemFilter(skus=listed)
+        case rules.Upgrade():
+            return rules.ItemFilter(skus=frozenset({reward.kind.to_sku, reward.kind.from_sku}))
+    return reward.target
 
 
 def _needed_names(condition: rules.Condition | None) -> list[tuple[int, frozenset[str]]]:

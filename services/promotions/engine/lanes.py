@@ -10,26 +10,28 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
 
-from services.promotions.engine import combinations, multibuys, scenes, sets, strata
+from services.promotions.engine import (
+    amounts,
+    combinations,
+    groups,
+    multibuys,
+    scenes,
+    sets,
+    strata,
+)
 from services.promotions.engine.baskets import Basket
 from services.promotions.engine.carts import Cart, Facts, Remaining
-from services.promotions.engine.decisions import NearMiss, OutcomeReason, PaymentOffer
-from services.promotions.engine.offers import Offer
+from services.promotions.engine.decisions import OutcomeReason, PaymentOffer
+from services.promotions.engine.earnings import Till
+from services.promotions.engine.groups import Verdict
+from services.promotions.engine.offers import Offer, Turn
 from services.promotions.engine.rules import Lane, StampPrice
 from services.promotions.engine.rulesets import Compiled
 from services.promotions.engine.strata import Strata
 
 _NOTHING_KNOWN = Remaining()
-
-
-class Verdict(NamedTuple):
-    """Why a campaign that came near the cart is not applied."""
-
-    reason: OutcomeReason
-    near_miss: NearMiss | None = None
-    details: tuple[tuple[str, str], ...] = ()
+ITEM_LANES = frozenset({Lane.ITEM, Lane.MULTI_BUY})
 
 
 @dataclass(slots=True)
@@ -40,7 +42,11 @@ class Run:
     they might, None when nobody chooses any more. `applied` holds what
     was taken, in order; `verdicts` why other candidates were not, by place. `strata` is what the
     units of those piles cost whose units do not all cost the same. `watches_prices` when somebody
-    asks what has been reduced so far.
+    asks what has been reduced so far. `items` is what piles cost after the lanes of articles and
+    sets, `points` what they have earned so far. `stamps` are what the member still has by card,
+    None when nobody knows; `moves` are (campaign, card, earned, spent). `vain` are campaigns whose
+    code counts as used even if they give nothing. `barred` are lanes in
+    which nothing may follow, by who says so; `labels` and `foes` are those of what was applied.
     """
 
     cart: Cart
@@ -55,10 +61,20 @@ class Run:
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     strata: dict[int, Strata] = field(default_factory=dict)
     watches_prices: bool = False
+    items: list[int] = field(default_factory=list)
+    points: list[int] = field(default_factory=list)
+    stamps: dict[str, int] | None = None
+    moves: list[tuple[str, str, int, int]] = field(default_factory=list)
+    vain: list[Compiled] = field(default_factory=list)
+    barred: dict[Lane, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    foes: dict[str, str] = field(default_factory=dict)
 
 
 def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
     """Return the state before the first lane."""
+    member = facts.member
+    known = None if member is None or member.stamps is None else dict(member.stamps)
     return Run(
         cart=cart,
         facts=facts,
@@ -66,6 +82,9 @@ def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
         basket=basket,
         left=list(basket.amounts),
         payments=[0] * len(basket.amounts),
+        items=list(basket.amounts),
+        points=[0] * len(basket.amounts),
+        stamps=known,
     )
 
 
@@ -75,15 +94,18 @@ def run_discounts(run: Run, candidates: Sequence[Compiled]) -> None:
     for lane, members in _by_lane(candidates):
         if lane is not Lane.EARN:
             _run_lane(run, members, _offer_discount, _take_discount)
+        if lane in ITEM_LANES:
+            run.items = list(run.left)
 
 
 def run_earnings(run: Run, candidates: Sequence[Compiled]) -> None:
     """Run the lane that gives points, after everything is paid."""
     money = [left - paid for left, paid in zip(run.left, run.payments, strict=True)]
 
-    def offer(run: Run, one: Compiled) -> Offer:
+    def offer(run: Run, one: Compiled, _begun: Sequence[int]) -> Offer:
         assert one.earn is not None
-        return one.earn(run.basket, money, run.facts.terms)
+        terms = run.facts.terms
+        return one.earn(Till(run.basket, money, run.items, run.points, run.strata, terms))
 
     for lane, members in _by_lane(candidates):
         if lane is Lane.EARN:
@@ -95,15 +117,49 @@ def _by_lane(candidates: Iterable[Compiled]) -> list[tuple[Lane, list[Compiled]]
     return [(lane, list(members)) for lane, members in groupby(candidates, attrgetter("lane"))]
 
 
-def _offer_discount(run: Run, one: Compiled) -> Offer:
+def _offer_discount(run: Run, one: Compiled, begun: Sequence[int]) -> Offer:
     assert one.discount is not None
-    return one.discount(run.basket, run.left, run.strata, _find_budget(run, one))
+    return one.discount(_make_turn(run, one, begun))
 
 
-def _find_budget(run: Run, one: Compiled) -> int | None:
-    if not one.limits.budget_minor:
+def _make_turn(run: Run, one: Compiled, begun: Sequence[int]) -> Turn:
+    """Return what a campaign finds when its turn comes."""
+    budget = _find_cap(run)
+    if not one.bounded:
+        return Turn(run.basket, run.left, begun, run.strata, budget)
+    name = one.campaign.campaign_id
+    limits = one.limits
+    known = run.facts.remaining.get(name, _NOTHING_KNOWN)
+    sets = None
+    if limits.budget_minor and known.budget_minor is not None:
+        budget = known.budget_minor if budget is None else min(budget, known.budget_minor)
+    if limits.count_sets and limits.uses_max:
+        sets = known.uses
+    if one.stamp_price is not None and one.sets is not None:
+        held = (run.stamps or {}).get(one.stamp_price.card_id, 0) // one.stamp_price.count
+        sets = held if sets is None else min(sets, held)
+    return Turn(
+        run.basket,
+        run.left,
+        begun,
+        run.strata,
+        budget,
+        known.units if limits.units_max else None,
+        (known.article_units or {}) if limits.units_per_article_max else None,
+        sets,
+        run.cart.gift_choices.get(name, ()),
+    )
+
+
+def _find_cap(run: Run) -> int | None:
+    """Return how much may still be taken off the receipt; None without an end."""
+    cap, basket = run.facts.cap, run.basket
+    if cap.share_basis_points >= amounts.BASIS_POINTS and not cap.amount_minor:
         return None
-    return run.facts.remaining.get(one.campaign.campaign_id, _NOTHING_KNOWN).budget_minor
+    most = basket.subtotal * cap.share_basis_points // amounts.BASIS_POINTS
+    if cap.amount_minor:
+        most = min(most, cap.amount_minor)
+    return max(0, most - basket.subtotal + sum(run.left))
 
 
 def _take_discount(run: Run, one: Compiled, offer: Offer) -> None:
@@ -113,6 +169,8 @@ def _take_discount(run: Run, one: Compiled, offer: Offer) -> None:
     for pile, amount in zip(offer.piles, offer.amounts, strict=True):
         left[pile] -= amount
     run.applied.append((one, offer))
+    if one.has_terms:
+        _settle_terms(run, one, offer)
     if run.watches_prices:
         touched = sum(
             [1 << pile for pile, cut in zip(offer.piles, offer.amounts, strict=True) if cut]
@@ -140,45 +198,109 @@ def _take_units(run: Run, offer: Offer) -> None:
 
 
 def _take_points(run: Run, one: Compiled, offer: Offer) -> None:
+    for pile, points in zip(offer.piles, offer.amounts, strict=True):
+        run.points[pile] += points
     run.applied.append((one, offer))
+    _settle_terms(run, one, offer)
+
+
+def _settle_terms(run: Run, one: Compiled, offer: Offer) -> None:
+    """Move stamps, and note what may not follow any more."""
+    name, combination = one.campaign.campaign_id, one.campaign.rules.combination
+    run.moves += [(name, card, count, 0) for card, count in offer.stamps]
+    if one.stamp_price is not None:
+        card, spent = one.stamp_price.card_id, one.stamp_price.count * offer.sets
+        run.moves.append((name, card, 0, spent))
+        if run.stamps is not None:
+            run.stamps[card] = run.stamps.get(card, 0) - spent
+    if one.stamps is not None and run.stamps is not None:
+        card, spent = one.stamps.card_id, one.stamps.count
+        run.stamps[card] = run.stamps.get(card, 0) - spent
+    for lane in combination.stop_lanes:
+        run.barred.setdefault(lane, name)
+    for label in combination.labels:
+        run.labels.setdefault(label, name)
+    for label in combination.incompatible_labels:
+        run.foes.setdefault(label, name)
 
 
 def _run_lane(
     run: Run,
     members: list[Compiled],
-    make: Callable[[Run, Compiled], Offer],
+    make: Callable[[Run, Compiled, Sequence[int]], Offer],
     take: Callable[[Run, Compiled, Offer], None],
 ) -> None:
-    lane_left = tuple(run.left)
+    begun = tuple(run.left)
     stopped_by = ""
-    for group in _take_turns(members):
-        if group[0].contends and _contends(group):
-            _run_contest(run, _look(run, lane_left), group, stopped_by)
+    for turn in _take_turns(members):
+        if turn[0].contends and _contends(turn):
+            _run_contest(run, begun, turn, stopped_by)
             continue
-        offers = []
-        scene = _look(run, lane_left)
-        for one in group:
-            verdict = _admit(run, scene, one)
-            if verdict is None and stopped_by:
-                verdict = Verdict(
-                    OutcomeReason.STOPPED_BY_PRIOR_RULE, details=(("stopped_by", stopped_by),)
-                )
-            if verdict is not None:
-                run.verdicts[one.place] = verdict
-            elif (offer := make(run, one)).total:
-                offers.append((one, offer))
-            else:
-                run.verdicts[one.place] = _tell_refused(run, scene, one, offer)
-        if offers:
-            winner = _choose(run, offers)
-            take(run, *winner)
-            if winner[0].stop:
-                stopped_by = winner[0].campaign.campaign_id
+        rest, limit, count = turn, groups.find_limit(turn), 0
+        choice = turn[0].campaign.rules.combination.group_choice
+        while rest and count < limit:
+            offers = _collect(run, rest, begun, make, stopped_by)
+            if not offers:
+                break
+            winners = groups.choose(offers, run.cart.coupon_codes, choice)
+            for one, offer in winners:
+                take(run, one, offer)
+                if one.stop:
+                    stopped_by = one.campaign.campaign_id
+            count += 1
+            won = {one.place for one, _ in winners}
+            rest = [one for one, _ in offers if one.place not in won]
+            if rest and (count == limit or len(winners) > 1):
+                losers = [pair for pair in offers if pair[0].place not in won]
+                run.verdicts.update(groups.tell_losers(winners, losers, limit, choice))
+                break
 
 
-def _look(run: Run, lane_left: Sequence[int]) -> scenes.Scene:
+def _collect(
+    run: Run,
+    turn: list[Compiled],
+    begun: Sequence[int],
+    make: Callable[[Run, Compiled, Sequence[int]], Offer],
+    stopped_by: str,
+) -> list[tuple[Compiled, Offer]]:
+    """Return the offers of those who may make one and have something to give."""
+    offers = []
+    for one in turn:
+        scene = _look(run, begun)
+        verdict = _admit(run, scene, one) or _find_stop(run, one, stopped_by)
+        if verdict is not None:
+            run.verdicts[one.place] = verdict
+        elif (offer := make(run, one, begun)).gives:
+            offers.append((one, offer))
+        else:
+            run.verdicts[one.place] = _tell_refused(run, scene, one, offer)
+            if one.coded and one.limits.count_without_effect:
+                run.vain.append(one)
+    return offers
+
+
+def _find_stop(run: Run, one: Compiled, stopped_by: str) -> Verdict | None:
+    """Return who lets this campaign not follow, in its lane or from another one."""
+    if stopped_by:
+        details = (("stopped_by", stopped_by),)
+        return Verdict(OutcomeReason.STOPPED_BY_PRIOR_RULE, None, details)
+    if run.barred and one.lane in run.barred:
+        details = (("stopped_by", run.barred[one.lane]),)
+        return Verdict(OutcomeReason.EXCLUDED_BY_EXCLUSIVE, None, details)
+    if one.has_terms and (run.labels or run.foes):
+        combination = one.campaign.rules.combination
+        for mine, others in (
+            (combination.incompatible_labels, run.labels),
+            (combination.labels, run.foes),
+        ):
+            for label in sorted(mine & others.keys()):
+                return Verdict(OutcomeReason.INCOMPATIBLE, None, (("with", others[label]),))
+    return None
+
+
+def _look(run: Run, begun: Sequence[int]) -> scenes.Scene:
     """Return what conditions see now; `turn` is alive, for nobody keeps a scene."""
-    return scenes.Scene(run.cart, run.facts, run.basket, lane_left, run.now, run.left)
+    return scenes.Scene(run.cart, run.facts, run.basket, begun, run.now, run.left)
 
 
 def _take_turns(members: list[Compiled]) -> list[list[Compiled]]:
@@ -221,21 +343,22 @@ def _gather(turns: list[list[Compiled]]) -> list[list[Compiled]]:
     return [turn for turn in gathered if turn]
 
 
-def _run_contest(run: Run, scene: scenes.Scene, members: list[Compiled], stopped_by: str) -> None:
+def _run_contest(run: Run, begun: Sequence[int], members: list[Compiled], stopped_by: str) -> None:
     """Apply the best combination of campaigns whose sets may want the same goods."""
+    scene = _look(run, begun)
     admitted = []
     for one in members:
-        verdict = _admit(run, scene, one)
-        if verdict is None and stopped_by:
-            verdict = Verdict(
-                OutcomeReason.STOPPED_BY_PRIOR_RULE, details=(("stopped_by", stopped_by),)
-            )
+        verdict = _admit(run, scene, one) or _find_stop(run, one, stopped_by)
         if verdict is not None:
             run.verdicts[one.place] = verdict
         else:
             admitted.append(one)
     basket = run.basket
-    given = [one.sets for one in admitted if one.sets is not None]
+    given = [
+        multibuys.bind(one.sets, _make_turn(run, one, begun))
+        for one in admitted
+        if one.sets is not None
+    ]
     table = sets.lay_out(basket, run.left, run.strata, given)
     plans = [sets.read_plan(table, basket, one) for one in given]
     found = combinations.combine(
@@ -269,10 +392,8 @@ def _apply_contest(
                 OutcomeReason.LOST_BEST_OF, details=(("winner", winners[one.exclusive_group]),)
             )
             continue
-        offer = multibuys.price(
-            run.basket, run.left, table, plan, made, budget=_find_budget(run, one)
-        )
-        if not offer.total:
+        offer = multibuys.price(_make_turn(run, one, scene.left), table, plan, made)
+        if not offer.gives:
             refused.append((one, offer))
             continue
         if n in found.searched:
@@ -284,23 +405,11 @@ def _apply_contest(
 
 
 def _tell_refused(run: Run, scene: scenes.Scene, one: Compiled, offer: Offer) -> Verdict:
+    if one.discount is not None and _find_cap(run) == 0:
+        return Verdict(OutcomeReason.RECEIPT_CAP_REACHED)
     if one.sets is not None:
         offer = multibuys.explain_refusal(run.basket, scene.left, one.sets, offer)
     return Verdict(offer.reason, offer.near_miss, offer.details)
-
-
-def _choose(run: Run, offers: list[tuple[Compiled, Offer]]) -> tuple[Compiled, Offer]:
-    """Return the offer that gives most; members stand by priority and id, so the first wins."""
-    if len(offers) == 1:
-        return offers[0]
-    winner = max(offers, key=lambda pair: (pair[1].total, -pair[0].place))
-    name = winner[0].campaign.campaign_id
-    for one, offer in offers:
-        if one is not winner[0]:
-            run.verdicts[one.place] = Verdict(
-                OutcomeReason.LOST_BEST_OF, details=(("winner", name), ("value", str(offer.total)))
-            )
-    return winner
 
 
 def _admit(run: Run, scene: scenes.Scene, one: Compiled) -> Verdict | None:
@@ -324,7 +433,19 @@ def _admit(run: Run, scene: scenes.Scene, one: Compiled) -> Verdict | None:
             return Verdict(OutcomeReason.CONDITION_NOT_MET, lack.near_miss, lack.details)
     if one.limited and _is_unanswered(one, known):
         return Verdict(OutcomeReason.DEPENDENCY_UNAVAILABLE)
-    return None
+    return None if one.stamp_price is None else _check_stamps(run, one.stamp_price)
+
+
+def _check_stamps(run: Run, price: StampPrice) -> Verdict | None:
+    if run.stamps is None:
+        unknown = run.facts.member is not None or not run.facts.identity_answered
+        reason = OutcomeReason.DEPENDENCY_UNAVAILABLE if unknown else OutcomeReason.NOT_IN_AUDIENCE
+        return Verdict(reason)
+    held = run.stamps.get(price.card_id, 0)
+    if held >= price.count:
+        return None
+    details = (("available", str(held)), ("required", str(price.count)))
+    return Verdict(OutcomeReason.STAMPS_MISSING, None, details)
 
 
 def _find_used_up(run: Run, one: Compiled, known: Remaining) -> Verdict | None:
@@ -335,17 +456,18 @@ def _find_used_up(run: Run, one: Compiled, known: Remaining) -> Verdict | None:
 
 def _find_exhausted(run: Run, one: Compiled, known: Remaining) -> OutcomeReason | None:
     limits = one.limits
-    if one.personal:
-        if run.facts.member is None and run.facts.identity_answered:
-            return OutcomeReason.COUPON_NOT_HELD
-        if known.coupons is not None and known.coupons <= 0:
-            return OutcomeReason.COUPON_NOT_HELD
-    if limits.uses_max and known.uses is not None and known.uses <= 0:
-        return OutcomeReason.USAGE_LIMIT_REACHED
-    if limits.uses_per_member_max and known.member_uses is not None and known.member_uses <= 0:
-        return OutcomeReason.MEMBER_LIMIT_REACHED
-    if limits.budget_minor and known.budget_minor is not None and known.budget_minor <= 0:
-        return OutcomeReason.BUDGET_EXHAUSTED
+    if one.personal and (
+        (run.facts.member is None and run.facts.identity_answered) or _is_gone(known.coupons)
+    ):
+        return OutcomeReason.COUPON_NOT_HELD
+    for limit, left, reason in (
+        (limits.uses_max, known.uses, OutcomeReason.USAGE_LIMIT_REACHED),
+        (limits.uses_per_member_max, known.member_uses, OutcomeReason.MEMBER_LIMIT_REACHED),
+        (limits.budget_minor, known.budget_minor, OutcomeReason.BUDGET_EXHAUSTED),
+        (limits.units_max, known.units, OutcomeReason.BUDGET_EXHAUSTED),
+    ):
+        if limit and _is_gone(left):
+            return reason
     return None
 
 
@@ -364,10 +486,15 @@ def _find_stamps_missing(run: Run, price: StampPrice, known: Remaining) -> Verdi
         for one, _ in run.applied
         if one.stamps is not None and one.stamps.card_id == price.card_id
     )
+    available -= sum(spent for _, card, _, spent in run.moves if card == price.card_id)
     if available >= price.count:
         return None
     details = (("available", str(available)), ("required", str(price.count)))
     return Verdict(OutcomeReason.STAMPS_MISSING, details=details)
+
+
+def _is_gone(left: int | None) -> bool:
+    return left is not None and left <= 0
 
 
 def _is_unanswered(one: Compiled, known: Remaining) -> bool:
@@ -378,4 +505,6 @@ def _is_unanswered(one: Compiled, known: Remaining) -> bool:
         or (limits.uses_max > 0 and known.uses is None)
         or (limits.uses_per_member_max > 0 and known.member_uses is None)
         or (limits.budget_minor > 0 and known.budget_minor is None)
+        or (limits.units_max > 0 and known.units is None)
+        or (limits.units_per_article_max > 0 and known.article_units is None)
     )

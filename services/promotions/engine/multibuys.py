@@ -5,14 +5,14 @@ a set hold for each set exactly.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from services.promotions.engine import amounts, combinations, picks, rules, sets, strata
+from services.promotions.engine import amounts, combinations, filters, picks, rules, sets, strata
 from services.promotions.engine.baskets import Basket
 from services.promotions.engine.combinations import Made
 from services.promotions.engine.decisions import NearMiss, OutcomeReason
-from services.promotions.engine.discounts import Discounter, why_nothing
-from services.promotions.engine.offers import Offer, refuse
+from services.promotions.engine.discounts import Discounter, bound, choose_gifts, why_nothing
+from services.promotions.engine.offers import Offer, Present, Turn, count_units, refuse
 
 
 @dataclass(slots=True)
@@ -31,14 +31,19 @@ class _Piece:
 
 @dataclass(slots=True)
 class _Sale:
-    """The sets of one campaign while they are priced; `rows` are (how many equal sets, pieces)."""
+    """The sets of one campaign while they are priced.
+
+    `rows` are (how many equal sets, pieces), `parts` how many units of how many each row has.
+    """
 
     basket: Basket
     given: sets.SetRules
     table: sets.Table
     plan: sets.Plan
     left: list[int]
+    begun: Sequence[int]
     rows: list[tuple[int, list[_Piece]]] = field(default_factory=list)
+    parts: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def pieces(self) -> list[_Piece]:
@@ -49,53 +54,100 @@ class _Sale:
 def compile_multi_buy(given: sets.SetRules) -> Discounter:
     """Return the function to what a campaign gives when it makes its sets alone."""
 
-    def offer(
-        basket: Basket, left: Sequence[int], ledger: strata.Ledger, budget: int | None
-    ) -> Offer:
-        table = sets.lay_out(basket, left, ledger, [given])
-        plan = sets.read_plan(table, basket, given)
+    def offer(turn: Turn) -> Offer:
+        bounded = bind(given, turn)
+        table = sets.lay_out(turn.basket, turn.left, turn.strata, [bounded])
+        plan = sets.read_plan(table, turn.basket, bounded)
         made = combinations.make_alone(table, plan, table.counts)
-        return price(basket, left, table, plan, made, budget=budget)
+        return price(turn, table, plan, made)
 
     return offer
 
 
-def price(
-    basket: Basket,
-    left: Sequence[int],
-    table: sets.Table,
-    plan: sets.Plan,
-    made: Made,
-    *,
-    budget: int | None,
-) -> Offer:
+def bind(given: sets.SetRules, turn: Turn) -> sets.SetRules:
+    """Return the rules of the sets with no more of them than the turn allows."""
+    most = given.sets_max
+    if turn.sets is not None:
+        most = min(most, turn.sets)
+    if turn.units is not None:
+        most = min(most, turn.units // max(1, sum([group.units for group in given.groups])))
+    return given if most == given.sets_max else replace(given, sets_max=most)
+
+
+def price(turn: Turn, table: sets.Table, plan: sets.Plan, made: Made) -> Offer:
     """Return what these sets give, as far as the budget goes; nothing without any sets."""
     if not made:
         return refuse(OutcomeReason.GROUP_INCOMPLETE)
-    sale = _Sale(basket, plan.rules, table, plan, list(left))
+    basket, left, given_rules = turn.basket, turn.left, plan.rules
+    sale = _Sale(basket, given_rules, table, plan, list(left), turn.begun)
     _cut_pieces(sale, made)
-    for place in range(len(plan.rules.gifts)):
+    for place in range(len(given_rules.gifts)):
         _give(sale, place)
     given: dict[int, int] = {}
     for piece in sale.pieces:
         given[piece.pile] = given.get(piece.pile, 0) + piece.worth - piece.left
-    if plan.rules.sharing_all:
+    if given_rules.sharing_all:
         given = _share_out(sale, sum(given.values()), left)
+    count = sum(times for times, _ in sale.rows)
+    touched = _leave(sale, given)
+    for pile, amount in _cut_outside(sale, turn, set(given), count).items():
+        given[pile] = amount
+    presents, choices = _hand_out(given_rules, turn, count)
     piles = sorted(given)
     shares = [given[pile] for pile in piles]
     total = sum(shares)
-    if not total:
+    if not total and not presents and not choices:
         return refuse(why_nothing(piles, basket, left))
-    count = sum(times for times, _ in sale.rows)
-    served = total if budget is None else min(budget, total)
-    return Offer(
-        served,
-        piles,
-        shares if served == total else amounts.fill(served, shares),
+    offer = Offer(
         total,
-        strata=_leave(sale, piles),
+        piles,
+        shares,
+        total,
+        strata=touched,
         details=(("sets", str(count)),),
+        presents=presents,
+        choices=choices,
+        sets=count,
+        units=_count_units(sale) if given_rules.units_counted else (),
     )
+    return bound(offer, turn.budget, keeps_rest=given_rules.keeps_rest)
+
+
+def _count_units(sale: _Sale) -> tuple[tuple[str, int], ...]:
+    return count_units([(sale.basket.skus[one.pile], one.units) for one in sale.pieces])
+
+
+def _hand_out(
+    given: sets.SetRules, turn: Turn, count: int
+) -> tuple[tuple[Present, ...], tuple[tuple[tuple[str, ...], int], ...]]:
+    """Return the articles that are added for these sets."""
+    presents: list[Present] = []
+    choices: list[tuple[tuple[str, ...], int]] = []
+    for kind in given.presents:
+        times = min(count, kind.times_max) if kind.times_max else count
+        items, still_open = choose_gifts(kind, turn.chosen)
+        presents += [Present(one.sku, one.units * times, one.value_minor) for one in items]
+        choices += still_open
+    return tuple(presents), tuple(choices)
+
+
+def _cut_outside(sale: _Sale, turn: Turn, taken: set[int], count: int) -> dict[int, int]:
+    """Return what comes off goods that are in none of the sets, by pile."""
+    given: dict[int, int] = {}
+    for reward in sale.given.outside:
+        kind = reward.kind
+        if isinstance(kind, rules.AmountOff) and kind.spread is rules.AmountSpread.ACROSS:
+            kind = replace(kind, amount_minor=kind.amount_minor * count)
+        mask = filters.compile_filter(reward.target)(sale.basket)
+        piles = [pile for pile in sale.basket.places(mask) if pile not in taken]
+        cut = picks.compile_cut(kind, sale.given.basis, reward.floor_rest)
+        amounts_off = cut(picks.take_whole(turn._replace(left=sale.left), piles))
+        if reward.amount_max and sum(amounts_off) > reward.amount_max:
+            amounts_off = amounts.spread(reward.amount_max, amounts_off)
+        for pile, amount in zip(piles, amounts_off, strict=True):
+            given[pile] = given.get(pile, 0) + amount
+            sale.left[pile] -= amount
+    return given
 
 
 def _cut_pieces(sale: _Sale, made: Made) -> None:
@@ -110,6 +162,7 @@ def _cut_pieces(sale: _Sale, made: Made) -> None:
             pile = sale.table.lots[lot].pile
             pieces.append(_Piece(row, group, lot, pile, count * times, worth, worth))
         sale.rows.append((times, pieces))
+        sale.parts.append(sets.find_part(sale.given, drawn))
 
 
 def _give(sale: _Sale, place: int) -> None:
@@ -176,8 +229,8 @@ def _cut_by_pile(
         )
         for pile in piles
     ]
-    basis = rules.Basis.ORIGINAL if sale.given.original else rules.Basis.RUNNING
-    parts = picks.measure(sale.basket, sale.left, shares)
+    basis = sale.given.basis
+    parts = picks.measure(sale.basket, sale.left, sale.begun, shares)
     cuts = [0] * len(chosen)
     for pile, amount in zip(piles, picks.compile_cut(gift.kind, basis)(parts), strict=True):
         places = by_pile[pile]
@@ -212,7 +265,9 @@ def _cut_by_set(
         for n, ceiling in zip(places, ceilings, strict=True):
             rooms[chosen[n][0].pile] += ceiling
         if isinstance(gift.kind, rules.SetPrice):
-            off = max(0, sum(worths) - gift.kind.price_minor * times)
+            part, whole = sale.parts[row]
+            set_price = (2 * gift.kind.price_minor * times * part + whole) // (2 * whole)
+            off = max(0, sum(worths) - set_price)
         else:
             assert isinstance(gift.kind, rules.AmountOff)
             off = gift.kind.amount_minor * times

@@ -5,10 +5,11 @@ from typing import NamedTuple, TypeAlias
 
 from services.promotions.engine import amounts, rules, strata
 from services.promotions.engine.baskets import Basket
+from services.promotions.engine.offers import Turn
 
 Cut: TypeAlias = Callable[["Parts"], list[int]]
-_HALF = amounts.BASIS_POINTS // 2
 _SCALE = 1_000_000
+_ENDLESS = 1 << 62
 
 
 class Choice(NamedTuple):
@@ -21,11 +22,14 @@ class Choice(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Parts of piles: what they cost and cost at first, units, and the room above floors."""
+    """Parts of piles: what they cost, whole units, quantities, and the room above floors."""
 
+    basket: Basket
+    begun: Sequence[int]
+    piles: Sequence[int]
     worths: Sequence[int]
-    originals: Sequence[int]
     units: Sequence[int]
+    thousandths: Sequence[int]
     rooms: Sequence[int]
 
 
@@ -47,40 +51,42 @@ def choose_lines(
     return sorted(chosen[: pick.count_max] if pick.count_max else chosen)
 
 
-def choose_units(
-    basket: Basket,
-    left: Sequence[int],
-    ledger: strata.Ledger,
-    piles: Sequence[int],
-    pick: rules.Pick,
-) -> list[Choice]:
+def choose_units(turn: Turn, piles: Sequence[int], pick: rules.Pick) -> list[Choice]:
     """Return the units that a pick chooses, by pile and stratum.
 
-    A pile stands where its dearest unit stands; its units that were touched come last.
+    A pile stands where its dearest unit stands; its units that were touched come last. What the
+    turn has left of units bounds the choice as well.
     """
-    rows = _line_up(basket, left, ledger, piles, cheapest=pick.order is rules.PickOrder.CHEAPEST)
+    cheapest = pick.order is rules.PickOrder.CHEAPEST
+    rows = line_up(turn.basket, turn.left, turn.strata, piles, cheapest=cheapest)
     chosen = []
-    position, rest = 0, pick.count_max or -1
+    position, rest = 0, pick.count_max or _ENDLESS
+    if turn.units is not None:
+        rest = min(rest, turn.units)
     rest_by_pile: dict[int, int] = {}
+    rest_by_sku = None if turn.article_units is None else dict(turn.article_units)
     for pile, place, one in rows:
         if not rest:
             break
         count = count_before(position + one.units, skip=pick.skip, every=pick.every)
         count -= count_before(position, skip=pick.skip, every=pick.every)
         position += one.units
-        if rest > 0:
-            count = min(count, rest)
+        count = min(count, rest)
         if pick.units_per_line_max:
             count = min(count, rest_by_pile.setdefault(pile, pick.units_per_line_max))
             rest_by_pile[pile] -= count
+        if rest_by_sku is not None:
+            sku = turn.basket.skus[pile]
+            count = min(count, rest_by_sku.get(sku, 0))
+            rest_by_sku[sku] = rest_by_sku.get(sku, 0) - count
         if count:
-            rest -= count if rest > 0 else 0
+            rest -= count
             worth = (2 * one.amount * count + one.units) // (2 * one.units)
             chosen.append(Choice(pile, place, count, worth))
     return sorted(chosen)
 
 
-def _line_up(
+def line_up(
     basket: Basket,
     left: Sequence[int],
     ledger: strata.Ledger,
@@ -88,6 +94,7 @@ def _line_up(
     *,
     cheapest: bool,
 ) -> list[tuple[int, int, strata.Stratum]]:
+    """Return (pile, its stratum's place, stratum) in the order in which units are chosen."""
     sign = 1 if cheapest else -1
     keyed = []
     for pile in piles:
@@ -103,11 +110,15 @@ def _line_up(
     return [row for _, row in sorted(keyed)]
 
 
-def compile_cut(kind: rules.RewardKind, basis: rules.Basis) -> Cut:
+def compile_cut(
+    kind: rules.RewardKind,
+    basis: rules.Basis,
+    floor_rest: rules.FloorRest = rules.FloorRest.AS_KIND,
+) -> Cut:
     """Return the function from parts of piles to what comes off each, never more than its room."""
     match kind:
         case rules.PercentOff():
-            return _compile_percent(kind.basis_points, original=basis is rules.Basis.ORIGINAL)
+            return _compile_percent(kind, basis, move=floor_rest is rules.FloorRest.MOVE)
         case rules.AmountOff(spread=rules.AmountSpread.EACH_UNIT):
             amount = kind.amount_minor
             return lambda parts: [
@@ -118,48 +129,138 @@ def compile_cut(kind: rules.RewardKind, basis: rules.Basis) -> Cut:
             amount = kind.amount_minor
             return lambda parts: [min(room, amount) for room in parts.rooms]
         case rules.AmountOff():
-            amount = kind.amount_minor
-            return lambda parts: amounts.spread_within(amount, parts.worths, parts.rooms)
+            return _compile_across(kind, drop=floor_rest is rules.FloorRest.DROP)
         case rules.FixedPrice():
-            return _compile_price(kind.unit_price_minor)
-    raise TypeError(f"{type(kind).__name__} takes no money off units")
+            price = kind.unit_price_minor
+            return lambda parts: _down_to(parts, [price] * len(parts.piles))
+        case rules.PriceList():
+            prices = {one.sku: one.unit_price_minor for one in kind.prices}
+            return lambda parts: _down_to(
+                parts, [prices.get(parts.basket.skus[pile]) for pile in parts.piles]
+            )
+    raise TypeError(f"{type(kind).__name__} takes no money off goods")
 
 
-def _compile_percent(basis_points: int, *, original: bool) -> Cut:
+def _compile_across(kind: rules.AmountOff, *, drop: bool) -> Cut:
+    amount, share_by = kind.amount_minor, kind.share_by
+
     def cut(parts: Parts) -> list[int]:
-        source = parts.originals if original else parts.worths
-        return [
-            min(room, (worth * basis_points + _HALF) // amounts.BASIS_POINTS)
-            for room, worth in zip(parts.rooms, source, strict=True)
-        ]
+        rooms = parts.rooms
+        match share_by:
+            case rules.ShareBy.QUANTITY:
+                weights = [
+                    q if room else 0 for q, room in zip(parts.thousandths, rooms, strict=True)
+                ]
+            case rules.ShareBy.LINE:
+                weights = [1 if room else 0 for room in rooms]
+            case _:
+                weights = list(parts.worths)
+        if not drop:
+            return amounts.spread_within(amount, weights, rooms)
+        if not any(weights):
+            return [0] * len(weights)
+        shares = amounts.spread(amount, weights)
+        return [min(room, share) for room, share in zip(rooms, shares, strict=True)]
 
     return cut
 
 
-def _compile_price(unit_price_minor: int) -> Cut:
+def _compile_percent(kind: rules.PercentOff, basis: rules.Basis, *, move: bool) -> Cut:
+    share = amounts.compile_percent(kind.basis_points, kind.rounding)
+    by_unit = kind.rounding_unit is rules.RoundingUnit.EACH
+    in_total = kind.rounding_unit is rules.RoundingUnit.TOTAL
+
     def cut(parts: Parts) -> list[int]:
-        return [
-            max(0, min(room, worth - units * unit_price_minor))
-            for room, worth, units in zip(parts.rooms, parts.worths, parts.units, strict=True)
-        ]
+        sources = _find_sources(parts, basis)
+        if in_total:
+            wanted = amounts.spread(share(sum(sources)), sources)
+        elif by_unit:
+            wanted = [
+                _share_by_unit(share, amount, units)
+                for amount, units in zip(sources, parts.units, strict=True)
+            ]
+        else:
+            wanted = [share(amount) for amount in sources]
+        given = [min(room, amount) for room, amount in zip(parts.rooms, wanted, strict=True)]
+        if move and (rest := sum(wanted) - sum(given)):
+            rooms = [room - amount for room, amount in zip(parts.rooms, given, strict=True)]
+            more = amounts.spread_within(rest, parts.worths, rooms)
+            given = [amount + extra for amount, extra in zip(given, more, strict=True)]
+        return given
 
     return cut
 
 
-def measure(basket: Basket, left: Sequence[int], shares: Sequence[tuple[int, int, int]]) -> Parts:
+def _share_by_unit(share: Callable[[int], int], amount: int, units: int) -> int:
+    """Return the percentage of units that cost the same but for the cents that they share."""
+    if units < 1:
+        return share(amount)
+    each, dearer = divmod(amount, units)
+    return (units - dearer) * share(each) + dearer * share(each + 1)
+
+
+def _find_sources(parts: Parts, basis: rules.Basis) -> Sequence[int]:
+    """Return what percentages are of."""
+    if basis is rules.Basis.ORIGINAL:
+        wholes: Sequence[int] = parts.basket.amounts
+    elif basis is rules.Basis.LANE:
+        wholes = parts.begun
+    else:
+        return parts.worths
+    quantities = parts.basket.quantities
+    return [
+        (2 * wholes[pile] * quantity + quantities[pile]) // (2 * quantities[pile])
+        for pile, quantity in zip(parts.piles, parts.thousandths, strict=True)
+    ]
+
+
+def _down_to(parts: Parts, prices: Sequence[int | None]) -> list[int]:
+    """Return what comes off to reach these prices of a unit or kilogram."""
+    return [
+        0
+        if unit_price is None
+        else max(
+            0,
+            min(
+                room,
+                worth - amounts.price(quantity_thousandths=quantity, unit_price_minor=unit_price),
+            ),
+        )
+        for room, worth, quantity, unit_price in zip(
+            parts.rooms, parts.worths, parts.thousandths, prices, strict=True
+        )
+    ]
+
+
+def take_whole(turn: Turn, piles: Sequence[int]) -> Parts:
+    """Return whole piles as parts; of goods sold by weight full kilograms count as units."""
+    basket, left = turn.basket, turn.left
+    quantities = [basket.quantities[pile] for pile in piles]
+    return Parts(
+        basket,
+        turn.begun,
+        piles,
+        [left[pile] for pile in piles],
+        [quantity // amounts.THOUSANDTHS for quantity in quantities],
+        quantities,
+        [left[pile] - basket.floors[pile] for pile in piles],
+    )
+
+
+def measure(
+    basket: Basket,
+    left: Sequence[int],
+    begun: Sequence[int],
+    shares: Sequence[tuple[int, int, int]],
+) -> Parts:
     """Return the parts of piles that (pile, units, worth) name, one for each pile."""
-    worths, originals, units, rooms = [], [], [], []
+    worths, units, thousandths, rooms = [], [], [], []
     for pile, count, worth in shares:
         floor = strata.find_floor(basket, pile, count)
+        whole = basket.weighed >> pile & 1
         worths.append(worth)
         units.append(count)
-        originals.append(_find_original(basket, pile, count))
+        thousandths.append(basket.quantities[pile] if whole else count * amounts.THOUSANDTHS)
         rooms.append(max(0, min(worth - floor, left[pile] - basket.floors[pile])))
-    return Parts(worths, originals, units, rooms)
-
-
-def _find_original(basket: Basket, pile: int, units: int) -> int:
-    if basket.weighed >> pile & 1:
-        return basket.amounts[pile]
-    quantity = basket.quantities[pile]
-    return (2 * basket.amounts[pile] * units * amounts.THOUSANDTHS + quantity) // (2 * quantity)
+    piles = [pile for pile, _, _ in shares]
+    return Parts(basket, begun, piles, worths, units, thousandths, rooms)

@@ -3,11 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from services.promotions.engine import condition_problems, rules, set_problems
-from services.promotions.engine.set_problems import Problem, check_filter
-
-REWARDS_MAX = 10
-MULTIPLIERS_MAX = 50
+from services.promotions.engine import condition_problems, reward_problems, rules, set_problems
+from services.promotions.engine.set_problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ def find_problems(given: rules.Rules) -> list[Problem]:
         *_check_validity(given.validity),
         *_check_audience(given.audience),
         *condition_problems.find_problems(given.condition),
-        *_check_rewards(given),
+        *reward_problems.find_problems(given),
         *set_problems.find_problems(given),
         *_check_combination(given.combination),
         *_check_limits(given),
@@ -102,82 +99,54 @@ def _check_audience(audience: rules.Audience) -> Iterator[Problem]:
             yield Problem(f"audience.{name}", "leaves nobody: everything included is excluded")
 
 
-def _check_rewards(given: rules.Rules) -> Iterator[Problem]:
-    if not 1 <= len(given.rewards) <= REWARDS_MAX:
-        yield Problem("rewards", f"must be 1 to {REWARDS_MAX}")
-    earning = given.combination.lane is rules.Lane.EARN
-    for place, reward in enumerate(given.rewards):
-        path = f"rewards[{place}]"
-        name = _KIND_NAMES[type(reward.kind)]
-        if earning != isinstance(reward.kind, rules.EARNS):
-            where = "belong into LANE_EARN" if not earning else "do not belong into LANE_EARN"
-            what = "points" if not earning else "discounts"
-            yield Problem(f"{path}.{name}", f"{what} {where}")
-        if reward.amount_max < 0:
-            yield Problem(f"{path}.amount_max", "must not be negative")
-        yield from check_filter(reward.target, f"{path}.target")
-        yield from set_problems.check_reward(given, reward, path)
-        yield from _check_kind(reward.kind, f"{path}.{name}")
-
-
-_KIND_NAMES: dict[type, str] = {
-    rules.PercentOff: "percent_off",
-    rules.AmountOff: "amount_off",
-    rules.FixedPrice: "fixed_price",
-    rules.SetPrice: "set_price",
-    rules.EarnPercent: "earn_percent",
-    rules.EarnPoints: "earn_points",
-}
-
-
-def _check_kind(kind: rules.RewardKind, path: str) -> Iterator[Problem]:
-    match kind:
-        case rules.PercentOff() if not 1 <= kind.basis_points <= 10_000:
-            yield Problem(f"{path}.basis_points", "must be 1 to 10000")
-        case rules.AmountOff() if kind.amount_minor <= 0:
-            yield Problem(f"{path}.amount_minor", "must be above 0")
-        case rules.FixedPrice() if kind.unit_price_minor < 0:
-            yield Problem(f"{path}.unit_price_minor", "must not be negative")
-        case rules.SetPrice() if kind.price_minor < 0:
-            yield Problem(f"{path}.price_minor", "must not be negative")
-        case rules.EarnPercent():
-            yield from _check_earn_percent(kind, path)
-        case rules.EarnPoints():
-            yield from _check_earn_points(kind, path)
-
-
-def _check_earn_percent(kind: rules.EarnPercent, path: str) -> Iterator[Problem]:
-    if not 1 <= kind.basis_points <= 100_000:
-        yield Problem(f"{path}.basis_points", "must be 1 to 100000")
-    if len(kind.multipliers) > MULTIPLIERS_MAX:
-        yield Problem(f"{path}.multipliers", f"must be at most {MULTIPLIERS_MAX}")
-    for place, multiplier in enumerate(kind.multipliers):
-        where = f"{path}.multipliers[{place}]"
-        if not 0 <= multiplier.factor_hundredths <= 10_000:
-            yield Problem(f"{where}.factor_hundredths", "must be 0 to 10000")
-        yield from check_filter(multiplier.filter, f"{where}.filter")
-
-
-def _check_earn_points(kind: rules.EarnPoints, path: str) -> Iterator[Problem]:
-    if kind.points <= 0:
-        yield Problem(f"{path}.points", "must be above 0")
-    if kind.step_minor < 0 or (kind.spread is rules.PointsSpread.EACH_STEP) != (
-        kind.step_minor > 0
-    ):
-        yield Problem(f"{path}.step_minor", "must be above 0 for EACH_STEP and 0 otherwise")
-    if kind.expire_days < 0:
-        yield Problem(f"{path}.expire_days", "must not be negative")
-
-
 def _check_combination(combination: rules.Combination) -> Iterator[Problem]:
     if not -1_000 <= combination.priority <= 1_000:
         yield Problem("combination.priority", "must be -1000 to 1000")
+    if bool(combination.contest) != bool(combination.side):
+        yield Problem("combination.side", "goes together with contest")
+    if combination.group_max < 0:
+        yield Problem("combination.group_max", "must not be negative")
+    if combination.labels & combination.incompatible_labels:
+        yield Problem("combination.incompatible_labels", "must not be its own labels")
+    if combination.contest and combination.lane is rules.Lane.EARN:
+        yield Problem("combination.contest", "is about discounts, and LANE_EARN gives none")
 
 
 def _check_limits(given: rules.Rules) -> Iterator[Problem]:
     limits = given.limits
-    for name in ("uses_max", "uses_per_member_max", "budget_minor"):
+    for name in (
+        "uses_max",
+        "uses_per_member_max",
+        "budget_minor",
+        "units_max",
+        "units_per_article_max",
+    ):
         if getattr(limits, name) < 0:
             yield Problem(f"limits.{name}", "must not be negative")
     if limits.budget_minor and given.combination.lane is rules.Lane.EARN:
         yield Problem("limits.budget_minor", "counts discounts, and LANE_EARN gives none")
+    if limits.count_sets and given.multi_buy is None:
+        yield Problem("limits.count_sets", "needs sets")
+    if limits.count_without_effect and isinstance(given.trigger, rules.AutomaticTrigger):
+        yield Problem("limits.count_without_effect", "needs a coupon as the trigger")
+    if limits.units_max or limits.units_per_article_max:
+        yield from _check_units(given)
+
+
+def _check_units(given: rules.Rules) -> Iterator[Problem]:
+    """Return what is wrong with limits that count rewarded units."""
+    earning = given.combination.lane is rules.Lane.EARN
+    if earning or given.scale is not None or len(given.rewards) != 1:
+        yield Problem("limits.units_max", "needs exactly one reward, a discount without a scale")
+    if any(_is_uncountable(one) for one in given.rewards):
+        yield Problem("limits.units_max", "counts units that a discount on goods picks")
+    if given.multi_buy is not None:
+        if given.limits.units_per_article_max:
+            yield Problem("limits.units_per_article_max", "does not go together with sets")
+        if any(not group.units for group in given.multi_buy.groups):
+            yield Problem("limits.units_max", "needs groups of units")
+
+
+def _is_uncountable(reward: rules.Reward) -> bool:
+    by_lines = reward.pick is not None and reward.pick.by is rules.PickBy.LINE
+    return by_lines or isinstance(reward.kind, rules.GiftItems | rules.Upgrade)

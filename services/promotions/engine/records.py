@@ -9,6 +9,7 @@ from services.promotions.engine.carts import (
     Facts,
     Member,
     PointsTerms,
+    ReceiptCap,
     Remaining,
     Store,
 )
@@ -27,6 +28,7 @@ def dump_facts(facts: Facts) -> dict[str, Any]:
         "member": None if facts.member is None else _dump_member(facts.member),
         "remaining": {name: _dump(one) for name, one in sorted(facts.remaining.items())},
         "terms": _dump_terms(facts.terms),
+        "cap": _dump(facts.cap),
         "identity_answered": facts.identity_answered,
     }
 
@@ -40,6 +42,7 @@ def load_facts(plain: Mapping[str, Any]) -> Facts:
         member=None if member is None else _load_member(member),
         remaining={name: Remaining(**one) for name, one in plain["remaining"].items()},
         terms=_load_terms(plain["terms"]),
+        cap=ReceiptCap(**plain.get("cap", {})),
         identity_answered=plain["identity_answered"],
     )
 

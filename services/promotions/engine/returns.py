@@ -11,16 +11,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.promotions.engine import amounts, baskets, evaluation, index, lanes, payments, traces
+from services.promotions.engine import (
+    amounts,
+    baskets,
+    evaluation,
+    index,
+    lanes,
+    payments,
+    rules,
+    traces,
+)
 from services.promotions.engine.carts import Cart, CartLine, Facts, PointsTerms, Remaining
 from services.promotions.engine.decisions import (
     Decision,
     Explain,
     LineDecision,
     OutcomeReason,
+    StampMove,
 )
-from services.promotions.engine.offers import Offer
+from services.promotions.engine.offers import Offer, Present
 from services.promotions.engine.rulesets import Compiled, Ruleset
+
+_ENDLESS = 1 << 40
 
 
 class LineUnknown(ValueError):  # noqa: N818  a refusal is an answer, not a fault
@@ -40,14 +52,30 @@ class ReturnExceeds(ValueError):  # noqa: N818  a refusal is an answer, not a fa
         self.remaining_thousandths = remaining_thousandths
 
 
+class GiftUnknown(ValueError):  # noqa: N818  a refusal is an answer, not a fault
+    """Says that the receipt gave no such article, or fewer units of it that are not back yet."""
+
+    def __init__(self, campaign_id: str, sku: str, remaining_units: int) -> None:
+        super().__init__(f"of {sku} from {campaign_id} only {remaining_units} units are left")
+        self.campaign_id = campaign_id
+        self.sku = sku
+        self.remaining_units = remaining_units
+
+
 @dataclass(frozen=True, slots=True)
 class ReturnedSoFar:
-    """What came back of a receipt up to now: quantities by line, money, points."""
+    """What came back of a receipt up to now: quantities by line, money, points.
+
+    `gifts` are (campaign, article, units) that came back. `stamps` are those taken back that were
+    earned, and given back that were spent, by campaign and card.
+    """
 
     quantities: tuple[tuple[str, int], ...] = ()
     refund_minor: int = 0
     points_restored: int = 0
     points_clawed_back: int = 0
+    gifts: tuple[tuple[str, str, int], ...] = ()
+    stamps: tuple[StampMove, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +83,9 @@ class ReturnDecision:
     """What one return gives and takes; `remaining` is what the goods that stay get now.
 
     `points_clawed_back` is what the goods had earned and what should go back, whether or not the
-    member still has it. `so_far` is the `before` of the next return.
+    member still has it, and so is `earned` of `stamp_moves`; `spent` are stamps to give back.
+    `gifts_deducted_minor` is what is held back in all for gifts that are kept and not deserved any
+    more. `so_far` is the `before` of the next return.
     """
 
     refund_minor: int
@@ -64,6 +94,8 @@ class ReturnDecision:
     complete: bool
     remaining: Decision | None
     so_far: ReturnedSoFar
+    stamp_moves: tuple[StampMove, ...] = ()
+    gifts_deducted_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +125,18 @@ def price_return(
     *,
     now: datetime,
     returned: Mapping[str, int],
+    gifts: Mapping[tuple[str, str], int] | None = None,
     before: ReturnedSoFar = ReturnedSoFar(),
 ) -> ReturnDecision:
     """Return what goods that come back give and take.
 
     `cart`, `facts`, `decision` and `now` are those of the purchase; `ruleset` must hold the
     campaigns that it applied, in their versions of that day. `returned` maps line ids to
-    thousandths. Raises LineUnknown and ReturnExceeds, and KeyError when `ruleset` lacks a
-    campaign of the receipt.
+    thousandths, `gifts` campaigns and articles to units. Raises LineUnknown, ReturnExceeds and
+    GiftUnknown, and KeyError when `ruleset` lacks a campaign of the receipt.
     """
     back = _add_up(cart, returned, before)
+    gifts_back = _add_up_gifts(decision, gifts or {}, before)
     sale = _Sale(ruleset, cart, facts, decision, now)
     rest = tuple(
         replace(line, quantity_thousandths=line.quantity_thousandths - back.get(line.line_id, 0))
@@ -110,11 +144,12 @@ def price_return(
         if line.quantity_thousandths > back.get(line.line_id, 0)
     )
     if not rest:
-        return _close(decision, before, back)
+        return _close(sale, before, back, gifts_back)
     run, candidates, found = _price_rest(sale, rest, back)
+    deducted = _find_deduction(sale, run, gifts_back)
     given, restored_minor = _settle(
         _share_of(decision.lines, _kept_lines(sale, back)),
-        owed=decision.total_minor - sum(run.left),
+        owed=decision.total_minor - sum(run.left) - deducted,
         before=before,
         terms=facts.terms,
     )
@@ -129,8 +164,11 @@ def price_return(
         refund_minor=given,
         points_restored=payments.points_for(restored_minor, facts.terms),
         points_clawed_back=decision.points_earned - kept_points,
+        gifts=_list_gifts(gifts_back),
+        stamps=_take_stamps_back(decision, remaining.stamp_moves, before),
     )
-    return _step(before, so_far, replace(remaining, messages=(), charges=()))
+    bare = replace(remaining, messages=(), charges=(), coupon_grants=(), gift_offers=())
+    return _step(before, so_far, bare, deducted)
 
 
 def _add_up(cart: Cart, returned: Mapping[str, int], before: ReturnedSoFar) -> dict[str, int]:
@@ -150,8 +188,95 @@ def _in_order(cart: Cart, back: Mapping[str, int]) -> tuple[tuple[str, int], ...
     return tuple((line.line_id, back[line.line_id]) for line in cart.lines if line.line_id in back)
 
 
+def _add_up_gifts(
+    decision: Decision, gifts: Mapping[tuple[str, str], int], before: ReturnedSoFar
+) -> dict[tuple[str, str], int]:
+    given: dict[tuple[str, str], int] = {}
+    for one in decision.gifts:
+        key = (one.campaign_id, one.sku)
+        given[key] = given.get(key, 0) + one.units
+    back = {(name, sku): units for name, sku, units in before.gifts}
+    for key, units in gifts.items():
+        remaining = given.get(key, 0) - back.get(key, 0)
+        if not 0 < units <= remaining:
+            raise GiftUnknown(*key, remaining)
+        back[key] = back.get(key, 0) + units
+    return back
+
+
+def _list_gifts(back: Mapping[tuple[str, str], int]) -> tuple[tuple[str, str, int], ...]:
+    return tuple((name, sku, back[name, sku]) for name, sku in sorted(back))
+
+
+def _find_deduction(sale: _Sale, run: lanes.Run | None, back: Mapping[tuple[str, str], int]) -> int:
+    """Return what gifts are worth that stay with the shopper though nothing deserves them now."""
+    deserved: dict[tuple[str, str], int] = {}
+    for one, offer in run.applied if run else ():
+        for part in offer.presents:
+            key = (one.campaign.campaign_id, part.sku)
+            deserved[key] = deserved.get(key, 0) + part.units
+    held: dict[tuple[str, str], tuple[int, int]] = {}
+    for gift in sale.decision.gifts:
+        key = (gift.campaign_id, gift.sku)
+        held[key] = (held.get(key, (0, 0))[0] + gift.units, gift.value_minor)
+    return sum(
+        max(0, units - back.get(key, 0) - deserved.get(key, 0)) * value
+        for key, (units, value) in held.items()
+        if _is_deducted(sale, *key)
+    )
+
+
+def _is_deducted(sale: _Sale, campaign_id: str, sku: str) -> bool:
+    given = sale.ruleset.campaigns[sale.ruleset.place_by_id[campaign_id]].rules
+    return any(
+        reward.kind.on_return is rules.GiftReturn.DEDUCT
+        and any(item.sku == sku for item in reward.kind.items)
+        for reward in given.all_rewards
+        if isinstance(reward.kind, rules.GiftItems)
+    )
+
+
+def _take_stamps_back(
+    decision: Decision, remaining: tuple[StampMove, ...], before: ReturnedSoFar
+) -> tuple[StampMove, ...]:
+    """Return the stamps to undo in all, never fewer than before."""
+    keys = sorted({(one.campaign_id, one.card) for one in decision.stamp_moves})
+
+    def add_up(moves: tuple[StampMove, ...], key: tuple[str, str]) -> tuple[int, int]:
+        own = [one for one in moves if (one.campaign_id, one.card) == key]
+        return sum(one.earned for one in own), sum(one.spent for one in own)
+
+    undone = []
+    for key in keys:
+        moved, stays = add_up(decision.stamp_moves, key), add_up(remaining, key)
+        least = add_up(before.stamps, key)
+        earned, spent = (
+            max(low, most - rest) for most, rest, low in zip(moved, stays, least, strict=True)
+        )
+        if earned or spent:
+            undone.append(StampMove(*key, earned, spent))
+    return tuple(undone)
+
+
+def _subtract_stamps(
+    moves: tuple[StampMove, ...], before: tuple[StampMove, ...]
+) -> tuple[StampMove, ...]:
+    known = {(one.campaign_id, one.card): one for one in before}
+    found = []
+    for one in moves:
+        was = known.get((one.campaign_id, one.card))
+        if was is not None:
+            one = one._replace(earned=one.earned - was.earned, spent=one.spent - was.spent)  # noqa: PLW2901
+        if one.earned or one.spent:
+            found.append(one)
+    return tuple(found)
+
+
 def _step(
-    before: ReturnedSoFar, so_far: ReturnedSoFar, remaining: Decision | None
+    before: ReturnedSoFar,
+    so_far: ReturnedSoFar,
+    remaining: Decision | None,
+    deducted: int,
 ) -> ReturnDecision:
     return ReturnDecision(
         refund_minor=so_far.refund_minor - before.refund_minor,
@@ -160,18 +285,37 @@ def _step(
         complete=remaining is None,
         remaining=remaining,
         so_far=so_far,
+        stamp_moves=_subtract_stamps(so_far.stamps, before.stamps),
+        gifts_deducted_minor=deducted,
     )
 
 
-def _close(decision: Decision, before: ReturnedSoFar, back: Mapping[str, int]) -> ReturnDecision:
-    """Give and take back whatever is left to: everything came back."""
+def _close(
+    sale: _Sale,
+    before: ReturnedSoFar,
+    back: Mapping[str, int],
+    gifts_back: Mapping[tuple[str, str], int],
+) -> ReturnDecision:
+    """Give and take back whatever is left to: everything came back, but for gifts perhaps.
+
+    What they are worth is held back in money first, then in points.
+    """
+    decision, terms = sale.decision, sale.facts.terms
+    deducted = _find_deduction(sale, None, gifts_back)
+    money = decision.total_minor - decision.points_payment_minor
+    refund = max(before.refund_minor, money - deducted)
+    held_back = max(0, deducted - max(0, money - before.refund_minor))
+    paid = payments.whole_steps(max(0, decision.points_payment_minor - held_back), terms)
+    restored = decision.points_spent if not held_back else payments.points_for(paid, terms)
     so_far = ReturnedSoFar(
         quantities=tuple((line.line_id, back[line.line_id]) for line in decision.lines),
-        refund_minor=decision.total_minor - decision.points_payment_minor,
-        points_restored=decision.points_spent,
+        refund_minor=refund,
+        points_restored=max(before.points_restored, restored),
         points_clawed_back=decision.points_earned,
+        gifts=_list_gifts(gifts_back),
+        stamps=_take_stamps_back(decision, (), before),
     )
-    return _step(before, so_far, None)
+    return _step(before, so_far, None, deducted)
 
 
 def _price_rest(
@@ -189,7 +333,19 @@ def _price_rest(
     }
     places = [sale.ruleset.place_by_id[name] for name in applied]
     cart = replace(sale.cart, lines=lines, coupon_codes=_codes_of(sale, places))
-    taken = {name: Remaining(1, 1, discount, 1) for name, discount in applied.items()}
+    every = {line.sku: _ENDLESS for line in lines}
+    taken = {
+        name: Remaining(
+            uses=_ENDLESS,
+            member_uses=1,
+            budget_minor=discount,
+            coupons=1,
+            stamps=_ENDLESS,
+            units=_ENDLESS,
+            article_units=every,
+        )
+        for name, discount in applied.items()
+    }
     facts = replace(sale.facts, remaining=taken)
     basket = baskets.arrange(cart, facts)
     found = index.match(sale.ruleset.index, cart, basket, facts, now=sale.now)
@@ -198,7 +354,9 @@ def _price_rest(
     candidates = [sale.ruleset.compiled[place] for place in places if survivors >> place & 1]
     run = lanes.start(cart, facts, basket, now=sale.now)
     lanes.run_discounts(run, candidates)
-    kept = _keep(sale, lanes.start(cart, facts, basket, now=sale.now), back)
+    presents = {one.place: offer.presents for one, offer in run.applied if offer.presents}
+    kept = _keep(sale, lanes.start(cart, facts, basket, now=sale.now), back, presents)
+    kept.moves = list(run.moves)
     return (kept if sum(kept.left) > sum(run.left) else run), candidates, found
 
 
@@ -236,8 +394,16 @@ def _kept_lines(sale: _Sale, back: Mapping[str, int]) -> list[LineDecision]:
     return kept
 
 
-def _keep(sale: _Sale, run: lanes.Run, back: Mapping[str, int]) -> lanes.Run:
-    """Return the run in which every line keeps its part of what the receipt gave it."""
+def _keep(
+    sale: _Sale,
+    run: lanes.Run,
+    back: Mapping[str, int],
+    presents: Mapping[int, tuple[Present, ...]],
+) -> lanes.Run:
+    """Return the run in which every line keeps its part of what the receipt gave it.
+
+    `presents` are the gifts that go with it, by the places of their campaigns.
+    """
     kept = {line.line_id: line for line in _kept_lines(sale, back)}
     offers: dict[int, dict[int, int]] = {}
     for pile, places in enumerate(run.basket.line_places):
@@ -247,11 +413,21 @@ def _keep(sale: _Sale, run: lanes.Run, back: Mapping[str, int]) -> lanes.Run:
                     given = offers.setdefault(sale.ruleset.place_by_id[part.campaign_id], {})
                     given[pile] = given.get(pile, 0) + part.discount_minor
                     run.left[pile] -= part.discount_minor
-    for place in sorted(offers):
-        given = offers[place]
+    for place in sorted(offers.keys() | presents.keys()):
+        given = offers.get(place, {})
         total = sum(given.values())
-        offer = Offer(total=total, piles=list(given), amounts=list(given.values()), desired=total)
-        run.applied.append((sale.ruleset.compiled[place], offer))
+        offer = Offer(
+            total=total,
+            piles=list(given),
+            amounts=list(given.values()),
+            desired=total,
+            presents=presents.get(place, ()),
+        )
+        one = sale.ruleset.compiled[place]
+        run.applied.append((one, offer))
+        if one.lane in lanes.ITEM_LANES:
+            for pile, amount in given.items():
+                run.items[pile] -= amount
     return run
 
 
@@ -259,7 +435,14 @@ def keep_prices(
     ruleset: Ruleset, cart: Cart, facts: Facts, decision: Decision, run: lanes.Run, *, now: datetime
 ) -> lanes.Run:
     """Return a fresh run in which every line costs what a decision made it cost, before points."""
-    return _keep(_Sale(ruleset, cart, facts, decision, now), run, {})
+    presents: dict[int, tuple[Present, ...]] = {}
+    for gift in decision.gifts:
+        place = ruleset.place_by_id[gift.campaign_id]
+        one = Present(gift.sku, gift.units, gift.value_minor)
+        presents[place] = (*presents.get(place, ()), one)
+    kept = _keep(_Sale(ruleset, cart, facts, decision, now), run, {}, presents)
+    kept.moves += [move for move in decision.stamp_moves if move.spent]
+    return kept
 
 
 def _share_of(lines: tuple[LineDecision, ...], kept: list[LineDecision]) -> _Share:

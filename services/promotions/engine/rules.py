@@ -106,6 +106,86 @@ class AmountSpread(enum.IntEnum):
     ACROSS = 3
 
 
+class ShareBy(enum.IntEnum):
+    """In proportion to what an amount is shared."""
+
+    AMOUNT = 1
+    QUANTITY = 2
+    LINE = 3
+
+
+class Rounding(enum.IntEnum):
+    """How amounts are rounded to minor units."""
+
+    HALF_UP = 1
+    HALF_EVEN = 2
+    DOWN = 3
+    UP = 4
+
+
+class RoundingUnit(enum.IntEnum):
+    """What is rounded: the amount of each line, of each unit, or of all goods together."""
+
+    LINE = 1
+    EACH = 2
+    TOTAL = 3
+
+
+class FloorRest(enum.IntEnum):
+    """What becomes of a discount that goods at their lowest price cannot take."""
+
+    AS_KIND = 0
+    MOVE = 1
+    DROP = 2
+
+
+class GiftSpread(enum.IntEnum):
+    """What gifts are given per."""
+
+    ONCE = 1
+    EACH_UNITS = 2
+    EACH_STEP = 3
+
+
+class GiftReturn(enum.IntEnum):
+    """What becomes of a gift that a return makes undeserved."""
+
+    KEEP = 1
+    DEDUCT = 2
+
+
+class EarnBasis(enum.IntEnum):
+    """From what on points are counted."""
+
+    PAID = 1
+    ORIGINAL = 2
+    ITEMS = 3
+
+
+class ScaleMeasure(enum.IntEnum):
+    """What is measured for scales."""
+
+    AMOUNT = 1
+    UNITS = 2
+    ARTICLES = 3
+
+
+class GroupChoice(enum.IntEnum):
+    """Which campaign of an exclusive group is applied."""
+
+    BEST = 1
+    FIRST = 2
+    LATEST_CODE = 3
+    BEST_BY_LINE = 4
+
+
+class BudgetRest(enum.IntEnum):
+    """What becomes of the rest of a budget that is too small for a receipt."""
+
+    GIVE = 1
+    KEEP = 2
+
+
 class PointsSpread(enum.IntEnum):
     """What points by the piece are per."""
 
@@ -315,9 +395,11 @@ Condition: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class PercentOff:
-    """Gives percent off, rounded half up on each line's amount."""
+    """Gives percent off."""
 
     basis_points: int
+    rounding: Rounding = Rounding.HALF_UP
+    rounding_unit: RoundingUnit = RoundingUnit.LINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +408,7 @@ class AmountOff:
 
     amount_minor: int
     spread: AmountSpread
+    share_by: ShareBy = ShareBy.AMOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +426,82 @@ class SetPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class ArticlePrice:
+    """The price of a unit or kilogram of an article."""
+
+    sku: str
+    unit_price_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """Gives a price for each unit of each of many articles, when it is lower than its own."""
+
+    prices: tuple[ArticlePrice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Gives a better article at the price of another one; `to_units` 0 means 1."""
+
+    from_sku: str
+    to_sku: str
+    from_price_minor: int = 0
+    to_units: int = 0
+    replacements_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GiftItem:
+    """An article that is given; `value_minor` is what a unit is worth on a return."""
+
+    sku: str
+    units: int
+    value_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GiftItems:
+    """Gives articles for nothing; `choose` 0 gives all of them, `times_max` 0 has no bound."""
+
+    items: tuple[GiftItem, ...]
+    choose: int = 0
+    spread: GiftSpread = GiftSpread.ONCE
+    step_units: int = 0
+    step_minor: int = 0
+    times_max: int = 0
+    add_missing: bool = False
+    on_return: GiftReturn = GiftReturn.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class IssueCoupon:
+    """Gives uses of a personal coupon for later; `uses` 0 means 1."""
+
+    campaign_id: str
+    uses: int = 0
+    expire_days: int = 0
+    bearer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EarnStamps:
+    """Gives stamps on a card."""
+
+    card_id: str
+    stamps: int
+    spread: PointsSpread
+    step_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplyPoints:
+    """Gives once more what the campaigns before it give on its goods; 200 hundredths double."""
+
+    factor_hundredths: int
+
+
+@dataclass(frozen=True, slots=True)
 class EarnMultiplier:
     """Changes the share that some goods earn; 200 hundredths double it."""
 
@@ -356,6 +515,7 @@ class EarnPercent:
 
     basis_points: int
     multipliers: tuple[EarnMultiplier, ...] = ()
+    basis: EarnBasis = EarnBasis.PAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,13 +526,15 @@ class EarnPoints:
     spread: PointsSpread
     step_minor: int = 0
     expire_days: int = 0
+    basis: EarnBasis = EarnBasis.PAID
 
 
-Discount: TypeAlias = PercentOff | AmountOff | FixedPrice | SetPrice
-Earn: TypeAlias = EarnPercent | EarnPoints
+Discount: TypeAlias = (
+    PercentOff | AmountOff | FixedPrice | SetPrice | PriceList | Upgrade | GiftItems
+)
+Earn: TypeAlias = EarnPercent | EarnPoints | EarnStamps | MultiplyPoints | IssueCoupon
 RewardKind: TypeAlias = Discount | Earn
-DISCOUNTS = (PercentOff, AmountOff, FixedPrice, SetPrice)
-EARNS = (EarnPercent, EarnPoints)
+EARNS = (EarnPercent, EarnPoints, EarnStamps, MultiplyPoints, IssueCoupon)
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,6 +562,28 @@ class Reward:
     amount_max: int = 0
     pick: Pick | None = None
     groups: tuple[int, ...] = ()
+    floor_rest: FloorRest = FloorRest.AS_KIND
+    outside_sets: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is given from somewhere on."""
+
+    begin: int
+    rewards: tuple[Reward, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Gives more to who buys more: the highest step that is reached."""
+
+    measure: ScaleMeasure
+    steps: tuple[Step, ...]
+    filter: ItemFilter = EVERYTHING
+    basis: Basis = Basis.RUNNING
+    each_line: bool = False
+    progressive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +603,7 @@ class MultiBuy:
     groups: tuple[UnitGroup, ...]
     sets_max: int = 0
     sharing: Sharing = Sharing.REWARDED
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,6 +677,13 @@ class Combination:
     basis: Basis = Basis.RUNNING
     stop: bool = False
     reuse: Reuse = Reuse.NONE
+    group_choice: GroupChoice = GroupChoice.BEST
+    group_max: int = 0
+    contest: str = ""
+    side: str = ""
+    stop_lanes: frozenset[Lane] = frozenset()
+    labels: frozenset[str] = _NAMES
+    incompatible_labels: frozenset[str] = _NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -501,6 +693,11 @@ class Limits:
     uses_max: int = 0
     uses_per_member_max: int = 0
     budget_minor: int = 0
+    rest: BudgetRest = BudgetRest.GIVE
+    count_sets: bool = False
+    units_max: int = 0
+    units_per_article_max: int = 0
+    count_without_effect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,6 +713,21 @@ class Rules:
     condition: Condition | None = None
     limits: Limits = Limits()
     multi_buy: MultiBuy | None = None
+    scale: Scale | None = None
+    stamp_price: StampPrice | None = None
+
+    @property
+    def cards(self) -> frozenset[str]:
+        """Return the stamp cards that the campaign gives stamps on or takes them from."""
+        given = {one.kind.card_id for one in self.all_rewards if isinstance(one.kind, EarnStamps)}
+        return frozenset(given | ({self.stamp_price.card_id} if self.stamp_price else set()))
+
+    @property
+    def all_rewards(self) -> tuple[Reward, ...]:
+        """Return the rewards, those of every step included."""
+        if self.scale is None:
+            return self.rewards
+        return self.rewards + tuple(one for step in self.scale.steps for one in step.rewards)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from services.promotions.engine import (
     multibuys,
     problems,
     rules,
+    scales,
     set_problems,
     sets,
 )
@@ -29,7 +30,9 @@ class RulesetInvalid(ValueError):  # noqa: N818  a refusal is an answer, not a f
 class Compiled:
     """A campaign, ready to run; `place` is its place in the order of evaluation.
 
-    One that `contends` shares the goods with others in the best combination of sets.
+    One that `contends` shares the goods with others in the best combination of sets. `bounded`
+    ones find more than goods when their turn comes, `has_terms` when something follows from it
+    that one is applied.
     """
 
     place: int
@@ -44,6 +47,11 @@ class Compiled:
     limited: bool
     counts_purchases: bool
     asks_price_state: bool
+    contest: str
+    side: str
+    stamp_price: rules.StampPrice | None
+    bounded: bool
+    has_terms: bool
     sets: sets.SetRules | None
     contends: bool
     check: conditions.Check | None
@@ -53,13 +61,17 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """Campaigns that are live together, in the order of evaluation. Never changes."""
+    """Campaigns that are live together, in the order of evaluation. Never changes.
+
+    `inactive_codes` are codes of campaigns that are not live, in upper case.
+    """
 
     version: int
     campaigns: tuple[rules.Campaign, ...]
     compiled: tuple[Compiled, ...]
     index: index.Index
     place_by_id: Mapping[str, int]
+    inactive_codes: Mapping[str, rules.Campaign]
 
     def find(self, campaign_id: str) -> rules.Campaign | None:
         """Return the campaign with this id, if it is live."""
@@ -67,8 +79,13 @@ class Ruleset:
         return None if place is None else self.campaigns[place]
 
 
-def compile(campaigns: Iterable[rules.Campaign], *, version: int) -> Ruleset:  # noqa: A001 - the word of the trade, always read as engine.compile
-    """Return the rule set of these campaigns.
+def compile(  # noqa: A001 - the word of the trade, always read as engine.compile
+    campaigns: Iterable[rules.Campaign],
+    *,
+    version: int,
+    inactive: Iterable[rules.Campaign] = (),
+) -> Ruleset:
+    """Return the rule set of these campaigns; `inactive` ones answer to their codes and no more.
 
     The order of evaluation is lane, priority (higher first), id. Raises RulesetInvalid when a
     campaign has problems, an id is there twice, or two campaigns share a coupon code.
@@ -82,6 +99,12 @@ def compile(campaigns: Iterable[rules.Campaign], *, version: int) -> Ruleset:  #
         compiled=tuple(_compile_one(place, one) for place, one in enumerate(given)),
         index=index.build(given),
         place_by_id={one.campaign_id: place for place, one in enumerate(given)},
+        inactive_codes={
+            code.upper(): one
+            for one in inactive
+            if isinstance(one.rules.trigger, rules.CouponTrigger)
+            for code in one.rules.trigger.codes
+        },
     )
 
 
@@ -118,7 +141,12 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
     coded = isinstance(trigger, rules.CouponTrigger)
     personal = isinstance(trigger, rules.CouponTrigger) and trigger.personal
     stamps = trigger.stamps if isinstance(trigger, rules.CouponTrigger) else None
-    made_of = None if given.multi_buy is None else sets.compile_sets(given, given.multi_buy)
+    made_of = None
+    if given.multi_buy is not None and given.scale is None:
+        made_of = sets.compile_sets(given, given.multi_buy)
+    limited = personal or stamps is not None or given.limits != _UNLIMITED
+    gifts = any(isinstance(one.kind, rules.GiftItems) for one in given.all_rewards)
+    combination = given.combination
     return Compiled(
         place=place,
         campaign=campaign,
@@ -129,11 +157,22 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
         personal=personal,
         stamps=stamps,
         limits=given.limits,
-        limited=personal or stamps is not None or given.limits != _UNLIMITED,
+        limited=limited,
         counts_purchases=conditions.counts_purchases(given.condition),
         asks_price_state=_asks_price_state(given),
         sets=made_of,
-        contends=made_of is not None and not made_of.allowed and not given.combination.stop,
+        contends=_contends(given, made_of),
+        contest=combination.contest,
+        side=combination.side,
+        stamp_price=given.stamp_price,
+        bounded=limited or gifts or given.stamp_price is not None,
+        has_terms=bool(
+            given.stamp_price
+            or stamps
+            or combination.stop_lanes
+            or combination.labels
+            or combination.incompatible_labels
+        ),
         check=None if given.condition is None else conditions.compile_condition(given.condition),
         discount=_compile_discount(given, made_of),
         earn=earnings.compile_earnings(given) if earning else None,
@@ -142,7 +181,9 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
 
 def _asks_price_state(given: rules.Rules) -> bool:
     """Tell whether the campaign looks at what others have reduced before its turn."""
-    wanted = [reward.target for reward in given.rewards]
+    wanted = [reward.target for reward in given.all_rewards]
+    if given.scale is not None:
+        wanted.append(given.scale.filter)
     if given.multi_buy is not None:
         wanted += [group.filter for group in given.multi_buy.groups]
     return conditions.asks_price_state(given.condition) or any(one.price_state for one in wanted)
@@ -153,9 +194,37 @@ def _compile_discount(
 ) -> discounts.Discounter | None:
     if given.combination.lane is rules.Lane.EARN:
         return None
-    if made_of is not None:
-        return multibuys.compile_multi_buy(made_of)
-    return discounts.compile_discounts(given)
+    if given.scale is not None:
+        return scales.compile_discounts(given, given.scale, _compile_plain)
+    return _compile_plain(given) if made_of is None else multibuys.compile_multi_buy(made_of)
+
+
+def _compile_plain(given: rules.Rules) -> discounts.Discounter:
+    if given.multi_buy is None:
+        return discounts.compile_discounts(given)
+    return multibuys.compile_multi_buy(sets.compile_sets(given, given.multi_buy))
+
+
+def _contends(given: rules.Rules, made_of: sets.SetRules | None) -> bool:
+    """Tell whether a campaign shares its goods in the best combination of sets.
+
+    Whoever stops others, counts incomplete sets or leaves marks on later ones takes turns.
+    """
+    combination = given.combination
+    return (
+        made_of is not None
+        and not made_of.allowed
+        and not made_of.partial
+        and not made_of.outside
+        and not combination.stop
+        and not combination.labels
+        and not combination.incompatible_labels
+        and not combination.stop_lanes
+        and combination.group_choice is rules.GroupChoice.BEST
+        and combination.group_max <= 1
+        and given.stamp_price is None
+        and given.scale is None
+    )
 
 
 _UNLIMITED = rules.Limits()

@@ -55,6 +55,15 @@ def find_problems(given: rules.Rules) -> Iterator[Problem]:
         if group.units > UNITS_MAX:
             yield Problem(f"{path}.units", f"must be at most {UNITS_MAX}")
         yield from check_filter(group.filter, f"{path}.filter")
+    if multi_buy.partial:
+        yield from _check_partial(given, multi_buy)
+
+
+def _check_partial(given: rules.Rules, multi_buy: rules.MultiBuy) -> Iterator[Problem]:
+    if len(multi_buy.groups) != 1 or not multi_buy.groups[0].units:
+        yield Problem("multi_buy.partial", "needs exactly one group, of units")
+    if not all(isinstance(one.kind, rules.SetPrice) for one in given.all_rewards):
+        yield Problem("multi_buy.partial", "is for set prices only")
 
 
 def check_reward(given: rules.Rules, reward: rules.Reward, path: str) -> Iterator[Problem]:
@@ -62,22 +71,51 @@ def check_reward(given: rules.Rules, reward: rules.Reward, path: str) -> Iterato
     pick, multi_buy = reward.pick, given.multi_buy
     if pick is not None:
         yield from _check_pick(pick, f"{path}.pick")
-        if isinstance(reward.kind, rules.EARNS):
-            yield Problem(f"{path}.pick", "is not for points")
+        if isinstance(reward.kind, (*rules.EARNS, rules.GiftItems, rules.Upgrade)):
+            yield Problem(f"{path}.pick", "is for discounts on goods")
     if multi_buy is None:
-        if reward.groups:
-            yield Problem(f"{path}.groups", "needs sets")
-        if isinstance(reward.kind, rules.SetPrice):
-            yield Problem(f"{path}.set_price", "needs sets")
-        if pick is not None and pick.scope is rules.PickScope.ALL_SETS:
-            yield Problem(f"{path}.pick.scope", "needs sets")
+        yield from _check_without_sets(reward, path)
         return
     for place in reward.groups:
         if not 0 <= place < len(multi_buy.groups):
             yield Problem(f"{path}.groups", f"there is no group {place}")
     if len(set(reward.groups)) < len(reward.groups):
         yield Problem(f"{path}.groups", "must not repeat a group")
-    yield from _check_set_reward(reward, path)
+    if reward.outside_sets:
+        yield from _check_outside(reward, path)
+    else:
+        yield from _check_kind_of_sets(reward, path)
+        yield from _check_set_reward(reward, path)
+
+
+def _check_without_sets(reward: rules.Reward, path: str) -> Iterator[Problem]:
+    if reward.groups:
+        yield Problem(f"{path}.groups", "needs sets")
+    if isinstance(reward.kind, rules.SetPrice):
+        yield Problem(f"{path}.set_price", "needs sets")
+    if reward.outside_sets:
+        yield Problem(f"{path}.outside_sets", "needs sets")
+    if reward.pick is not None and reward.pick.scope is rules.PickScope.ALL_SETS:
+        yield Problem(f"{path}.pick.scope", "needs sets")
+
+
+def _check_kind_of_sets(reward: rules.Reward, path: str) -> Iterator[Problem]:
+    kind = reward.kind
+    if isinstance(kind, rules.PriceList | rules.Upgrade):
+        yield Problem(path, "a price list or an upgrade does not go together with sets")
+    if isinstance(kind, rules.GiftItems) and (
+        kind.spread is not rules.GiftSpread.ONCE or kind.add_missing or reward.groups
+    ):
+        yield Problem(f"{path}.gift_items", "is given for each set, without spread and groups")
+    if reward.floor_rest is not rules.FloorRest.AS_KIND:
+        yield Problem(f"{path}.floor_rest", "does not go together with sets")
+
+
+def _check_outside(reward: rules.Reward, path: str) -> Iterator[Problem]:
+    if reward.groups or reward.pick is not None:
+        yield Problem(f"{path}.outside_sets", "goes without groups and pick")
+    if not isinstance(reward.kind, rules.PercentOff | rules.AmountOff | rules.FixedPrice):
+        yield Problem(f"{path}.outside_sets", "is for a percentage, an amount or a price")
 
 
 def _check_pick(pick: rules.Pick, path: str) -> Iterator[Problem]:

@@ -52,14 +52,24 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class SetRules:
-    """What the sets of a campaign are made of, compiled; `allowed` is what others may do."""
+    """What the sets of a campaign are made of, compiled; `allowed` is what others may do.
+
+    `presents` and `outside` are rewards on other goods than those of the sets; `bonus` is about
+    what they are worth for each set, in thousandths of a minor unit.
+    """
 
     groups: tuple[Group, ...]
     gifts: tuple[Gift, ...]
     sets_max: int
     sharing_all: bool
     allowed: int
-    original: bool
+    basis: rules.Basis
+    partial: bool = False
+    presents: tuple[rules.GiftItems, ...] = ()
+    outside: tuple[rules.Reward, ...] = ()
+    bonus: int = 0
+    keeps_rest: bool = False
+    units_counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +117,10 @@ def compile_sets(given: rules.Rules, multi_buy: rules.MultiBuy) -> SetRules:
             amount_max=reward.amount_max,
         )
         for reward in given.rewards
+        if not reward.outside_sets and not isinstance(reward.kind, rules.GiftItems)
     )
+    outside = tuple(one for one in given.rewards if one.outside_sets)
+    presents = tuple(one.kind for one in given.rewards if isinstance(one.kind, rules.GiftItems))
     return SetRules(
         groups=tuple(
             _compile_group(group, [one for one in gifts if one.groups >> place & 1])
@@ -117,8 +130,25 @@ def compile_sets(given: rules.Rules, multi_buy: rules.MultiBuy) -> SetRules:
         sets_max=multi_buy.sets_max or SETS_MAX,
         sharing_all=multi_buy.sharing is rules.Sharing.ALL,
         allowed=_ALLOWED[given.combination.reuse],
-        original=given.combination.basis is rules.Basis.ORIGINAL,
+        basis=given.combination.basis,
+        partial=multi_buy.partial,
+        presents=presents,
+        outside=outside,
+        bonus=SCALE
+        * sum([_find_bonus(kind) for kind in (*presents, *[one.kind for one in outside])]),
+        keeps_rest=given.limits.rest is rules.BudgetRest.KEEP,
+        units_counted=given.limits.units_max > 0,
     )
+
+
+def _find_bonus(kind: rules.RewardKind) -> int:
+    """Return about what a reward outside of the sets is worth for a set, in minor units."""
+    match kind:
+        case rules.GiftItems():
+            return sum([one.units * max(1, one.value_minor) for one in kind.items])
+        case rules.AmountOff():
+            return kind.amount_minor
+    return 1
 
 
 def _compile_group(group: rules.UnitGroup, gifts: Sequence[Gift]) -> Group:
@@ -318,6 +348,25 @@ def choose(
     return chosen
 
 
+def find_part(given: SetRules, drawn: Draw) -> tuple[int, int]:
+    """Return how many units of how many a set has; all of them, unless it may have fewer."""
+    if not given.partial:
+        return 1, 1
+    return sum([units for _, _, units in drawn]), given.groups[0].units
+
+
+def draw_part(plan: Plan, counts: Sequence[int]) -> Draw:
+    """Return what is left for a set that may have fewer units."""
+    wanted = plan.rules.groups[0].units
+    drawn = []
+    for lot in plan.rows[0]:
+        units = min(counts[lot], wanted)
+        if units:
+            drawn.append((0, lot, units))
+            wanted -= units
+    return tuple(drawn)
+
+
 def save(plan: Plan, table: Table, drawn: Draw) -> int:
     """Return about what one set saves, in thousandths of a minor unit."""
     off: dict[int, int] = {}
@@ -328,12 +377,13 @@ def save(plan: Plan, table: Table, drawn: Draw) -> int:
                 units[lot] = units.get(lot, 0) + count
         row = [(table.lots[lot].value, lot, count) for lot, count in units.items()]
         chosen = choose(gift.pick, row)
-        _save_one(gift.kind, chosen, table, off)
-    return sum(off.values())
+        _save_one(gift.kind, find_part(plan.rules, drawn), chosen, table, off)
+    return sum(off.values()) + plan.rules.bonus
 
 
 def _save_one(
     kind: rules.RewardKind,
+    part: tuple[int, int],
     chosen: Sequence[tuple[int, int]],
     table: Table,
     off: dict[int, int],
@@ -353,7 +403,8 @@ def _save_one(
         case rules.AmountOff():
             given = _spread(kind.amount_minor * SCALE, worths, rooms)
         case rules.SetPrice():
-            given = _spread(max(0, sum(worths.values()) - kind.price_minor * SCALE), worths, rooms)
+            price = kind.price_minor * SCALE * part[0] // part[1]
+            given = _spread(max(0, sum(worths.values()) - price), worths, rooms)
         case _:
             given = {}
     for lot, amount in given.items():

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from services.promotions.engine.baskets import places
 from services.promotions.engine.carts import Cart
 from services.promotions.engine.decisions import Explain, Outcome, OutcomeReason
+from services.promotions.engine.groups import Verdict
 from services.promotions.engine.index import Match
-from services.promotions.engine.lanes import Run, Verdict
+from services.promotions.engine.lanes import Run
 from services.promotions.engine.offers import Offer
 from services.promotions.engine.rules import CouponTrigger, Text
 from services.promotions.engine.rulesets import Compiled, Ruleset
@@ -31,11 +32,20 @@ def tell(ruleset: Ruleset, run: Run, found: Match, *, explain: Explain) -> tuple
         *[_tell_applied(one, offer, codes) for one, offer in run.applied],
         *[_tell(ruleset.compiled[place], verdicts[place], codes) for place in sorted(verdicts)],
         *[
-            Outcome("", 0, _NO_TITLE, OutcomeReason.UNKNOWN_CODE, details=(("code", code),))
+            _tell_unknown(ruleset, folded, code)
             for folded, code in sorted(codes.items())
             if folded not in ruleset.index.codes
         ],
     )
+
+
+def _tell_unknown(ruleset: Ruleset, folded: str, code: str) -> Outcome:
+    details = (("code", code),)
+    known = ruleset.inactive_codes.get(folded)
+    if known is None:
+        return Outcome("", 0, _NO_TITLE, OutcomeReason.UNKNOWN_CODE, details=details)
+    reason, title = OutcomeReason.INACTIVE, known.rules.title
+    return Outcome(known.campaign_id, known.version, title, reason, details=details)
 
 
 def presented_codes(cart: Cart) -> dict[str, str]:
@@ -43,12 +53,17 @@ def presented_codes(cart: Cart) -> dict[str, str]:
     return {code.upper(): code for code in reversed(cart.coupon_codes)}
 
 
+def codes_of(one: Compiled) -> tuple[str, ...]:
+    """Return the codes that a campaign answers to."""
+    trigger = one.campaign.rules.trigger
+    return trigger.codes if isinstance(trigger, CouponTrigger) else ()
+
+
 def presented_code(one: Compiled, codes: Mapping[str, str]) -> str:
     """Return the code by which the campaign was called, or an empty text."""
-    trigger = one.campaign.rules.trigger
-    if not codes or not isinstance(trigger, CouponTrigger):
+    if not codes:
         return ""
-    return next((codes[code.upper()] for code in trigger.codes if code.upper() in codes), "")
+    return next((codes[code.upper()] for code in codes_of(one) if code.upper() in codes), "")
 
 
 def _drop_distant(ruleset: Ruleset, run: Run, found: Match) -> dict[int, Verdict]:

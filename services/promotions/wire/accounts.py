@@ -4,8 +4,14 @@ from typing import NamedTuple
 
 from tessera.ledger.v1 import account_pb2
 
+from services.chassis import ids
+
 #: Receipts that took a campaign, counted up to a ceiling.
 USES_ASSET = "uses"
+#: Rewarded units of a campaign, counted up to a ceiling.
+UNITS_ASSET = "units"
+#: What the assets of stamp cards begin with.
+STAMPS = "stamps."
 #: Where points and coupons come from.
 ISSUANCE = "issuance"
 #: Where points and coupons go when they are used.
@@ -41,12 +47,31 @@ def coupon_asset(campaign_id: str) -> str:
 
 def stamps_asset(card_id: str) -> str:
     """Return the asset of a card's stamps."""
-    return f"stamps.{card_id}"
+    return f"{STAMPS}{card_id}"
 
 
 def budget_asset(currency_code: str) -> str:
     """Return the asset of budgets, in minor units of the currency."""
     return f"budget.{currency_code}"
+
+
+def article_units_asset(campaign_id: str, limit: int) -> str:
+    """Return the asset that counts a campaign's rewarded units of one article; see above."""
+    return f"article.{campaign_id}.{limit}"
+
+
+def units(campaign_id: str) -> Account:
+    """Return the account that counts all units that a campaign has rewarded."""
+    return Account(account_pb2.OWNER_TYPE_CAMPAIGN, campaign_id, UNITS_ASSET)
+
+
+def article_units(campaign_id: str, limit: int, sku: str) -> Account:
+    """Return the account that counts the units of an article that a campaign has rewarded.
+
+    Article numbers may be anything, so the owner's id follows from the number.
+    """
+    asset_code = article_units_asset(campaign_id, limit)
+    return Account(account_pb2.OWNER_TYPE_CAMPAIGN, ids.derive("art", sku), asset_code)
 
 
 def points(member_id: str, asset_code: str) -> Account:

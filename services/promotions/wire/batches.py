@@ -6,7 +6,7 @@ a purchase earns cannot pay for it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -32,6 +32,7 @@ class Terms:
     #: Where days of points end.
     zone: ZoneInfo
     points: engine.PointsTerms
+    cap: engine.ReceiptCap = field(default_factory=engine.ReceiptCap)
 
 
 def build_purchase(
@@ -53,8 +54,10 @@ def build_purchase(
             *_stamps(decision, member_id),
             *_uses(decision, member_id, ruleset),
             *_budgets(decision, terms),
+            *_stamps_spent(decision, member_id),
             *_redeemed(decision, member_id, terms),
             *_earned(decision, member_id, occurred_time, terms),
+            *_stamps_earned(decision, member_id),
         )
     ]
     if len(operations) > OPERATIONS_MAX:
@@ -94,18 +97,26 @@ def _uses(
     decision: engine.Decision, member_id: str, ruleset: engine.Ruleset
 ) -> Iterator[batch_pb2.Transfer]:
     for charge in decision.charges:
+        name, limits = charge.campaign_id, limits_of(ruleset, charge.campaign_id)
         counters = []
         if charge.uses:
-            counters.append(accounts.uses(charge.campaign_id))
+            counters.append((accounts.uses(name), charge.uses))
         if charge.member_uses:
-            limit = limits_of(ruleset, charge.campaign_id).uses_per_member_max
-            counters.append(accounts.member_uses(member_id, charge.campaign_id, limit))
-        for counter in counters:
+            limit = limits.uses_per_member_max
+            counters.append((accounts.member_uses(member_id, name, limit), 1))
+        if charge.units and limits.units_max:
+            counters.append((accounts.units(name), sum(count for _, count in charge.units)))
+        if limits.units_per_article_max:
+            limit = limits.units_per_article_max
+            counters += [
+                (accounts.article_units(name, limit, sku), count) for sku, count in charge.units
+            ]
+        for counter, amount in counters:
             yield batch_pb2.Transfer(
                 asset_code=counter.asset_code,
                 debit=accounts.world(accounts.COUNTING),
                 credit=accounts.owner(counter),
-                amount=1,
+                amount=amount,
                 reason=account_pb2.TRANSFER_REASON_COUNT,
                 campaign_id=charge.campaign_id,
             )
@@ -138,6 +149,34 @@ def _budgets(decision: engine.Decision, terms: Terms) -> Iterator[batch_pb2.Tran
                 amount=charge.budget_minor,
                 reason=account_pb2.TRANSFER_REASON_BURN,
                 campaign_id=charge.campaign_id,
+            )
+
+
+def _stamps_spent(decision: engine.Decision, member_id: str) -> Iterator[batch_pb2.Transfer]:
+    for move in decision.stamp_moves:
+        if move.spent:
+            held = accounts.stamps(member_id, move.card)
+            yield batch_pb2.Transfer(
+                asset_code=held.asset_code,
+                debit=accounts.owner(held),
+                credit=accounts.world(accounts.REDEMPTION),
+                amount=move.spent,
+                reason=account_pb2.TRANSFER_REASON_REDEEM,
+                campaign_id=move.campaign_id,
+            )
+
+
+def _stamps_earned(decision: engine.Decision, member_id: str) -> Iterator[batch_pb2.Transfer]:
+    for move in decision.stamp_moves:
+        if move.earned:
+            held = accounts.stamps(member_id, move.card)
+            yield batch_pb2.Transfer(
+                asset_code=held.asset_code,
+                debit=accounts.world(accounts.ISSUANCE),
+                credit=accounts.owner(held),
+                amount=move.earned,
+                reason=account_pb2.TRANSFER_REASON_EARN,
+                campaign_id=move.campaign_id,
             )
 
 
@@ -218,6 +257,8 @@ class ReturnedValue:
     losses: Mapping[str, int]
     #: True when nothing of the purchase stays.
     complete: bool
+    #: Stamps to take back that were earned, and to give back that were spent.
+    stamp_moves: Sequence[engine.StampMove] = ()
 
 
 def build_return(
@@ -231,16 +272,51 @@ def build_return(
     left = {index: amount - undone.get(index, 0) for index, amount in enumerate(moved)}
     by_reason: dict[int, list[int]] = {}
     for index, operation in enumerate(batch.operations):
-        by_reason.setdefault(operation.transfer.reason, []).append(index)
+        if not _is_stamps(operation):
+            by_reason.setdefault(operation.transfer.reason, []).append(index)
     parts = _spread(by_reason.get(account_pb2.TRANSFER_REASON_REDEEM, []), left, value)
     parts |= _taken_back(batch, by_reason.get(account_pb2.TRANSFER_REASON_EARN, []), left, value)
     if value.complete:
         parts |= {index: left[index] for reason in _KEPT for index in by_reason.get(reason, [])}
+    parts |= _stamps_undone(batch, left, value.stamp_moves)
     return [
         _reversal(batch.batch_id, index, parts[index], batch.operations[index].transfer.reason)
-        for index in sorted(parts, key=lambda index: (_is_earn(batch.operations[index]), index))
+        for index in sorted(
+            parts,
+            key=lambda index: (
+                _is_earn(batch.operations[index]),
+                _is_stamps(batch.operations[index]),
+                index,
+            ),
+        )
         if parts[index] > 0
     ]
+
+
+def _is_stamps(operation: batch_pb2.Operation) -> bool:
+    """Tell whether stamps move as points do; those that a code costs are burnt like coupons."""
+    transfer = operation.transfer
+    burnt = transfer.reason == account_pb2.TRANSFER_REASON_BURN
+    return not burnt and transfer.asset_code.startswith(accounts.STAMPS)
+
+
+def _stamps_undone(
+    batch: batch_pb2.Batch, left: Mapping[int, int], moves: Sequence[engine.StampMove]
+) -> dict[int, int]:
+    """Return how much of each movement of stamps is undone."""
+    undone = {
+        (one.campaign_id, accounts.stamps_asset(one.card), earned): count
+        for one in moves
+        for earned, count in ((True, one.earned), (False, one.spent))
+    }
+    parts = {}
+    for index, operation in enumerate(batch.operations):
+        transfer = operation.transfer
+        key = (transfer.campaign_id, transfer.asset_code, _is_earn(operation))
+        if _is_stamps(operation) and undone.get(key):
+            parts[index] = min(left[index], undone[key])
+            undone[key] -= parts[index]
+    return parts
 
 
 def _spread(
@@ -273,11 +349,14 @@ def _taken_back(
     return parts
 
 
-def find_shortfall(batch: batch_pb2.Batch, moved: Sequence[int]) -> int:
-    """Return what a batch should have taken back and could not."""
+def find_shortfall(batch: batch_pb2.Batch, moved: Sequence[int], *, stamps: int = 0) -> int:
+    """Return the points that a batch should have taken back and could not.
+
+    `stamps` is how many earnings of stamps it undoes; they stand at its end.
+    """
+    pairs = list(zip(batch.operations, moved, strict=True))
     return sum(
-        operation.reversal.amount - amount
-        for operation, amount in zip(batch.operations, moved, strict=True)
+        operation.reversal.amount - amount for operation, amount in pairs[: len(pairs) - stamps]
     )
 
 
@@ -297,6 +376,8 @@ _GONE = {
     "budget": "BUDGET_EXHAUSTED",
     "coupon": "COUPON_NOT_HELD",
     "stamps": "STAMPS_MISSING",
+    accounts.UNITS_ASSET: "BUDGET_EXHAUSTED",
+    "article": "BUDGET_EXHAUSTED",
 }
 
 
@@ -311,7 +392,10 @@ def explain_refusal(
         error_reason_pb2.ERROR_REASON_CEILING_EXCEEDED,
     }:
         return None
-    transfer = batch.operations[refusal.operation_index].transfer
+    operation = batch.operations[refusal.operation_index]
+    transfer = operation.transfer
+    if _is_stamps(operation):
+        return errors.BenefitGone(campaign_id=transfer.campaign_id, cause="STAMPS_MISSING")
     if transfer.reason == account_pb2.TRANSFER_REASON_REDEEM:
         steps = int(refusal.metadata.get("available", "0")) // terms.points.point_units
         return errors.PointsPaymentTooHigh(max_minor=steps * terms.points.point_value_minor)

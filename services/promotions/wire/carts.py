@@ -29,6 +29,8 @@ def parse_cart(cart: checkout_pb2.Cart) -> engine.Cart:
         coupon_codes=tuple(cart.coupon_codes),
         points_payment_minor=cart.points_payment_minor,
         attributes={one.name: one.value for one in cart.attributes},
+        gift_choices={one.campaign_id: tuple(one.skus) for one in cart.gift_choices},
+        codes_all_or_none=cart.codes_all_or_none,
         planned_payments=tuple(
             engine.PlannedPayment(engine.PaymentType(one.type), one.card_prefix)
             for one in cart.planned_payments
@@ -45,6 +47,17 @@ def parse_returned(request: checkout_service_pb2.ReturnRequest) -> dict[str, int
     """Return how much comes back of each line, in thousandths; raises LineDuplicate."""
     _refuse_duplicates([line.line_id for line in request.lines])
     return {line.line_id: line.quantity_thousandths for line in request.lines}
+
+
+def parse_returned_gifts(
+    request: checkout_service_pb2.ReturnRequest,
+) -> dict[tuple[str, str], int]:
+    """Return how many units come back of each gift, by campaign and article."""
+    found: dict[tuple[str, str], int] = {}
+    for one in request.gifts:
+        key = (one.campaign_id, one.sku)
+        found[key] = found.get(key, 0) + one.units
+    return found
 
 
 def _refuse_duplicates(line_ids: list[str]) -> None:

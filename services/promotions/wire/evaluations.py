@@ -32,6 +32,37 @@ def show_decision(
         outcomes=[_show_outcome(outcome) for outcome in decision.outcomes],
         messages=[_show_message(message) for message in decision.messages],
         degradations=degradations,
+        gifts=[
+            checkout_pb2.Gift(
+                campaign_id=one.campaign_id,
+                sku=one.sku,
+                units=one.units,
+                value_minor=one.value_minor,
+            )
+            for one in decision.gifts
+        ],
+        gift_offers=[
+            checkout_pb2.GiftOffer(campaign_id=one.campaign_id, skus=one.skus, count=one.number)
+            for one in decision.gift_offers
+        ],
+        coupon_grants=[
+            checkout_pb2.CouponGrant(
+                campaign_id=one.campaign_id,
+                coupon_campaign_id=one.coupon_campaign_id,
+                uses=one.uses,
+                expire_days=one.expire_days,
+                bearer=one.bearer,
+            )
+            for one in decision.coupon_grants
+        ],
+        stamp_moves=[show_stamps(one) for one in decision.stamp_moves],
+    )
+
+
+def show_stamps(move: engine.StampMove) -> checkout_pb2.StampMove:
+    """Return stamps that come or go as the contract shows them."""
+    return checkout_pb2.StampMove(
+        campaign_id=move.campaign_id, card_id=move.card, earned=move.earned, spent=move.spent
     )
 
 
@@ -118,6 +149,14 @@ def parse_evaluation(evaluation: checkout_pb2.Evaluation) -> engine.Decision:
         messages=(),
         charges=(),
         earnings=(),
+        gifts=tuple(
+            engine.Gift(one.campaign_id, one.sku, one.units, one.value_minor)
+            for one in evaluation.gifts
+        ),
+        stamp_moves=tuple(
+            engine.StampMove(one.campaign_id, one.card_id, one.earned, one.spent)
+            for one in evaluation.stamp_moves
+        ),
     )
 
 

@@ -135,6 +135,12 @@ REWARDS: dict[str, _Read] = {
     "set_price": _mirror(engine.SetPrice),
     "earn_percent": _mirror(engine.EarnPercent),
     "earn_points": _mirror(engine.EarnPoints),
+    "price_list": _mirror(engine.PriceList),
+    "upgrade": _mirror(engine.Upgrade),
+    "gift_items": _mirror(engine.GiftItems),
+    "issue_coupon": _mirror(engine.IssueCoupon),
+    "earn_stamps": _mirror(engine.EarnStamps),
+    "multiply_points": _mirror(engine.MultiplyPoints),
 }
 TRIGGERS: dict[str, _Read] = {
     "automatic": _mirror(engine.AutomaticTrigger),
@@ -172,10 +178,18 @@ _IRREGULAR: dict[tuple[type, str], _Read] = {
 _DEFAULTS: dict[Any, int] = {
     engine.AttributeSource: engine.AttributeSource.CART,
     engine.Basis: engine.Basis.RUNNING,
+    engine.BudgetRest: engine.BudgetRest.GIVE,
+    engine.EarnBasis: engine.EarnBasis.PAID,
+    engine.GiftReturn: engine.GiftReturn.KEEP,
+    engine.GiftSpread: engine.GiftSpread.ONCE,
+    engine.GroupChoice: engine.GroupChoice.BEST,
     engine.Membership: engine.Membership.EVERYBODY,
     engine.PickBy: engine.PickBy.UNIT,
     engine.PickOrder: engine.PickOrder.DEAREST,
     engine.PickScope: engine.PickScope.EACH_SET,
     engine.Reuse: engine.Reuse.NONE,
+    engine.Rounding: engine.Rounding.HALF_UP,
+    engine.RoundingUnit: engine.RoundingUnit.LINE,
+    engine.ShareBy: engine.ShareBy.AMOUNT,
     engine.Sharing: engine.Sharing.REWARDED,
 }

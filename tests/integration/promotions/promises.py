@@ -1,5 +1,7 @@
 """Campaigns as short as they can be said."""
 
+from typing import Any
+
 from tessera.promotions.v1 import campaign_pb2 as pb
 from tessera.type.v1 import text_pb2
 
@@ -59,5 +61,5 @@ def cheapest_free(units: int) -> pb.CampaignRules:
     return rules(reward, pb.LANE_MULTI_BUY, multi_buy=pb.MultiBuy(groups=groups))
 
 
-def limits(**fields: int) -> pb.Limits:
+def limits(**fields: Any) -> pb.Limits:
     return pb.Limits(**fields)

@@ -297,7 +297,7 @@ async def test_what_the_ledger_counts_cannot_change_under_it(house):
         ({"uses_max": 4}, "limits.uses_max"),
     ):
         rules = promises.amount_off(100, limits=bounded)
-        rules.limits.MergeFrom(pb.Limits(**change))
+        rules.limits.MergeFrom(promises.limits(**change))
         update = api.UpdateCampaignRequest(campaign_id=campaign_id, version=version, rules=rules)
         await house.call(house.campaigns.UpdateCampaign, update)
         version += 1

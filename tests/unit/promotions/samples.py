@@ -1,5 +1,6 @@
 """Random campaigns, carts and facts over a small world, so that they meet often."""
 
+import dataclasses
 from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import strategies as st
@@ -96,10 +97,51 @@ def trees(leaves):
 goods_conditions = trees(goods_leaves)
 conditions = trees(st.one_of(goods_leaves, goods_leaves, profile_leaves))
 
+percents = st.sampled_from([1, 333, 1_000, 2_550, 5_000, 9_999, 10_000])
 discounts = st.one_of(
-    st.builds(engine.PercentOff, st.sampled_from([1, 333, 1_000, 2_550, 5_000, 9_999, 10_000])),
+    st.builds(engine.PercentOff, percents),
+    st.builds(
+        engine.PercentOff,
+        percents,
+        st.sampled_from(engine.Rounding),
+        st.sampled_from(engine.RoundingUnit),
+    ),
     st.builds(engine.AmountOff, st.integers(1, 700), st.sampled_from(engine.AmountSpread)),
+    st.builds(
+        engine.AmountOff,
+        st.integers(1, 700),
+        st.just(engine.AmountSpread.ACROSS),
+        st.sampled_from(engine.ShareBy),
+    ),
     st.builds(engine.FixedPrice, st.integers(0, 500)),
+)
+gifts = st.one_of(
+    st.builds(
+        engine.GiftItems,
+        st.just((engine.GiftItem("cup", 1, 150), engine.GiftItem("bun", 2, 99))),
+        choose=st.sampled_from([0, 0, 1]),
+        add_missing=st.booleans(),
+        times_max=st.sampled_from([0, 2]),
+        on_return=st.sampled_from(engine.GiftReturn),
+    ),
+    st.builds(
+        engine.GiftItems,
+        st.just((engine.GiftItem("cup", 1, 150),)),
+        spread=st.just(engine.GiftSpread.EACH_UNITS),
+        step_units=st.integers(1, 2),
+        on_return=st.sampled_from(engine.GiftReturn),
+    ),
+)
+goods_rewards = st.one_of(
+    discounts,
+    discounts,
+    discounts,
+    st.builds(
+        engine.PriceList,
+        st.just((engine.ArticlePrice("ale", 90), engine.ArticlePrice("cod", 300))),
+    ),
+    st.builds(engine.Upgrade, st.just("bun"), st.just("cod"), st.sampled_from([0, 120])),
+    gifts,
 )
 earns = st.one_of(
     st.builds(
@@ -122,7 +164,17 @@ earns = st.one_of(
         st.integers(1, 50),
         st.just(engine.PointsSpread.EACH_STEP),
         st.integers(1, 900),
+        st.just(0),
+        st.sampled_from(engine.EarnBasis),
     ),
+    st.builds(engine.MultiplyPoints, st.sampled_from([150, 200, 333])),
+    st.builds(
+        engine.EarnStamps,
+        st.sampled_from(["coffee", "tea"]),
+        st.integers(1, 3),
+        st.sampled_from([engine.PointsSpread.ONCE, engine.PointsSpread.EACH_UNIT]),
+    ),
+    st.builds(engine.IssueCoupon, st.just("cmp_later"), bearer=st.booleans()),
 )
 
 orders = st.sampled_from(engine.PickOrder)
@@ -191,6 +243,9 @@ limits = st.builds(
     uses_max=st.sampled_from([0, 5]),
     uses_per_member_max=st.sampled_from([0, 2]),
     budget_minor=st.sampled_from([0, 900]),
+    rest=st.sampled_from(engine.BudgetRest),
+    units_max=st.sampled_from([0, 0, 4]),
+    units_per_article_max=st.sampled_from([0, 0, 2]),
 )
 
 
@@ -207,15 +262,50 @@ LANES = (
 )
 
 
+stamp_prices = st.builds(engine.StampPrice, st.just("coffee"), st.integers(1, 3))
+ties: st.SearchStrategy[dict[str, object]] = st.one_of(
+    st.builds(
+        dict,
+        contest=st.just("sides"),
+        side=st.sampled_from(["left", "right"]),
+    ),
+    st.builds(dict, stop_lanes=some(list(engine.Lane))),
+    st.builds(dict, labels=some(["red", "blue"], at_most=1)),
+    st.builds(dict, incompatible_labels=some(["red", "blue"], at_most=1)),
+)
+
+
+def _scale_up(draw, rules):
+    """Return rules that give their rewards in two steps, the second one twice as good."""
+    measure = draw(st.sampled_from(engine.ScaleMeasure))
+    step = 600 if measure is engine.ScaleMeasure.AMOUNT else 2
+    more = tuple(dataclasses.replace(one, kind=engine.PercentOff(4_000)) for one in rules.rewards)
+    scale = engine.Scale(
+        measure,
+        (engine.Step(1, rules.rewards), engine.Step(step, more)),
+        draw(filters),
+        draw(st.sampled_from(engine.Basis)),
+        each_line=draw(st.booleans()),
+    )
+    return dataclasses.replace(rules, rewards=(), scale=scale)
+
+
 @st.composite
 def rulebooks(draw, lanes=LANES, *, groups=("best", "")):
     """Return up to six campaigns that may go live together."""
     campaigns = []
     for place in range(draw(st.integers(1, 6))):
         lane = draw(st.sampled_from(lanes))
-        kinds = earns if lane is engine.Lane.EARN else discounts
+        kinds = earns if lane is engine.Lane.EARN else goods_rewards
         pick = st.none() if lane is engine.Lane.EARN else rarely(picks, None)
-        reward = st.builds(engine.Reward, kinds, filters, rarely(st.integers(1, 300), 0), pick)
+        reward = st.builds(
+            engine.Reward,
+            kinds,
+            filters,
+            rarely(st.integers(1, 300), 0),
+            pick,
+            floor_rest=st.sampled_from(engine.FloorRest),
+        )
         multi_buy = None
         if lane is engine.Lane.MULTI_BUY and draw(st.integers(0, 3)):
             multi_buy = draw(multi_buys)
@@ -241,6 +331,9 @@ def rulebooks(draw, lanes=LANES, *, groups=("best", "")):
                 reuse=draw(rarely(st.sampled_from(engine.Reuse), engine.Reuse.NONE))
                 if multi_buy
                 else engine.Reuse.NONE,
+                group_choice=draw(st.sampled_from(engine.GroupChoice)),
+                group_max=draw(st.sampled_from([0, 0, 1, 2])),
+                **draw(rarely(ties, {})),
             ),
             multi_buy=multi_buy,
             trigger=(
@@ -252,7 +345,10 @@ def rulebooks(draw, lanes=LANES, *, groups=("best", "")):
             audience=draw(rarely(audiences, engine.Audience())),
             condition=draw(st.one_of(st.none(), conditions)),
             limits=draw(rarely(limits, engine.Limits())),
+            stamp_price=draw(rarely(stamp_prices, None)),
         )
+        if draw(st.integers(0, 4)) == 0 and lane is not engine.Lane.EARN:
+            rules = _scale_up(draw, rules)
         if not engine.find_problems(rules):
             campaigns.append(engine.Campaign(f"cmp_{place}", place + 1, rules))
     return campaigns
@@ -285,6 +381,8 @@ def carts(draw, *, whole_units=False):
             draw(rarely(st.lists(st.sampled_from([*CODES, "code-a", "NONE"])), CODES))
         ),
         points_payment_minor=draw(st.sampled_from([0, 100, 550, 5_000])),
+        gift_choices=draw(rarely(st.just({"cmp_0": ("bun",), "cmp_1": ("cup", "bun")}), {})),
+        codes_all_or_none=draw(rarely(st.just(value=True), default=False)),
         attributes=draw(st.sampled_from([{}, {"flag": "a"}, {"flag": "b", "level": "7"}])),
         planned_payments=draw(
             st.sampled_from([(), (engine.PlannedPayment(engine.PaymentType.CARD, "220012"),)])
@@ -313,6 +411,7 @@ members = st.builds(
     attributes=st.sampled_from([{}, {"flag": "a"}]),
     dates=st.sampled_from([{}, {"birth": date(4, 2, 29)}, {"birth": date(1990, 3, 4)}]),
     last_purchase_time=st.sampled_from([None, NOW - timedelta(days=45)]),
+    stamps=st.sampled_from([None, {}, {"coffee": 1}, {"coffee": 7, "tea": 2}]),
 )
 lefts = st.builds(
     engine.Remaining,
@@ -320,6 +419,11 @@ lefts = st.builds(
     member_uses=rarely(st.sampled_from([None, 0]), 1),
     budget_minor=st.sampled_from([None, 0, 50, 120, 800]),
     coupons=rarely(st.sampled_from([None, 0]), 1),
+    units=st.sampled_from([None, 0, 3]),
+    article_units=st.sampled_from([None, {}, {"ale": 1, "bun": 2}]),
+)
+caps = st.builds(
+    engine.ReceiptCap, st.sampled_from([10_000, 10_000, 5_000, 3_333]), st.sampled_from([0, 0, 700])
 )
 terms = st.builds(
     engine.PointsTerms,
@@ -342,5 +446,6 @@ def facts(draw):
         member=member,
         remaining={f"cmp_{place}": draw(lefts) for place in range(6)},
         terms=draw(terms),
+        cap=draw(rarely(caps, engine.ReceiptCap())),
         identity_answered=member is not None or draw(st.booleans()),
     )

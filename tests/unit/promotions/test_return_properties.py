@@ -19,6 +19,30 @@ def sales(draw):
     return ruleset, cart, facts, engine.evaluate(ruleset, cart, facts, now=samples.NOW)
 
 
+@st.composite
+def sales_of(draw, kinds, lane):
+    """Return sales with one campaign more that gives something of these kinds to everybody."""
+    rules = engine.Rules(
+        title=engine.Text("More"),
+        rewards=(engine.Reward(draw(kinds)),),
+        combination=engine.Combination(lane),
+        condition=draw(st.sampled_from([None, engine.BasketTotal(400)])),
+    )
+    campaigns = [*draw(samples.rulebooks()), engine.Campaign("cmp_more", 1, rules)]
+    cart, facts = draw(samples.carts(whole_units=True)), draw(samples.facts())
+    cart = dataclasses.replace(cart, codes_all_or_none=False, gift_choices={"cmp_more": ("cup",)})
+    ruleset = engine.compile(campaigns, version=1)
+    return ruleset, cart, facts, engine.evaluate(ruleset, cart, facts, now=samples.NOW)
+
+
+stamps = st.builds(
+    engine.EarnStamps,
+    st.just("coffee"),
+    st.integers(1, 3),
+    st.sampled_from([engine.PointsSpread.ONCE, engine.PointsSpread.EACH_UNIT]),
+)
+
+
 def _draw_return(data, cart, back):
     """Return some of the goods that are not back yet."""
     returned = {}
@@ -31,11 +55,37 @@ def _draw_return(data, cart, back):
     return returned
 
 
-def _return(sale, returned, before):
+def _return(sale, returned, before, *, gifts=None):
     ruleset, cart, facts, decision = sale
     return engine.price_return(
-        ruleset, cart, facts, decision, now=samples.NOW, returned=returned, before=before
+        ruleset,
+        cart,
+        facts,
+        decision,
+        now=samples.NOW,
+        returned=returned,
+        gifts=gifts,
+        before=before,
     )
+
+
+def _gifts(decision, so_far=None):
+    """Return every gift of a receipt that is not back yet."""
+    left: dict[tuple[str, str], int] = {}
+    for one in decision.gifts:
+        key = (one.campaign_id, one.sku)
+        left[key] = left.get(key, 0) + one.units
+    for name, sku, units in so_far.gifts if so_far else ():
+        left[name, sku] -= units
+    return {key: units for key, units in left.items() if units}
+
+
+def _sum_stamps(decision):
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for one in decision.stamp_moves:
+        earned, spent = found.get((one.campaign_id, one.card), (0, 0))
+        found[one.campaign_id, one.card] = (earned + one.earned, spent + one.spent)
+    return [engine.StampMove(*key, *moved) for key, moved in found.items()]
 
 
 def _rest(cart, so_far):
@@ -55,8 +105,9 @@ def test_returning_everything_at_once_gives_back_exactly_what_was_paid(sale):
     """Money, points paid and points earned: all of it, and nothing else."""
     _, cart, _, decision = sale
     everything = {line.line_id: line.quantity_thousandths for line in cart.lines}
-    answer = _return(sale, everything, engine.ReturnedSoFar())
+    answer = _return(sale, everything, engine.ReturnedSoFar(), gifts=_gifts(decision))
     assert answer.complete
+    assert answer.stamp_moves == tuple(sorted(_sum_stamps(decision)))
     assert answer.remaining is None
     assert answer.refund_minor == decision.total_minor - decision.points_payment_minor
     assert answer.points_restored == decision.points_spent
@@ -73,7 +124,7 @@ def test_returning_everything_in_steps_gives_back_exactly_what_was_paid(sale, da
         if returned := _draw_return(data, cart, dict(so_far.quantities)):
             so_far = _return(sale, returned, so_far).so_far
     if rest := {name: count for name, count in _rest(cart, so_far).items() if count}:
-        so_far = _return(sale, rest, so_far).so_far
+        so_far = _return(sale, rest, so_far, gifts=_gifts(decision, so_far)).so_far
     assert so_far.refund_minor == decision.total_minor - decision.points_payment_minor
     assert so_far.points_restored == decision.points_spent
     assert so_far.points_clawed_back == decision.points_earned
@@ -175,3 +226,53 @@ def test_a_ruleset_of_the_receipts_own_campaigns_is_enough(sale, data):
     assert _return((own, cart, facts, decision), returned, before) == _return(
         sale, returned, before
     )
+
+
+@_thorough
+@given(sales_of(samples.gifts, engine.Lane.ITEM), st.data())
+def test_keeping_gifts_never_leaves_a_gain(sale, data):
+    """Undeserved gifts are paid for where the campaign says so, once, and as far as money goes."""
+    ruleset, cart, _, decision = sale
+    returned = _draw_return(data, cart, {})
+    if not returned or not decision.gifts:
+        return
+    without = _return(sale, returned, engine.ReturnedSoFar())
+    gifts = _gifts(decision)
+    together = _return(sale, returned, engine.ReturnedSoFar(), gifts=gifts)
+    assert together.gifts_deducted_minor == 0
+    assert without.refund_minor <= together.refund_minor
+    values = {(one.campaign_id, one.sku): one.value_minor for one in decision.gifts}
+    most = sum(
+        units * values[name, sku]
+        for (name, sku), units in gifts.items()
+        if any(
+            isinstance(one.kind, engine.GiftItems)
+            and one.kind.on_return is engine.GiftReturn.DEDUCT
+            for one in ruleset.find(name).rules.all_rewards
+        )
+    )
+    assert 0 <= without.gifts_deducted_minor <= most
+    kept = together.refund_minor - without.refund_minor
+    assert kept <= without.gifts_deducted_minor
+
+
+@_thorough
+@given(sales_of(stamps, engine.Lane.EARN), st.data())
+def test_stamps_never_come_back_more_than_they_moved(sale, data):
+    """However the goods come back, no stamp is given back or taken back twice."""
+    _, cart, _, decision = sale
+    so_far = engine.ReturnedSoFar()
+    undone: dict[tuple[str, str], tuple[int, int]] = {}
+    for _ in range(3):
+        if returned := _draw_return(data, cart, dict(so_far.quantities)):
+            answer = _return(sale, returned, so_far)
+            so_far = answer.so_far
+            for one in answer.stamp_moves:
+                assert min(one.earned, one.spent) >= 0
+                earned, spent = undone.get((one.campaign_id, one.card), (0, 0))
+                moved = (earned + one.earned, spent + one.spent)
+                undone[one.campaign_id, one.card] = moved
+    for one in _sum_stamps(decision):
+        earned, spent = undone.get((one.campaign_id, one.card), (0, 0))
+        assert earned <= one.earned
+        assert spent <= one.spent

@@ -50,12 +50,13 @@ def decision(**fields):
     return engine.Decision(**{**zero, **none, **fields})
 
 
-def charge(campaign_id, *, personal=False, uses=False, member_uses=False, budget_minor=0):
+def charge(campaign_id, *, personal=False, uses=False, member_uses=False, budget_minor=0, units=()):
     return engine.Charge(
         campaign_id=campaign_id,
         code="",
         personal=personal,
-        uses=uses,
+        uses=int(uses),
+        units=units,
         member_uses=member_uses,
         budget_minor=budget_minor,
     )
@@ -217,3 +218,69 @@ def test_shortfalls_and_undone_parts_add_up():
     batch = batch_pb2.Batch(operations=operations)
     assert batches.find_shortfall(batch, [10, 2]) == 3
     assert batches.sum_undone([batch, batch]) == {2: 20, 3: 10}
+
+
+def test_units_and_stamps_move_with_a_purchase():
+    """Rewarded units are counted; stamps are taken before points and given after them."""
+    limits = engine.Limits(units_max=9, units_per_article_max=5)
+    rules = engine.Rules(
+        title=engine.Text("t"),
+        rewards=(engine.Reward(engine.PercentOff(100)),),
+        combination=engine.Combination(engine.Lane.ITEM),
+        limits=limits,
+    )
+    known = engine.compile([engine.Campaign("c1", 1, rules)], version=1)
+    made = decision(
+        charges=(charge("c1", units=(("ale", 2), ("bun", 1))),),
+        points_spent=40,
+        earnings=(engine.Earning("c3", 9, 0),),
+        stamp_moves=(engine.StampMove("c2", "coffee", 0, 9), engine.StampMove("c4", "tea", 2, 0)),
+    )
+    operations = batches.build_purchase(
+        made, ruleset=known, member_id="mem_1", occurred_time=NOW, terms=TERMS
+    )
+    told = [(one.transfer.asset_code, one.transfer.amount) for one in operations]
+    assert told == [
+        ("units", 3),
+        ("article.c1.5", 2),
+        ("article.c1.5", 1),
+        ("stamps.coffee", 9),
+        ("points", 40),
+        ("points", 9),
+        ("stamps.tea", 2),
+    ]
+    owners = {one.transfer.credit.owner_id for one in operations[1:3]}
+    assert len(owners) == 2, "each article is counted alone"
+
+
+def test_a_return_undoes_stamps_beside_points():
+    """Earned stamps go as far as they are there, and do not count as points not recovered."""
+    made = decision(
+        earnings=(engine.Earning("c3", 9, 0),),
+        stamp_moves=(engine.StampMove("c4", "tea", 2, 0), engine.StampMove("c2", "tea", 0, 5)),
+    )
+    bought = batch_pb2.Batch(batch_id="bat_1", operations=build(made))
+    value = batches.ReturnedValue(
+        points_restored=0,
+        points_clawed_back=4,
+        losses={},
+        complete=False,
+        stamp_moves=(engine.StampMove("c4", "tea", 1, 0), engine.StampMove("c2", "tea", 0, 5)),
+    )
+    operations = batches.build_return(bought, (5, 9, 2), undone={}, value=value)
+    undone = [(one.reversal.operation_index, one.reversal.amount) for one in operations]
+    assert undone == [(0, 5), (1, 4), (2, 1)]
+    batch = batch_pb2.Batch(operations=operations)
+    assert batches.find_shortfall(batch, (5, 3, 0), stamps=1) == 1
+
+
+def test_missing_stamps_name_their_campaign():
+    """Somebody else has spent them meanwhile: evaluate again."""
+    made = decision(stamp_moves=(engine.StampMove("c2", "tea", 0, 5),))
+    batch = batch_pb2.Batch(operations=build(made))
+    refusal = batch_pb2.BatchRefusal(
+        operation_index=0, reason=error_reason_pb2.ERROR_REASON_INSUFFICIENT_FUNDS
+    )
+    told = batches.explain_refusal(batch, refusal, terms=TERMS)
+    assert isinstance(told, errors.BenefitGone)
+    assert told.fields == {"campaign_id": "c2", "cause": "STAMPS_MISSING"}

@@ -1,5 +1,6 @@
 """Decisions survive the way to the receipt and back."""
 
+import dataclasses
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -115,3 +116,43 @@ def test_bad_carts_are_refused_with_the_line():
     )
     with pytest.raises(errors.LineDuplicate):
         carts.parse_returned(request)
+
+
+def test_gifts_coupons_and_stamps_survive():
+    """What is no money on a line is shown, and read back as far as returns look at it."""
+    decision, _ = decide()
+    given = dataclasses.replace(
+        decision,
+        gifts=(engine.Gift("cmp_0", "cup", 2, 150),),
+        gift_offers=(engine.GiftOffer("cmp_0", ("cup", "plate"), 1),),
+        coupon_grants=(engine.CouponGrant("cmp_0", "cmp_9", 2, 14, bearer=True),),
+        stamp_moves=(engine.StampMove("cmp_0", "coffee", 2, 9),),
+    )
+    shown = evaluations.show_decision(given)
+    gift, offer, grant = shown.gifts[0], shown.gift_offers[0], shown.coupon_grants[0]
+    assert (gift.sku, gift.units, gift.value_minor) == ("cup", 2, 150)
+    assert (list(offer.skus), offer.count) == (["cup", "plate"], 1)
+    told = (grant.coupon_campaign_id, grant.uses, grant.expire_days, grant.bearer)
+    assert told == ("cmp_9", 2, 14, True)
+    read = evaluations.parse_evaluation(shown)
+    assert (read.gifts, read.stamp_moves) == (given.gifts, given.stamp_moves)
+
+
+def test_a_cart_says_how_the_shopper_pays_and_chooses():
+    """Attributes, planned payments, gifts, kinds of lines and regular prices arrive."""
+    sent = cart(("a", "milk", 1000, 100), codes_all_or_none=True)
+    sent.attributes.add(name="bag", value="own")
+    sent.planned_payments.add(type=campaign_pb2.PAYMENT_TYPE_CARD, card_prefix="220012")
+    sent.gift_choices.add(campaign_id="cmp_1", skus=["cup"])
+    sent.lines[0].kind = campaign_pb2.LINE_KIND_FEE
+    sent.lines[0].regular_unit_price_minor = 150
+    parsed = carts.parse_cart(sent)
+    assert parsed.attributes == {"bag": "own"}
+    assert parsed.planned_payments == (engine.PlannedPayment(engine.PaymentType.CARD, "220012"),)
+    assert (parsed.gift_choices, parsed.codes_all_or_none) == ({"cmp_1": ("cup",)}, True)
+    line = parsed.lines[0]
+    assert (line.kind, line.regular_unit_price_minor) == (engine.LineKind.FEE, 150)
+    request = checkout_service_pb2.ReturnRequest()
+    request.gifts.add(campaign_id="cmp_1", sku="cup", units=1)
+    request.gifts.add(campaign_id="cmp_1", sku="cup", units=2)
+    assert carts.parse_returned_gifts(request) == {("cmp_1", "cup"): 3}

@@ -39,14 +39,13 @@ def arrange(
     """
     positions = [Position(offer, _natural(offer)) for offer in offers if offer.gift.reduces]
     _group(positions)
-    if any(one.group and one.offer.stacking.by_line for one in positions) and lines > 1:
-        raise Unsupported("the best of several campaigns, line by line")
+    alone = any(one.offer.stacking.side == "~alone" for one in positions)
     _even_out(positions)
     _sort(positions, codes)
     _raise_levels(positions)
     for one in positions:
         one.basis = _choose_basis(one, positions)
-    return _settle(positions)
+    return _settle(positions, alone=alone, by_line=lines > 1)
 
 
 def _natural(offer: Offer) -> Lane:
@@ -164,7 +163,10 @@ def _choose_basis(one: Position, positions: list[Position]) -> Basis:
     return Basis.RUNNING
 
 
-def _settle(positions: list[Position]) -> dict[str, engine.Combination]:
+def _settle(
+    positions: list[Position], *, alone: bool, by_line: bool
+) -> dict[str, engine.Combination]:
+    """Return the combination of each; with one that wants to be `alone` all others are a side."""
     lanes = _choose_lanes(positions)
     settled = {}
     for level, lane in enumerate(lanes):
@@ -178,8 +180,20 @@ def _settle(positions: list[Position]) -> dict[str, engine.Combination]:
                 basis=one.basis,
                 stop=one.stop,
                 reuse=one.offer.gift.reuse,
+                group_choice=_choose(one, by_line=by_line),
+                group_max=one.offer.stacking.group_max,
+                contest="~sides" if alone or one.offer.stacking.side else "",
+                side=one.offer.stacking.side or ("~together" if alone else ""),
             )
     return settled
+
+
+def _choose(one: Position, *, by_line: bool) -> engine.GroupChoice:
+    if one.offer.stacking.group_max:
+        return engine.GroupChoice.FIRST
+    if one.group and one.offer.stacking.by_line and by_line:
+        return engine.GroupChoice.BEST_BY_LINE
+    return engine.GroupChoice.BEST
 
 
 def _choose_lanes(positions: list[Position]) -> tuple[Lane, ...]:

@@ -45,8 +45,10 @@ def read_sets(
     chosen = tuple(
         place for place, group in enumerate(groups) if _is_part(group.filter, reward.target)
     )
+    if not chosen and reward.target.skus and not reward.target.skus & _skus_of(groups):
+        return Made(replace(reward, outside_sets=True), _sets_of(words, setting, *groups))
     if not chosen or not reward.target.skus <= _skus_of(groups):
-        raise Unsupported("a discount for each set on goods outside of it")
+        raise Unsupported("a discount for each set on goods in it and outside of it")
     return Made(_on_groups(reward, *chosen), _sets_of(words, setting, *groups))
 
 
@@ -196,13 +198,13 @@ def read_amount_off_group(words: Words, setting: Setting) -> Gift:
 
 def read_group_price(words: Words, setting: Setting) -> Gift:
     """Read "n units together for a price"."""
-    if not words.flag("full_group_required", default=True):
-        raise Unsupported("the price of a group for a part of it")
+    partial = not words.flag("full_group_required", default=True)
     price = words.minor("price", "value")
     if price is None:
         raise Unsupported("a fixed price without its value")
     reward = engine.Reward(engine.SetPrice(price))
-    return _gift(reward, _sets_of(words, setting, _read_units(words, setting)))
+    sets = _sets_of(words, setting, _read_units(words, setting))
+    return _gift(reward, replace(sets, partial=partial))
 
 
 def _read_units(words: Words, setting: Setting) -> engine.UnitGroup:

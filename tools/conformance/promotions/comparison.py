@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from services.promotions import engine
 from services.promotions.engine import OutcomeReason as Reason
-from tools.conformance.promotions import results
+from tools.conformance.promotions import results, scenarios
 from tools.conformance.promotions.results import Result
 from tools.conformance.promotions.scenarios import Scenario
 from tools.conformance.promotions.words import Gaps, Unsupported, Words, read_list, read_number
@@ -26,6 +26,7 @@ _REASONS: Mapping[str, frozenset[Reason]] = {
             Reason.WRONG_STORE,
             Reason.WRONG_CHANNEL,
             Reason.GROUP_INCOMPLETE,
+            Reason.NO_TARGET_ITEMS,
         }
     ),
     "NO_TARGET_ITEMS": frozenset({Reason.NO_TARGET_ITEMS}),
@@ -34,15 +35,17 @@ _REASONS: Mapping[str, frozenset[Reason]] = {
     "OUTSIDE_TIME": frozenset({Reason.OUTSIDE_TIME}),
     "NOT_STARTED": frozenset({Reason.NOT_STARTED}),
     "EXPIRED": frozenset({Reason.EXPIRED}),
-    "INACTIVE": frozenset({Reason.UNKNOWN_CODE}),
+    "INACTIVE": frozenset({Reason.INACTIVE, Reason.UNKNOWN_CODE}),
     "UNKNOWN_CODE": frozenset({Reason.UNKNOWN_CODE}),
     "CODE_NOT_PRESENTED": frozenset({Reason.CODE_NOT_PRESENTED}),
     "USAGE_LIMIT_REACHED": frozenset({Reason.USAGE_LIMIT_REACHED}),
     "MEMBER_LIMIT_REACHED": frozenset({Reason.MEMBER_LIMIT_REACHED}),
     "BUDGET_EXHAUSTED": frozenset({Reason.BUDGET_EXHAUSTED}),
     "LOST_BEST_OF": frozenset({Reason.LOST_BEST_OF}),
-    "EXCLUDED_BY_EXCLUSIVE": frozenset({Reason.STOPPED_BY_PRIOR_RULE, Reason.LOST_BEST_OF}),
-    "INCOMPATIBLE": frozenset({Reason.LOST_BEST_OF}),
+    "EXCLUDED_BY_EXCLUSIVE": frozenset(
+        {Reason.EXCLUDED_BY_EXCLUSIVE, Reason.STOPPED_BY_PRIOR_RULE, Reason.LOST_BEST_OF}
+    ),
+    "INCOMPATIBLE": frozenset({Reason.LOST_BEST_OF, Reason.INCOMPATIBLE}),
     "STOPPED_BY_PRIOR_RULE": frozenset({Reason.STOPPED_BY_PRIOR_RULE}),
     "NOTHING_LEFT_TO_DISCOUNT": frozenset(
         {Reason.NOTHING_LEFT_TO_DISCOUNT, Reason.MIN_PRICE_FLOOR}
@@ -54,7 +57,10 @@ _REASONS: Mapping[str, frozenset[Reason]] = {
     ),
     "GROUP_INCOMPLETE": frozenset({Reason.GROUP_INCOMPLETE, Reason.INSUFFICIENT_TARGET_UNITS}),
     "ITEMS_ALREADY_CONSUMED": frozenset({Reason.ITEMS_ALREADY_CONSUMED}),
-    "ATTRIBUTE_MISSING": frozenset({Reason.CONDITION_NOT_MET}),
+    "ATTRIBUTE_MISSING": frozenset({Reason.ATTRIBUTE_MISSING}),
+    "CATEGORY_LIMIT": frozenset({Reason.CATEGORY_LIMIT}),
+    "REPLACED_BY_LATER_CODE": frozenset({Reason.REPLACED_BY_LATER_CODE}),
+    "SET_REFUSED": frozenset({Reason.SET_REFUSED}),
 }
 
 
@@ -177,6 +183,12 @@ def _compare_budget(plain: Any, scenario: Scenario, result: Result) -> list[Diff
         uses += _count_uses(result.decision, code)
         if wanted != uses:
             found.append(Difference(f"budget.code_usage.{code}", str(wanted), str(uses)))
+    units = words.whole("campaign_units_used")
+    if units is not None:
+        used = sum(offer.limits.units for offer in scenario.offers)
+        used += sum(count for charge in result.decision.charges for _, count in charge.units)
+        if units != used:
+            found.append(Difference("budget.campaign_units_used", str(units), str(used)))
     words.close()
     if words.gaps.found:
         raise Unsupported(words.gaps.found[0])
@@ -193,11 +205,56 @@ def _compare_refund(plain: Any, _: Scenario, result: Result) -> list[Difference]
     return _amounts("refund", plain, result.refund.refund_minor)
 
 
-def _compare_nothing(plain: Any, _: Scenario, __: Result) -> list[Difference]:
-    """Pass an empty list of gifts or coupons: who gives some is unsupported on its own."""
-    if plain:
-        raise Unsupported("gifts")
-    return []
+def _compare_gifts(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    wanted = []
+    for answer in read_list(plain, "expected.gifts"):
+        one = Words(answer, "expected.gifts", Gaps())
+        one.drop("price")
+        wanted.append((one.text("campaign"), one.text("sku"), one.whole("qty"), one.minor("value")))
+        one.close()
+        if one.gaps.found:
+            raise Unsupported(one.gaps.found[0])
+    valued = {(name, sku) for name, sku, _, value in wanted if value is not None}
+    actual = [
+        (
+            one.campaign_id,
+            one.sku,
+            one.units,
+            one.units * one.value_minor if (one.campaign_id, one.sku) in valued else None,
+        )
+        for one in result.decision.gifts
+    ]
+    return _compare_lists("gifts", wanted, actual)
+
+
+def _compare_coupons(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    """Compare coupons for later; until the purchase is recorded all of them are pending."""
+    wanted = [
+        (str(one.get("campaign", "")), read_number(one.get("qty", 1), "qty"))
+        for answer in read_list(plain, "expected.coupons_issued")
+        for one in [_object(answer, "expected.coupons_issued")]
+    ]
+    actual = [(one.campaign_id, Decimal(one.uses)) for one in result.decision.coupon_grants]
+    return _compare_lists("coupons_issued", wanted, actual)
+
+
+def _compare_lists(field: str, wanted: list[Any], actual: list[Any]) -> list[Difference]:
+    if sorted(map(str, wanted)) == sorted(map(str, actual)):
+        return []
+    return [Difference(field, str(wanted), str(actual))]
+
+
+def _compare_stamps(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    found = []
+    for name, wanted in _object(plain, "expected.stamps").items():
+        card = scenarios.card_of(name)
+        moves = [one for one in result.decision.stamp_moves if one.card == card]
+        earned, spent = sum(one.earned for one in moves), sum(one.spent for one in moves)
+        balance = result.stamps.get(card, 0) + earned - spent
+        actual = {"earned": earned, "spent": spent, "balance": balance}
+        if wanted != actual:
+            found.append(Difference(f"stamps.{name}", str(wanted), str(actual)))
+    return found
 
 
 def _compare_details(plain: Any, scenario: Scenario, result: Result) -> list[Difference]:
@@ -298,8 +355,9 @@ _CHECKS: Mapping[str, _Check] = {
     "points_spent": _compare_spent,
     "budget": _compare_budget,
     "refund": _compare_refund,
-    "gifts": _compare_nothing,
-    "coupons_issued": _compare_nothing,
+    "gifts": _compare_gifts,
+    "coupons_issued": _compare_coupons,
+    "stamps": _compare_stamps,
     "result": _compare_details,
 }
 

@@ -24,12 +24,6 @@ _BASES = {
     "original": engine.Basis.ORIGINAL,
     "initial": engine.Basis.ORIGINAL,
 }
-_MISSING = {
-    "every_line_amount_gt": "condition on every line",
-    "every_line_amount_gte": "condition on every line",
-    "attribute_eq": "condition on an attribute",
-    "attribute_in": "condition on an attribute",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +105,6 @@ def member_segment(member_id: str) -> str:
 
 def _read(words: Words, cart_goods: Goods, terms: Terms) -> None:
     name = words.text("type")
-    if name in _MISSING:
-        raise Unsupported(_MISSING[name])
     if name in _READERS:
         _READERS[name](words, cart_goods, terms)
     elif found := _CONTAINS.fullmatch(name):
@@ -259,11 +251,35 @@ def _read_distinct(words: Words, cart_goods: Goods, terms: Terms) -> None:
     terms.conditions.append(engine.DistinctItems(words.whole("value") or 0, meant))
 
 
-def _read_none_reduced(_: Words, cart_goods: Goods, terms: Terms) -> None:
+def _read_none_reduced(_: Words, __: Goods, terms: Terms) -> None:
     present = engine.ItemGroup(
-        filter=goods.reduced(cart_goods), quantity_min_thousandths=_SOMETHING_THOUSANDTHS
+        filter=goods.reduced(), quantity_min_thousandths=_SOMETHING_THOUSANDTHS
     )
     terms.conditions.append(engine.Not(present))
+
+
+def _read_every_line(words: Words, cart_goods: Goods, terms: Terms) -> None:
+    _read_line_bound(words, cart_goods, terms, above=0)
+
+
+def _read_every_line_above(words: Words, cart_goods: Goods, terms: Terms) -> None:
+    _read_line_bound(words, cart_goods, terms, above=1)
+
+
+def _read_line_bound(words: Words, cart_goods: Goods, terms: Terms, *, above: int) -> None:
+    meant = goods.everything(cart_goods)
+    minimum = (words.minor("value") or 0) + above
+    terms.conditions.append(engine.EveryLine(meant, amount_min_minor=minimum))
+
+
+def _read_attribute(words: Words, _: Goods, terms: Terms) -> None:
+    name = words.text("attribute", "name")
+    source = engine.AttributeSource.CART
+    if name.startswith("member."):
+        source, name = engine.AttributeSource.MEMBER, name.removeprefix("member.")
+    values = tuple(sorted(goods.read_values(words)))
+    test = engine.AttributeTest.IN
+    terms.conditions.append(engine.Attribute(name, test, values, source))
 
 
 def _read_window(words: Words, _: Goods, terms: Terms) -> None:
@@ -334,6 +350,10 @@ _READERS: Mapping[str, _Reader] = {
     "distinct_skus_gte": _read_distinct,
     "cart_has_no_discounted_items": _read_none_reduced,
     "time_window": _read_window,
+    "every_line_amount_gte": _read_every_line,
+    "every_line_amount_gt": _read_every_line_above,
+    "attribute_eq": _read_attribute,
+    "attribute_in": _read_attribute,
     "bundle_complete": _read_bundle,
     "all": _read_all,
     "and": _read_all,

@@ -1,6 +1,6 @@
 """Discounts of a case: percentages, amounts and prices, on goods, on units of them, on sets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
@@ -16,6 +16,7 @@ _SPREADS = {
     "each_unit": engine.AmountSpread.EACH_UNIT,
     "each_line": engine.AmountSpread.EACH_LINE,
     "across": engine.AmountSpread.ACROSS,
+    "across_by_quantity": engine.AmountSpread.ACROSS,
     "equal_split": engine.AmountSpread.ACROSS,
     "across_units": engine.AmountSpread.EACH_LINE,
     "once": engine.AmountSpread.EACH_UNIT,
@@ -31,29 +32,110 @@ _KINDS_BY = {"unit": engine.PickBy.UNIT, "line": engine.PickBy.LINE}
 
 
 def read_percent(words: Words, setting: Setting) -> Gift:
-    """Read percent off."""
-    _refuse_tiers(words)
+    """Read percent off, the same for everybody or by how much is bought."""
     allocation = _read_allocation(words)
+    if "tiers" in words:
+        return _read_scale(words, setting, allocation, engine.PercentOff)
     basis_points = words.basis_points("value", "percent")
     if basis_points is None:
         raise Unsupported("a percentage without its value")
-    floors = any(article.floor_price_minor for article in setting.goods.articles.values())
-    if floors and peek_scope(words) in _ORDER_SCOPES:
-        words.gaps.add("a percentage of the order that goes around floors")
-    return _discount(words, setting, engine.PercentOff(basis_points), allocation)
+    moves = allocation == "across" and peek_scope(words) in _ORDER_SCOPES
+    gift = _discount(words, setting, engine.PercentOff(basis_points), allocation)
+    rest = engine.FloorRest.MOVE if moves and not gift.multi_buy else engine.FloorRest.AS_KIND
+    return replace(gift, rewards=tuple(replace(one, floor_rest=rest) for one in gift.rewards))
 
 
 def read_amount(words: Words, setting: Setting) -> Gift:
     """Read an amount off each unit, each line, or what is meant as a whole."""
-    _refuse_tiers(words)
     allocation = _read_allocation(words)
+    spread = _choose_spread(peek_scope(words), allocation)
+    shared = engine.ShareBy.AMOUNT
+    if allocation == "across_by_quantity":
+        shared = engine.ShareBy.QUANTITY
+    if "tiers" in words:
+        return _read_scale(
+            words, setting, allocation, lambda amount: engine.AmountOff(amount, spread, shared)
+        )
     if "value_first_unit" in words:
         return _read_by_unit(words, setting)
     amount = words.minor("value", "amount")
     if amount is None:
         raise Unsupported("an amount without its value")
-    spread = _choose_spread(peek_scope(words), allocation)
-    return _discount(words, setting, engine.AmountOff(amount, spread), allocation)
+    return _discount(words, setting, engine.AmountOff(amount, spread, shared), allocation)
+
+
+def _read_scale(
+    words: Words, setting: Setting, allocation: str, make: Callable[[int], engine.RewardKind]
+) -> Gift:
+    """Read what depends on the size of the basket or of a line."""
+    words.drop("basis")
+    progressive = words.flag("progressive")
+    steps, measures = [], set()
+    for inner in words.open_all("tiers"):
+        measure, begin = _read_begin(inner)
+        value = (
+            inner.basis_points("percent") if "percent" in inner else inner.minor("value", "amount")
+        )
+        if value is None:
+            raise Unsupported("a tier without its value")
+        inner.close()
+        measures.add(measure)
+        steps.append((begin, make(value)))
+    if len(measures) != 1:
+        raise Unsupported("tiers of several measures")
+    (measure,) = measures
+    gifts = []
+    for _, kind in steps[:1]:
+        gifts.append(_discount(words, setting, kind, allocation))
+    gift = gifts[0]
+    of_each = [
+        (begin, tuple(replace(one, kind=kind) for one in gift.rewards)) for begin, kind in steps
+    ]
+    by_units = measure.endswith("units")
+    return replace(
+        gift,
+        rewards=tuple(one for _, rewards in of_each for one in rewards),
+        scale=engine.Scale(
+            engine.ScaleMeasure.UNITS if by_units else engine.ScaleMeasure.AMOUNT,
+            tuple(
+                engine.Step(begin + (progressive and by_units), rewards)
+                for begin, rewards in sorted(of_each, key=lambda step: step[0])
+            ),
+            filter=goods.everything(setting.goods)
+            if measure.startswith("order")
+            else gift.rewards[0].target,
+            each_line=measure.startswith("line"),
+            progressive=progressive,
+        ),
+    )
+
+
+_BEGINS = {
+    "from": "order_amount",
+    "order_total_gte": "order_amount",
+    "cart_total_gte": "order_amount",
+    "subtotal_gte": "order_amount",
+    "goods_total_gte": "order_amount",
+    "order_qty_gte": "order_units",
+    "total_qty_gte": "order_units",
+    "line_amount_gte": "line_amount",
+    "line_total_gte": "line_amount",
+    "line_qty_gte": "line_units",
+    "qty_gte": "line_units",
+    "from_qty": "line_units",
+    "item_qty_gte": "goods_units",
+    "item_total_gte": "goods_amount",
+}
+
+
+def _read_begin(words: Words) -> tuple[str, int]:
+    """Return what a tier measures, and from where on it is reached."""
+    for name, measure in _BEGINS.items():
+        if name in words:
+            by_units = measure.endswith("units")
+            found = words.whole(name) if by_units else words.minor(name)
+            return measure, found or 0
+    raise Unsupported("a tier without its beginning")
 
 
 def read_fixed_price(words: Words, setting: Setting) -> Gift:
@@ -66,17 +148,8 @@ def read_fixed_price(words: Words, setting: Setting) -> Gift:
     return _discount(words, setting, engine.FixedPrice(price), "")
 
 
-def _refuse_tiers(words: Words) -> None:
-    """Refuse what depends on the size of the basket, with what else it asks for."""
-    if "tiers" in words:
-        raise Unsupported("tiers")
-
-
 def _read_allocation(words: Words) -> str:
     allocation = words.text("allocation")
-    if allocation == "across_by_quantity":
-        words.gaps.add("an amount divided by quantity")
-        return "across"
     if allocation and allocation not in _SPREADS:
         raise Unsupported(f"unknown word: reward.allocation {allocation}")
     return allocation

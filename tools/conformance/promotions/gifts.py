@@ -9,6 +9,7 @@ from tools.conformance.promotions.conditions import Terms
 from tools.conformance.promotions.goods import Goods
 
 _EVERYTHING = engine.ItemFilter()
+_EARNS = engine.EarnPercent | engine.EarnPoints | engine.MultiplyPoints | engine.IssueCoupon
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +38,28 @@ class Tender:
 
 
 @dataclass(frozen=True, slots=True)
+class StampCard:
+    """Stamps for every unit of some goods, and how many of them the reward costs."""
+
+    size: int
+    filter: engine.ItemFilter
+
+
+@dataclass(frozen=True, slots=True)
 class Gift:
     """What one campaign gives.
 
     `value` and `percent` are what orders "by value" compare. `on_order` says that the source gives
     it to the order and not to lines; `fractional` that points have decimals; `points_per_currency`
     what a currency unit is in points, where the campaign says it. An earning rate is points for a
-    currency unit. `rounding` and `allocation` are the case's own words; `in_line_order` says that
-    the source takes units as they were scanned.
+    currency unit. Where there is a `scale`, `rewards` are those of all its steps. `rounding` and
+    `allocation` are the case's own words; `in_line_order` says that the source takes units as they
+    were scanned.
     """
 
     rewards: tuple[engine.Reward, ...] = ()
+    scale: engine.Scale | None = None
+    stamp_card: StampCard | None = None
     multi_buy: engine.MultiBuy | None = None
     reuse: engine.Reuse = engine.Reuse.NONE
     value: Decimal = Decimal(0)
@@ -61,7 +73,7 @@ class Gift:
     points_per_currency: Fraction | None = None
     payment: Payment | None = None
     tender: Tender | None = None
-    order_discounts_ignored: bool = False
+    earn_basis: engine.EarnBasis = engine.EarnBasis.PAID
     rounding: str = ""
     allocation: str = ""
     in_line_order: bool = False
@@ -70,8 +82,7 @@ class Gift:
     def earns(self) -> bool:
         """Tell whether the campaign gives points."""
         return self.rate is not None or any(
-            isinstance(reward.kind, engine.EarnPercent | engine.EarnPoints)
-            for reward in self.rewards
+            isinstance(reward.kind, _EARNS) for reward in self.rewards
         )
 
     @property

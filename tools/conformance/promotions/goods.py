@@ -7,7 +7,6 @@ from tools.conformance.promotions.words import Plain, Unsupported, Words, read_n
 
 FEE_CATEGORIES = frozenset({"delivery", "fee", "fees", "shipping"})
 FEE_LINE = "~fees"
-_REDUCED = "~reduced"
 _UNDISCOUNTABLE = "~undiscountable"
 _COLLECTION = "~collection:"
 _EVERYTHING = engine.ItemFilter()
@@ -19,13 +18,11 @@ class Goods:
     """Lines and articles; `products` maps the name of a product to its articles.
 
     Fees (delivery and the like) are lines of categories of their own: goods are all other lines.
-    `contested` says that several campaigns want to reduce prices.
     """
 
     lines: tuple[engine.CartLine, ...]
     articles: dict[str, engine.Article]
     products: dict[str, frozenset[str]]
-    contested: bool
 
     @property
     def fees(self) -> frozenset[str]:
@@ -59,7 +56,7 @@ class Goods:
         return replace(self, articles=articles)
 
 
-def read_goods(cart: Words, *, contested: bool) -> Goods:
+def read_goods(cart: Words) -> Goods:
     """Return the goods of a cart; its fees without a line become a line of their own."""
     lines: list[engine.CartLine] = []
     articles: dict[str, engine.Article] = {}
@@ -76,7 +73,7 @@ def read_goods(cart: Words, *, contested: bool) -> Goods:
     if fees := cart.minor("fees"):
         lines.append(engine.CartLine(FEE_LINE, FEE_LINE, 1_000, fees))
         articles[FEE_LINE] = engine.Article(category_ids=frozenset({"fees"}))
-    return Goods(tuple(lines), articles, products, contested)
+    return Goods(tuple(lines), articles, products)
 
 
 def _read_line(words: Words) -> tuple[engine.CartLine, engine.Article, frozenset[str]]:
@@ -96,22 +93,19 @@ def _read_line(words: Words) -> tuple[engine.CartLine, engine.Article, frozenset
     article = engine.Article(
         category_ids=categories | collections,
         brand=words.text("brand"),
-        tags=words.names("tags") | _read_markers(words, price),
+        tags=words.names("tags") | _read_markers(words),
         floor_price_minor=words.minor("min_unit_price") or 0,
         weighed=words.flag("weighed"),
     )
+    regular = words.minor("regular_price") or 0
     words.drop("name", "title")
     words.close()
-    return engine.CartLine(line_id, sku, quantity, price), article, named
+    line = engine.CartLine(line_id, sku, quantity, price, regular_unit_price_minor=regular)
+    return line, article, named
 
 
-def _read_markers(words: Words, price: int) -> frozenset[str]:
-    regular = words.minor("regular_price")
-    markers = {
-        _REDUCED: regular is not None and regular > price,
-        _UNDISCOUNTABLE: not words.flag("discountable", default=True),
-    }
-    return frozenset(marker for marker, marked in markers.items() if marked)
+def _read_markers(words: Words) -> frozenset[str]:
+    return _NONE if words.flag("discountable", default=True) else frozenset({_UNDISCOUNTABLE})
 
 
 def read_filter(words: Words, goods: Goods, *, fees: bool = False) -> engine.ItemFilter:
@@ -121,8 +115,7 @@ def read_filter(words: Words, goods: Goods, *, fees: bool = False) -> engine.Ite
     with words.gaps.collect():
         excluded.append(read_excluded(words.open("exclude"), goods))
     price_min, price_max = _read_prices(words)
-    if words.flag("not_discounted"):
-        excluded.append(reduced(goods))
+    state = engine.PriceState.FULL if words.flag("not_discounted") else engine.PriceState.ANY
     words.close()
     if not fees and included == _EVERYTHING:
         excluded.append(engine.ItemFilter(category_ids=goods.fees))
@@ -134,6 +127,7 @@ def read_filter(words: Words, goods: Goods, *, fees: bool = False) -> engine.Ite
         exclude_tags=_NONE.union(*(one.tags for one in excluded)),
         unit_price_min_minor=price_min,
         unit_price_max_minor=price_max,
+        price_state=state,
     )
 
 
@@ -149,11 +143,9 @@ def everything(goods: Goods) -> engine.ItemFilter:
     return engine.ItemFilter(exclude_category_ids=goods.fees)
 
 
-def reduced(goods: Goods) -> engine.ItemFilter:
-    """Return the filter that means goods which the catalogue has reduced."""
-    if goods.contested:
-        raise Unsupported("goods that another campaign has reduced")
-    return engine.ItemFilter(tags=frozenset({_REDUCED}))
+def reduced() -> engine.ItemFilter:
+    """Return the filter that means goods which the catalogue or a campaign has reduced."""
+    return engine.ItemFilter(price_state=engine.PriceState.REDUCED)
 
 
 def _read_sets(words: Words, goods: Goods, ending: str) -> engine.ItemFilter:

@@ -20,12 +20,11 @@ _MODES = frozenset(
         "combine_by_class",
         "best_total",
         "best_price_no_compound",
+        "best_deal",
+        "exclusive_if_better",
     }
 )
-_MISSING_MODES = {
-    "best_deal": "the better of two sides, each the sum of several campaigns",
-    "exclusive_if_better": COMBINATION,
-}
+_ALONE = "~alone"
 _RUNNING = frozenset(
     {"remaining_after_previous", "running", "after_catalogue_promotion", "after_item_offers"}
 )
@@ -43,6 +42,8 @@ class Stacking:
     sets_first: bool = False
     group: str = ""
     by_line: bool = False
+    group_max: int = 0
+    side: str = ""
     kind: str = ""
     combines_with: frozenset[str] = frozenset()
     incompatible_with: frozenset[str] = frozenset()
@@ -60,6 +61,10 @@ class Limits:
     spent_minor: int = 0
     sets_max: int = 0
     partial: bool | None = None
+    counts_sets: bool = False
+    units_max: int = 0
+    units: int = 0
+    forced: bool = False
 
     @property
     def remaining(self) -> engine.Remaining:
@@ -68,6 +73,7 @@ class Limits:
             uses=max(0, self.uses_max - self.uses),
             member_uses=max(0, self.uses_per_member_max - self.member_uses),
             budget_minor=max(0, self.budget_minor - self.spent_minor),
+            units=max(0, self.units_max - self.units),
         )
 
 
@@ -99,8 +105,6 @@ def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
         setting = Setting(cart_goods, terms, limits.sets_max)
         gift = rewards.read_gift(words.open("reward"), setting)
     terms.settle_bundle()
-    if gift.multi_buy and limits.uses_max:
-        words.gaps.add("a limit that counts sets")
     stacking = _read_stacking(words.open("stacking"))
     phase = words.text("phase")
     if phase not in {"", "catalogue"}:
@@ -156,6 +160,7 @@ def _read_limits(words: Words) -> Limits:
     uses_max = words.whole("usage_limit") or 0
     member_max = words.whole("per_member") or 0
     budget = spent = uses = 0
+    counts_sets = False
     if "campaign_budget" in words:
         inner = words.open("campaign_budget")
         kind = inner.text("type")
@@ -164,6 +169,7 @@ def _read_limits(words: Words) -> Limits:
                 budget, spent = inner.minor("limit") or 0, inner.minor("used") or 0
             case "usage":
                 uses_max, uses = inner.whole("limit") or 0, inner.whole("used") or 0
+                counts_sets = True
             case "usage_per_attribute" if inner.text("attribute").startswith("member."):
                 member_max = inner.whole("limit") or 0
             case _:
@@ -171,9 +177,9 @@ def _read_limits(words: Words) -> Limits:
         inner.drop("shared", "used")
         inner.close()
     partial = words.take("partial_allowed")
-    if partial is False:
-        words.gaps.add("a budget that refuses instead of giving its rest")
-    words.lack({"campaign_units": "a budget of units"})
+    units = words.open("campaign_units")
+    units_max, units_used = units.whole("limit") or 0, units.whole("used") or 0
+    units.close()
     sets_max = words.whole("max_applications") or 0  # what is no set is given once anyway
     words.close()
     return Limits(
@@ -183,22 +189,27 @@ def _read_limits(words: Words) -> Limits:
         uses=uses,
         spent_minor=spent,
         sets_max=sets_max,
+        counts_sets=counts_sets,
+        units_max=units_max,
+        units=units_used,
         partial=partial if isinstance(partial, bool) else None,
     )
 
 
 def _read_stacking(words: Words) -> Stacking:
     mode = words.text("mode")
-    if mode in _MISSING_MODES:
-        words.gaps.add(_MISSING_MODES[mode])
-    elif mode not in _MODES:
+    if mode not in _MODES:
         words.gaps.add(f"unknown word: stacking.mode {mode}")
     order = words.text("order")
     if order and not {"value descending", "priority descending"} & {_last_rule(order)}:
         words.gaps.add(f"unknown word: stacking.order {order}")
-    group, by_line = _read_group(words, mode)
-    words.drop("among", "combinable", "unit_once", "side")
-    words.lack({"group_limit": "an exclusive group of at most n"})
+    group, by_line = _read_group(words, mode, limited="group_limit" in words)
+    words.drop("among", "combinable", "unit_once")
+    side = words.text("side") if mode == "best_deal" else ""
+    words.drop("side")
+    group_max = words.whole("group_limit") or 0
+    if group_max:
+        group = group or "limited"
     stacking = Stacking(
         mode=mode,
         basis=_read_basis(words),
@@ -207,6 +218,8 @@ def _read_stacking(words: Words) -> Stacking:
         sets_first=order.startswith("buy_get first"),
         group=group,
         by_line=by_line,
+        group_max=group_max,
+        side=_ALONE if mode == "exclusive_if_better" else side,
         kind=words.text("class"),
         combines_with=words.names("combines_with"),
         incompatible_with=words.names("incompatible_with"),
@@ -215,7 +228,7 @@ def _read_stacking(words: Words) -> Stacking:
     return stacking
 
 
-def _read_group(words: Words, mode: str) -> tuple[str, bool]:
+def _read_group(words: Words, mode: str, *, limited: bool) -> tuple[str, bool]:
     """Return the exclusive group, and whether each line has a winner of its own."""
     lane, scope = words.text("lane"), words.text("scope")
     group, group_mode = words.text("group"), words.text("group_mode")
@@ -223,7 +236,7 @@ def _read_group(words: Words, mode: str) -> tuple[str, bool]:
         words.gaps.add(f"unknown word: stacking.group_mode {group_mode}")
     if mode == "best_of":
         group = group or lane or "best"
-    elif not group_mode:
+    elif not group_mode and not limited:
         group = ""
     by_line = bool(group) and (scope in {"line", "item"} or bool(lane))
     return group, by_line

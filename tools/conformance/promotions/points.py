@@ -13,11 +13,13 @@ _POINT_DECIMALS = 2
 def read_points(words: Words, setting: Setting) -> Gift:
     """Read points for money: a rate, or a percentage of what points are worth."""
     basis = words.text("basis")
+    earn_basis = engine.EarnBasis.PAID
     if basis in {"pre_discount", "goods_total", "original"}:
-        words.gaps.add("points for amounts before discounts")
+        earn_basis = engine.EarnBasis.ORIGINAL
     elif basis not in {"", "paid_after_discounts", "post_discount", "paid_with_money"}:
         words.gaps.add(f"unknown word: reward.basis {basis}")
-    ignored = words.flag("ignore_order_discounts")
+    if words.flag("ignore_order_discounts") and earn_basis is engine.EarnBasis.PAID:
+        earn_basis = engine.EarnBasis.ITEMS
     worth = _rate(words, "points_per_currency")
     target = _read_goods_of(words, setting)
     back = words.basis_points("percent_back")
@@ -31,7 +33,7 @@ def read_points(words: Words, setting: Setting) -> Gift:
         rate=rate,
         fractional=back is not None,
         points_per_currency=worth,
-        order_discounts_ignored=ignored,
+        earn_basis=earn_basis,
     )
 
 
@@ -41,6 +43,15 @@ def read_points_per_unit(words: Words, setting: Setting) -> Gift:
     target = _read_goods_of(words, setting)
     kind = engine.EarnPoints(points, engine.PointsSpread.EACH_UNIT)
     return Gift(rewards=(engine.Reward(kind, target),))
+
+
+def read_multiplier(words: Words, setting: Setting) -> Gift:
+    """Read a campaign that multiplies the points of those before it."""
+    factor = _rate(words, "factor")
+    if factor is None or (factor * 100).denominator != 1:
+        raise Unsupported("factors finer than a hundredth")
+    kind = engine.MultiplyPoints(int(factor * 100))
+    return Gift(rewards=(engine.Reward(kind, _read_goods_of(words, setting)),))
 
 
 def _read_goods_of(words: Words, setting: Setting) -> engine.ItemFilter:
@@ -118,4 +129,5 @@ def make_earning(gift: Gift, worth: Fraction) -> engine.Reward:
     basis_points = gift.rate / worth * 10_000
     if basis_points.denominator != 1:
         raise Unsupported("percentages finer than a hundredth")
-    return engine.Reward(engine.EarnPercent(int(basis_points)), gift.target)
+    kind = engine.EarnPercent(int(basis_points), basis=gift.earn_basis)
+    return engine.Reward(kind, gift.target)

@@ -252,6 +252,17 @@ def _counts_free_goods(scenario: Scenario) -> bool:
     )
 
 
+def _leaves_order_open(scenario: Scenario) -> bool:
+    """Tell whether several campaigns stack in an order that the case does not name."""
+    stacked = [one for one in _reducing(scenario) if one.priority is None and not one.code]
+    return len(stacked) > 1
+
+
+def _only_who_gave(_: Scenario, __: Difference, differences: Sequence[Difference]) -> bool:
+    """Allow another giver for what each line gets all the same."""
+    return all(one.field.startswith("by_campaign.") for one in differences)
+
+
 def _returns_part(scenario: Scenario) -> bool:
     return scenario.returned is not None and any(
         offer.terms.condition is not None for offer in scenario.offers
@@ -340,6 +351,13 @@ POLICIES: tuple[Policy, ...] = (
         answer="That of the smaller article number, whatever was scanned first.",
         applies=_chooses_units,
         explains=_swaps_equals,
+    ),
+    Policy(
+        question="Which of several campaigns without a priority comes first?",
+        answer="The one with the smaller id, or that is written first: what a later one finds"
+        " taken it does not give.",
+        applies=_leaves_order_open,
+        explains=_only_who_gave,
     ),
     Policy(
         question="Which units make a set?",

@@ -35,6 +35,7 @@ class Result:
     points: Mapping[str, Fraction]
     points_spent: Fraction
     refund: engine.ReturnDecision | None
+    stamps: Mapping[str, int]
 
 
 def evaluate(scenario: Scenario) -> Result:
@@ -63,6 +64,7 @@ def evaluate(scenario: Scenario) -> Result:
         points=_points(scenario, decision),
         points_spent=Fraction(decision.points_spent, 10**scenario.facts.terms.points_scale),
         refund=_give_back(scenario, ruleset, cart, decision),
+        stamps=scenario.facts.member.stamps or {} if scenario.facts.member else {},
     )
 
 

@@ -1,29 +1,20 @@
 """Rewards of a case by their names."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import TypeAlias
 
-from tools.conformance.promotions import bundles, discounts, points
-from tools.conformance.promotions.gifts import Gift, Setting
+from tools.conformance.promotions import bundles, discounts, goods, points, presents
+from tools.conformance.promotions.gifts import Gift, Setting, StampCard
 from tools.conformance.promotions.words import Unsupported, Words
 
-_MISSING = {
-    "gift": "gifts",
-    "replace_item": "another article at the price of the first",
-    "issue_coupon": "coupons for later",
-    "points_multiplier": "a campaign that multiplies other campaigns' points",
-    "stamp_card": "stamps",
-    "tiered_percent": "tiers",
-}
 _Reader: TypeAlias = Callable[[Words, Setting], Gift]
 
 
 def read_gift(words: Words, setting: Setting) -> Gift:
     """Return what a campaign gives; raises Unsupported, and remembers what else is lacking."""
     name = words.text("type")
-    if name in _MISSING:
-        raise Unsupported(_MISSING[name])
     if name not in _READERS:
         raise Unsupported(f"unknown word: reward.type {name}")
     gift = _READERS[name](words, setting)
@@ -50,6 +41,18 @@ def _read_multi(words: Words, setting: Setting) -> Gift:
     )
 
 
+def _read_stamp_card(words: Words, setting: Setting) -> Gift:
+    """Read a card whose stamps pay a reward; units of the rewarded goods bring the stamps."""
+    words.drop("stamp_on_reward_unit")  # a unit that costs nothing brings none
+    size = words.whole("size") or 0
+    inner = words.open("reward")
+    meant = goods.read_filter(
+        Words(inner.peek("filter") or {}, "filter", words.gaps), setting.goods
+    )
+    gift = read_gift(inner, setting)
+    return replace(gift, stamp_card=StampCard(size, meant))
+
+
 _READERS: Mapping[str, _Reader] = {
     "percent_off": discounts.read_percent,
     "amount_off": discounts.read_amount,
@@ -66,6 +69,13 @@ _READERS: Mapping[str, _Reader] = {
     "ab_group": bundles.read_pair,
     "points": points.read_points,
     "points_per_unit": points.read_points_per_unit,
+    "points_multiplier": points.read_multiplier,
+    "issue_coupon": presents.read_coupon,
+    "gift": presents.read_gift_items,
+    "replace_item": presents.read_upgrade,
+    "stamp_card": _read_stamp_card,
+    "tiered_percent": discounts.read_percent,
+    "tiered_amount": discounts.read_amount,
     "redeem_points": points.read_redemption,
     "payment": points.read_tender,
 }

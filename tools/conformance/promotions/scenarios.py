@@ -1,7 +1,7 @@
 """Cases as scenes of our engine: campaigns, a cart, facts, and what happened before."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -9,7 +9,7 @@ from fractions import Fraction
 from services.promotions import engine
 from tools.conformance.promotions import arrangement, conditions, goods, offers, points
 from tools.conformance.promotions.cases import Case
-from tools.conformance.promotions.gifts import Payment
+from tools.conformance.promotions.gifts import Payment, StampCard
 from tools.conformance.promotions.goods import Goods
 from tools.conformance.promotions.offers import Offer
 from tools.conformance.promotions.words import (
@@ -67,6 +67,7 @@ class _Shopper:
     segment_ids: frozenset[str] = frozenset()
     purchases_before: int | None = None
     points: Decimal = Decimal(0)
+    stamps: Mapping[str, int] = field(default_factory=dict)
 
 
 def read(case: Case) -> tuple[Scenario | None, tuple[str, ...]]:
@@ -85,7 +86,7 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
     if "cart" not in whole:
         raise Unsupported("a case without a cart")
     cart = whole.open("cart")
-    setting = _read_setting(cart, contested=len(plains) > 1)
+    setting = _read_setting(cart)
     shopper = _read_shopper(cart)
     cart.close()
     found = []
@@ -104,9 +105,9 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
     return _compose(case, given, setting, shopper, returned)
 
 
-def _read_setting(cart: Words, *, contested: bool) -> _Setting:
+def _read_setting(cart: Words) -> _Setting:
     setting = _Setting(
-        goods=goods.read_goods(cart, contested=contested),
+        goods=goods.read_goods(cart),
         codes=tuple(read_names(cart.take("coupons"), "cart.coupons")),
         store_id=cart.text("store") or _STORE,
         now=offers.read_instant(cart.text("time")) or _NOON,
@@ -122,13 +123,14 @@ def _read_shopper(cart: Words) -> _Shopper:
     email = words.text("email")
     member_id = words.text("id") or email or _SHOPPER
     points = words.take("points", default=0)
-    words.drop("stamps")  # whoever gives or takes stamps is unsupported on its own
+    stamps = words.take("stamps", default={})
     shopper = _Shopper(
         member_id=member_id,
         names=frozenset({member_id, email}),
         segment_ids=words.names("segments") | {conditions.member_segment(member_id)},
         purchases_before=words.whole("orders_placed"),
         points=read_number(points, "member.points"),
+        stamps={name: read_whole(count, "member.stamps") for name, count in stamps.items()},
     )
     words.close()
     return shopper
@@ -155,12 +157,17 @@ def _read_state(words: Words, found: list[Offer], shopper: _Shopper) -> list[Off
             member_uses=max(_count(one) for one in member_uses),
         )
         given.append(replace(offer, limits=limits))
-    _close_state(words)
-    return given
+    forced = _close_state(words)
+    return [
+        replace(one, limits=replace(one.limits, forced=forced and bool(one.code))) for one in given
+    ]
 
 
-def _close_state(words: Words) -> None:
-    """Read what does not change an answer: an evaluation remembers nothing of earlier ones."""
+def _close_state(words: Words) -> bool:
+    """Return whether a code counts as used although it gives nothing.
+
+    The rest does not change an answer: an evaluation remembers nothing of earlier ones.
+    """
     words.drop(
         "previous_gifts",
         "cart_before",
@@ -168,9 +175,11 @@ def _close_state(words: Words) -> None:
         "same_key_retry",
         "tender",
     )
-    if words.text("no_effect_policy") not in {"", "prevent"}:
-        words.gaps.add("a code that counts as used although it gave nothing")
+    policy = words.text("no_effect_policy") or "prevent"
+    if policy not in {"prevent", "force"}:
+        words.gaps.add(f"unknown word: state.no_effect_policy {policy}")
     words.close()
+    return policy == "force"
 
 
 def _count(found: object) -> int:
@@ -195,17 +204,26 @@ def _find_contests(given: list[Offer]) -> list[str]:
     """Return what only several campaigns together ask for."""
     found = []
     best = [one for one in given if one.stacking.mode in {"best_total", "best_price_no_compound"}]
-    if len(best) > 1 and not all(one.gift.multi_buy for one in best):
+    if len(best) > 1 and not all(one.gift.multi_buy for one in best) and _overlap(best):
         found.append(offers.COMBINATION)
-    ignored = any(one.gift.order_discounts_ignored for one in given)
-    if ignored and any(one.gift.on_order or one.gift.mixed for one in given):
-        found.append("points for amounts before discounts")
     payments = [one for one in given if one.gift.payment]
     if len(payments) > 1 or any(one.terms != conditions.Terms() or one.code for one in payments):
         found.append("points payment under conditions")
     if any(one.gift.tender and one.terms != conditions.Terms() for one in given):
         found.append("tender under conditions")
     return found
+
+
+def _overlap(given: list[Offer]) -> bool:
+    """Tell whether campaigns without sets want the same goods, as far as names tell."""
+    seen: set[str] = set()
+    for one in given:
+        for reward in one.gift.rewards:
+            wanted = reward.target.skus or reward.target.category_ids
+            if not wanted or seen & wanted:
+                return True
+            seen |= wanted
+    return False
 
 
 def _compose(
@@ -279,6 +297,7 @@ def _make_member(
     return engine.Member(
         member_id=shopper.member_id or _SHOPPER,
         segment_ids=shopper.segment_ids,
+        stamps={card_of(name): count for name, count in shopper.stamps.items()},
         purchases_before=shopper.purchases_before,
         points_balance=int(shopper.points * 10**terms.points_scale),
     )
@@ -288,11 +307,29 @@ def _make_campaigns(
     given: list[Offer], setting: _Setting, codes: Mapping[str, str], worth: Fraction
 ) -> tuple[engine.Campaign, ...]:
     combined = arrangement.arrange(given, setting.codes, lines=len(setting.goods.counted_lines))
-    return tuple(
+    made = [
         engine.Campaign(one.name, 1, _make_rules(one, combined, codes, worth))
         for one in given
         if one.live and (one.gift.earns or one.gift.reduces)
+    ]
+    made += [_make_stamps(one, one.gift.stamp_card) for one in given if one.gift.stamp_card]
+    return tuple(made)
+
+
+def _make_stamps(one: Offer, card: StampCard) -> engine.Campaign:
+    """Return the campaign that gives the stamps which another one takes."""
+    kind = engine.EarnStamps(card_of(one.name), 1, engine.PointsSpread.EACH_UNIT)
+    rules = engine.Rules(
+        engine.Text(one.name),
+        (engine.Reward(kind, card.filter),),
+        engine.Combination(engine.Lane.EARN),
     )
+    return engine.Campaign(f"{one.name}~stamps", 1, rules)
+
+
+def card_of(name: str) -> str:
+    """Return the stamp card of a campaign."""
+    return f"card-{name.lower()}"
 
 
 def _make_rules(
@@ -304,7 +341,11 @@ def _make_rules(
     gift, terms = one.gift, one.terms
     return engine.Rules(
         title=engine.Text(one.name),
-        rewards=gift.rewards or (points.make_earning(gift, worth),),
+        rewards=() if gift.scale else gift.rewards or (points.make_earning(gift, worth),),
+        scale=gift.scale,
+        stamp_price=engine.StampPrice(card_of(one.name), gift.stamp_card.size)
+        if gift.stamp_card
+        else None,
         combination=combined.get(one.name) or engine.Combination(engine.Lane.EARN),
         trigger=(
             engine.CouponTrigger((codes[one.name],)) if one.code else engine.AutomaticTrigger()
@@ -320,6 +361,12 @@ def _make_rules(
         condition=terms.condition,
         multi_buy=gift.multi_buy,
         limits=engine.Limits(
-            one.limits.uses_max, one.limits.uses_per_member_max, one.limits.budget_minor
+            one.limits.uses_max,
+            one.limits.uses_per_member_max,
+            one.limits.budget_minor,
+            engine.BudgetRest.KEEP if one.limits.partial is False else engine.BudgetRest.GIVE,
+            count_sets=one.limits.counts_sets and gift.multi_buy is not None,
+            units_max=one.limits.units_max,
+            count_without_effect=one.limits.forced,
         ),
     )

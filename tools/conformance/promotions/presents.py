@@ -1,0 +1,67 @@
+"""Rewards of a case that are no discounts: articles for nothing, better articles, coupons."""
+
+from services.promotions import engine
+from tools.conformance.promotions import goods
+from tools.conformance.promotions.gifts import Gift, Setting
+from tools.conformance.promotions.words import Unsupported, Words
+
+LATER_CAMPAIGN = "cmp_later"
+
+
+def read_gift_items(words: Words, setting: Setting) -> Gift:
+    """Read articles for nothing, once or for so many units of the goods asked for."""
+    items = []
+    for inner in words.open_all("gifts"):
+        units, value = inner.whole("qty"), inner.minor("value")
+        items.append(engine.GiftItem(inner.text("sku"), units or 1, value or 0))
+        inner.close()
+    if not items:
+        raise Unsupported("a gift without its articles")
+    mode = words.text("mode") or "always_add"
+    if mode not in {"always_add", "add_missing"}:
+        words.gaps.add(f"unknown word: reward.mode {mode}")
+    on_return = words.text("on_return") or "keep"
+    if on_return not in {"keep", "deduct_value"}:
+        words.gaps.add(f"unknown word: reward.on_return {on_return}")
+    step = words.whole("per_qualifying_units") or 0
+    deducts = on_return == "deduct_value"
+    kind = engine.GiftItems(
+        items=tuple(items),
+        choose=words.whole("choose") or 0,
+        spread=engine.GiftSpread.EACH_UNITS if step else engine.GiftSpread.ONCE,
+        step_units=step,
+        times_max=words.whole("per_order") or 0,
+        add_missing=mode == "add_missing",
+        on_return=engine.GiftReturn.DEDUCT if deducts else engine.GiftReturn.KEEP,
+    )
+    return Gift(rewards=(engine.Reward(kind, _find_counted(setting) if step else _all(setting)),))
+
+
+def _all(setting: Setting) -> engine.ItemFilter:
+    return goods.everything(setting.goods)
+
+
+def _find_counted(setting: Setting) -> engine.ItemFilter:
+    """Return the goods that the campaign asks for: a gift is for so many units of them."""
+    asked = [one.filter for one in setting.terms.conditions if isinstance(one, engine.ItemGroup)]
+    return asked[0] if len(asked) == 1 else _all(setting)
+
+
+def read_upgrade(words: Words, _: Setting) -> Gift:
+    """Read a better article at the price of the first; the cart has the better one already."""
+    words.drop("to_unit_price")
+    kind = engine.Upgrade(
+        from_sku=words.text("from"),
+        to_sku=words.text("to"),
+        from_price_minor=words.minor("from_unit_price") or 0,
+        to_units=words.whole("to_qty") or 1,
+        replacements_max=words.whole("max_units") or 0,
+    )
+    return Gift(rewards=(engine.Reward(kind),))
+
+
+def read_coupon(words: Words, setting: Setting) -> Gift:
+    """Read a coupon for later; what it will give is for another day."""
+    words.drop("coupon")
+    kind = engine.IssueCoupon(LATER_CAMPAIGN, uses=words.whole("qty") or 1, bearer=True)
+    return Gift(rewards=(engine.Reward(kind, _all(setting)),))
