@@ -2,7 +2,7 @@
 
 import typer
 
-from tools.ledger import checking, liability, verifying
+from tools.ledger import checking, importing, liability, verifying
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -15,3 +15,4 @@ def ledger() -> None:
 app.command()(checking.check)
 app.command()(verifying.verify)
 app.command()(liability.liability)
+app.command("import")(importing.import_transfers)
