@@ -73,6 +73,8 @@ _LEDGER = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
 _COUPONS = coupon_service_pb2.DESCRIPTOR.services_by_name["CouponService"]
 _GIFT_CARDS = gift_card_service_pb2.DESCRIPTOR.services_by_name["GiftCardService"]
 _UPLOADS = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"]
+#: While one lane waits for PostgreSQL, the other decides.
+_BULK_LANES = 2
 #: Who lists or looks into the past can wait, and what is sent in bulk; who posts or asks for a
 #: balance cannot.
 _LOW = frozenset(
@@ -124,14 +126,20 @@ def build(
     balances = Balances(statements, assets, Copies(hot), now=now)
     relay = outbox.Relay(db, hot, role="ledger")
     postings = Postings(db)
-    committer = Committer(
-        postings,
-        assets,
-        publish=balances.publish,
-        now=now,
-        pace_s=settings.pace_ms / 1000,
-        group_operations_max=settings.group_operations_max,
-    )
+
+    def lane() -> Committer:
+        return Committer(
+            postings,
+            assets,
+            publish=balances.publish,
+            now=now,
+            pace_s=settings.pace_ms / 1000,
+            group_operations_max=settings.group_operations_max,
+        )
+
+    committer = lane()
+    # Bulk work has lanes of its own: tills do not stand in line behind it.
+    bulk = [lane() for _ in range(_BULK_LANES)]
     sweeper = Sweeper(db, Upkeep(), committer, interval_s=settings.sweep_interval_s, now=now)
     examiner = Examiner(Checks(db), Copies(hot), now=now)
     checker = Checker(db, Checks(db), examiner, interval_s=settings.check_interval_s)
@@ -141,7 +149,7 @@ def build(
     )
     _add(server, _LEDGER, servicer)
     _add(server, _HOLDS, HoldServicer(holds=Holds(db), assets=assets, now=now))
-    _add(server, _UPLOADS, UploadServicer(committer=committer, uploads=Uploads(db), now=now))
+    _add(server, _UPLOADS, UploadServicer(lanes=bulk, uploads=Uploads(db), now=now))
     cards = GiftCards(db)
     made = None if settings.code_key_file is None else codes.load(settings.code_key_file)
     presenting = Presenting(made, cards, settings.code_attempts_max, now=now)
@@ -173,6 +181,8 @@ def build(
     )
     _add(server, _COUPONS, coupons)
     server.background("committer", committer.run)
+    for number, one in enumerate(bulk, start=1):
+        server.background(f"bulk {number}", one.run)
     server.background("balances", balances.run)
     server.background("sweeper", sweeper.run)
     server.background("chainer", chainer.run)

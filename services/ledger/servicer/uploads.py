@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
@@ -31,9 +31,9 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     """Answers the calls of uploads."""
 
     def __init__(
-        self, *, committer: Committer, uploads: Uploads, now: clock.Clock = clock.system
+        self, *, lanes: Sequence[Committer], uploads: Uploads, now: clock.Clock = clock.system
     ) -> None:
-        self._committer = committer
+        self._lanes = lanes
         self._uploads = uploads
         self._now = now
 
@@ -120,18 +120,28 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def _posted(
         self, orders: Iterator[wire.Order]
     ) -> AsyncGenerator[list[batch_pb2.BatchResult]]:
-        """Post batches in order, some at a time; the next are under way while some are noted."""
-        following: asyncio.Task[list[batch_pb2.BatchResult]] | None = None
+        """Post batches some at a time, and yield their results in order.
+
+        While PostgreSQL writes some, the next are decided in the other lane, unless they move an
+        account that those before them move: rows of one account count in their order.
+        """
+        lanes = itertools.cycle(self._lanes)
+        under_way: asyncio.Task[list[batch_pb2.BatchResult]] | None = None
+        moved: frozenset[str] = frozenset()
         try:
             while some := list(itertools.islice(orders, _BATCHES_AT_ONCE)):
-                posting, following = following, asyncio.create_task(self._committer.post(some))
-                if posting is not None:
-                    yield await posting
-            if following is not None:
-                yield await following
+                before, owners = under_way, _owners(some)
+                if before is not None and not owners.isdisjoint(moved):
+                    yield await before
+                    before = None
+                under_way, moved = asyncio.create_task(next(lanes).post(some)), owners
+                if before is not None:
+                    yield await before
+            if under_way is not None:
+                yield await under_way
         finally:
-            if following is not None:
-                following.cancel()
+            if under_way is not None:
+                under_way.cancel()
 
     async def _refused(self, upload: Upload, numbers: range) -> list[pb.RowRefusal]:
         batch_ids = {number: _batch_id(upload.id, number) for number in numbers}
@@ -162,6 +172,18 @@ def _orders(request: pb.UploadTransfersRequest, upload: Upload) -> Iterator[wire
         for transfer in request.transfers[start : start + uploads.ROWS_PER_BATCH]:
             batch.operations.add().transfer.CopyFrom(transfer)
         yield wire.order(batch, trace_parent=trace_parent)
+
+
+def _owners(orders: Iterable[wire.Order]) -> frozenset[str]:
+    """Return who owns the accounts with a running balance that batches move."""
+    return frozenset(
+        key.owner_id
+        for order in orders
+        for operation in order.batch.operations
+        if isinstance(operation, engine.Transfer)
+        for key in (operation.debit, operation.credit)
+        if not key.is_world
+    )
 
 
 def _batch_id(upload_id: UUID, number: int) -> UUID:

@@ -134,6 +134,17 @@ async def test_cut_stream_goes_on_where_the_ledger_stands(uploads, ledger):
     assert await ledger.truth(accounts[0]) == await ledger.truth(accounts[1999]) == 10
 
 
+async def test_rows_of_one_account_count_in_their_order(uploads, ledger):
+    """What a thousand rows gave, the next thousand may spend, though lanes take turns."""
+    upload = await begin(uploads, ledger)
+    anna = ledger.member("coins")
+    earned = [move(world("coins"), anna, 1)] * 1000
+    spent = [move(anna, world("coins"), 1)] * 1000
+    (answer,) = await send(uploads, piece(upload, 0, *earned, *spent, *earned, *spent))
+    assert (answer.upload.posted_count, answer.upload.refused_count) == (4000, 0)
+    assert await ledger.truth(anna) == 0
+
+
 async def test_two_clients_at_the_same_rows_count_each_once(uploads, ledger):
     """Who is slower finds the rows done."""
     upload = await begin(uploads, ledger)
