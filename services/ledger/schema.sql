@@ -178,6 +178,7 @@ CREATE TABLE holds (
     campaign_id TEXT NOT NULL,
     expire_time TIMESTAMPTZ NOT NULL,
     record_time TIMESTAMPTZ NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT holds_pkey PRIMARY KEY (batch_id, operation_index),
     -- 0 where a hold was allowed to reserve less than it asked for, and found nothing.
     CONSTRAINT holds_amount_not_negative CHECK (amount >= 0),
@@ -244,6 +245,8 @@ CREATE INDEX lots_transaction_index ON lots USING brin (transaction_id)
 CREATE INDEX lot_takes_transaction_index ON lot_takes USING brin (transaction_id)
     WITH (pages_per_range = 16, autosummarize = on);
 CREATE INDEX reversals_transaction_index ON reversals USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX holds_transaction_index ON holds USING brin (transaction_id)
     WITH (pages_per_range = 16, autosummarize = on);
 
 -- What accounts of the world received in all transfers of the transactions before end_transaction of the

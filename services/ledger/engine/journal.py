@@ -43,6 +43,7 @@ class Kind(IntEnum):
     LOT_TAKES = 5
     REVERSALS = 6
     LOT_TERMS = 7
+    HOLDS = 8
 
 
 _KINDS = frozenset(map(int, Kind))

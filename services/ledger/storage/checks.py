@@ -16,14 +16,16 @@ from services.ledger.storage import records
 
 #: What can be wrong. `entries`: an account's row and its entries. `transfers`: entries and
 #: transfers. `lots`: an account's row and its lots. `takes`: lots and what was taken from them.
-#: `summary`: the sums in an account's row. `copy`: a copy in Valkey and the account. `copy_stale`:
-#: one that has outlived a copy's life. `tallies`: what accounts of the world received. `sum`: all
-#: accounts of an asset together.
+#: `holds`: what holds keep back, and the accounts and lots that it is kept back on. `summary`: the
+#: sums in an account's row. `copy`: a copy in Valkey and the account. `copy_stale`: one that has
+#: outlived a copy's life. `tallies`: what accounts of the world received. `sum`: all accounts of an
+#: asset together.
 KINDS = (
     "entries",
     "transfers",
     "lots",
     "takes",
+    "holds",
     "summary",
     "copy",
     "copy_stale",
@@ -155,6 +157,47 @@ JOIN transfers ON transfers.batch_id = made.batch_id
     AND transfers.operation_index = made.operation_index
 WHERE transfers.amount <> made.amount
 """  # noqa: S608  constants only
+
+_HOLDS = """
+WITH kept AS (
+    SELECT * FROM reserves WHERE account_id = ANY($1) AND state = 1
+)
+SELECT 'holds', accounts.account_id, format('%s is held and %s promised, by holds %s and %s',
+    accounts.held, accounts.incoming, COALESCE(sums.held, 0), COALESCE(sums.incoming, 0))
+FROM accounts
+LEFT JOIN (
+    SELECT account_id,
+        sum(remaining) FILTER (WHERE NOT is_credit) AS held,
+        sum(remaining) FILTER (WHERE is_credit) AS incoming
+    FROM kept
+    GROUP BY account_id
+) AS sums ON sums.account_id = accounts.account_id
+WHERE accounts.account_id = ANY($1)
+    AND (accounts.held <> COALESCE(sums.held, 0)
+        OR accounts.incoming <> COALESCE(sums.incoming, 0))
+UNION ALL
+SELECT 'holds', COALESCE(lots.account_id, parts.account_id), format(
+    '%s of lot %s is held, by holds %s',
+    lots.held, COALESCE(lots.lot_id, parts.lot_id), COALESCE(parts.amount, 0))
+FROM (
+    SELECT account_id, lot_id, held FROM lots WHERE account_id = ANY($1) AND held > 0
+) AS lots
+FULL JOIN (
+    SELECT kept.account_id, part.lot_id, sum(part.amount) AS amount
+    FROM kept
+    CROSS JOIN LATERAL unnest(kept.lot_ids, kept.lot_amounts) AS part (lot_id, amount)
+    GROUP BY kept.account_id, part.lot_id
+    HAVING sum(part.amount) > 0
+) AS parts ON parts.account_id = lots.account_id AND parts.lot_id = lots.lot_id
+WHERE lots.held IS DISTINCT FROM parts.amount
+UNION ALL
+SELECT 'holds', kept.account_id, format('batch %s operation %s: %s is left of a hold of %s',
+    kept.batch_id, kept.operation_index, kept.remaining, holds.amount)
+FROM kept
+LEFT JOIN holds ON holds.batch_id = kept.batch_id AND holds.operation_index = kept.operation_index
+WHERE holds.amount IS NULL OR kept.remaining > holds.amount
+    OR kept.expire_time <> holds.expire_time
+"""
 
 _ACCOUNTS = f"""
 SELECT {records.ACCOUNT_COLUMNS}
@@ -341,6 +384,7 @@ class Checks:
             findings = await tx.fetch(_ENTRIES, chosen, entries_max)
             findings += await tx.fetch(_LOTS_SUM, chosen)
             findings += await tx.fetch(_TAKES, chosen, entries_max)
+            findings += await tx.fetch(_HOLDS, chosen)
         accounts = {
             row[0]: records.account(
                 row,

@@ -146,6 +146,21 @@ _TABLES = {
         "lot_id",
         "format('until %s', until_time)",
     ),
+    Kind.HOLDS: _Table(
+        "holds",
+        {
+            **_PLACE,
+            "debit_account_id": "uuid",
+            "credit_account_id": "uuid",
+            "amount": "number",
+            "reason": "number",
+            "campaign_id": "text",
+            "expire_time": "time",
+            "record_time": "time",
+        },
+        "batch_id",
+        "format('operation %s', operation_index)",
+    ),
 }
 _WITHIN = "transaction_id >= $1 AND transaction_id < $2"
 

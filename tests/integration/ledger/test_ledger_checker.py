@@ -217,6 +217,39 @@ async def test_a_planted_fault_is_found(office, fault):
     assert anna.owner.owner_id not in str(findings)
 
 
+HELD = {
+    "a hold of another amount": """
+        UPDATE reserves SET remaining = remaining + 1 WHERE account_id = $1
+        """,
+    "a hold that was let go": """
+        UPDATE reserves SET state = 3, end_time = now() WHERE account_id = $1
+        """,
+    "a hold of other lots": """
+        UPDATE reserves SET lot_ids = ARRAY[uuidv7()], lot_amounts = ARRAY[3::BIGINT]
+        WHERE account_id = $1
+        """,
+    "a hold that lasts longer": """
+        UPDATE reserves SET expire_time = expire_time + INTERVAL '1 day' WHERE account_id = $1
+        """,
+    "a hold that was never placed": """
+        DELETE FROM holds WHERE debit_account_id = $1
+        """,
+}
+
+
+@pytest.mark.parametrize("fault", HELD)
+async def test_a_hold_that_keeps_something_else_is_found(office, fault):
+    """It is held against its account, its lots, and what was asked for."""
+    anna, boris = await office.account(), await office.account()
+    for one in (anna, boris):
+        await office.ledger.post(place(one, world(), 3))
+    assert await office.examine(anna, boris) == []
+    await office.corrupt(HELD[fault], key_of(anna).id)
+    findings = await office.examine(anna, boris)
+    assert "holds" in {finding.kind for finding in findings}
+    assert {finding.subject_id for finding in findings} == {key_of(anna).id}
+
+
 async def test_a_copy_that_lies_is_found(office):
     """Of the account's own version, and of one that there never was."""
     anna = await office.account()

@@ -13,7 +13,7 @@ from services.chassis import database as chassis_database
 from services.ledger.chainer import Chainer
 from services.ledger.engine import journal as engine_journal
 from services.ledger.storage import Journal
-from tests.integration.ledger.conftest import release, running, undo
+from tests.integration.ledger.conftest import place, release, running, undo, world
 from tests.integration.ledger.test_ledger_load import Crowd
 from tools.ledger.command import app
 from tools.ledger.verifying import Anchor, Verification
@@ -27,6 +27,7 @@ ROWS = {
     "lot_takes": ("batch_id", "position = position + 7"),
     "reversals": ("reversing_batch_id", "reversing_operation_index = 9"),
     "lot_terms": ("lot_id", "expire_time = until_time"),
+    "holds": ("batch_id", "expire_time = expire_time + INTERVAL '1 day'"),
 }
 
 
@@ -65,7 +66,7 @@ async def chained(ledger_database, valkey):
             await ledger.earn(anna, amount)
             spent = await ledger.spend(anna, amount - 5)
             await ledger.spend(anna, 1000)
-            await ledger.post(undo(spent, 2))
+            await ledger.post(undo(spent, 2), place(anna, world(), 1))
             await ledger.post(release(await ledger.earn(ledger.member("held"), amount)))
             await _covered(ledger.db)
         yield ledger
