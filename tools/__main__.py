@@ -38,6 +38,7 @@ _COMMANDS = {
     "receipts": _Command(
         "tools.receipts.command", "app", "Find receipts, explain them, decide them again."
     ),
+    "draw": _Command("tools.draw", "draw", "Check a prize draw by what was published of it."),
     "check": _Command("tools.check", "check", "Check style, types, layers and contracts."),
 }
 

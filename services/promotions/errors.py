@@ -406,3 +406,24 @@ class ReferralLimit(PromotionsRefusal):
 
     category = Category.FAILED_PRECONDITION
     reason = "REFERRAL_LIMIT"
+
+
+class OfferTaken(PromotionsRefusal):
+    """The live program {program_id} has an offer {offer_id}, too."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "OFFER_TAKEN"
+
+
+class OfferWindow(PromotionsRefusal):
+    """The offer would end before it begins."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "OFFER_WINDOW"
+
+
+class DrawTooEarly(PromotionsRefusal):
+    """The draw is ready on {ready_date}."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "DRAW_TOO_EARLY"

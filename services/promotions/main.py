@@ -9,6 +9,7 @@ from tessera.promotions.v1 import (
     campaign_service_pb2,
     catalogue_service_pb2,
     checkout_service_pb2,
+    draw_service_pb2,
     local_campaign_service_pb2,
     program_service_pb2,
     receipt_service_pb2,
@@ -43,6 +44,7 @@ from services.promotions.programs import members as programs_members
 from services.promotions.servicer.campaigns import CampaignServicer
 from services.promotions.servicer.catalogue import CatalogueServicer
 from services.promotions.servicer.checkout import CheckoutServicer
+from services.promotions.servicer.draws import DrawServicer
 from services.promotions.servicer.local_campaigns import LocalCampaignServicer
 from services.promotions.servicer.programs import ProgramServicer
 from services.promotions.servicer.receipts import ReceiptServicer
@@ -66,6 +68,7 @@ _CAMPAIGNS = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
 _LOCAL = local_campaign_service_pb2.DESCRIPTOR.services_by_name["LocalCampaignService"]
 _PROGRAMS = program_service_pb2.DESCRIPTOR.services_by_name["ProgramService"]
 _REFERRALS = referral_service_pb2.DESCRIPTOR.services_by_name["ReferralService"]
+_DRAWS = draw_service_pb2.DESCRIPTOR.services_by_name["DrawService"]
 _SUBSCRIPTIONS = subscription_service_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
 _RECEIPTS = receipt_service_pb2.DESCRIPTOR.services_by_name["ReceiptService"]
 _CHECKOUT = checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"]
@@ -167,6 +170,7 @@ async def assemble(
     _add(serving, _LOCAL, LocalCampaignServicer(db, publisher=publisher, now=now))
     _add(serving, _CHECKOUT, CheckoutServicer(db, bought, returned, ahead_s_max=ahead, now=now))
     _add(serving, _REFERRALS, ReferralServicer(db, members, zone=terms.zone, now=now))
+    _add(serving, _DRAWS, DrawServicer(db, terms, payouts=paying, now=now))
     _add(serving, _SUBSCRIPTIONS, SubscriptionServicer(db, members, zone=terms.zone, now=now))
     again = reruns.Reruns(goods, sets, collector)
     desk = ReceiptServicer(
@@ -180,11 +184,10 @@ async def assemble(
         now=now,
     )
     _add(serving, _RECEIPTS, desk)
-    _add(
-        serving,
-        _PROGRAMS,
-        ProgramServicer(db, book=programs, counting=counts, zone=terms.zone, now=now),
+    held = ProgramServicer(
+        db, book=programs, counting=counts, members=standing, zone=terms.zone, now=now
     )
+    _add(serving, _PROGRAMS, held)
     for work in (members, books, settled, rooms, publisher, recovered, looks, paying, relay):
         serving.background(type(work).__name__.lower(), work.run)
     serving.background("listen", tidings.listen)

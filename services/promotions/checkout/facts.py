@@ -132,12 +132,13 @@ class Collector:
             member_id=context.member_id,
             segment_ids=frozenset(context.segment_ids),
             purchases_before=context.purchase_count,
-            tier_ids=frozenset(one.tier_id for one in gathered.membership.tiers),
+            tier_ids=gathered.membership.tier_ids,
             plan_ids=gathered.membership.plan_ids,
             dates=_dates(context),
             last_purchase_time=_last_purchase(context),
         )
-        return replace(gathered, facts=replace(gathered.facts, member=member))
+        articles = _with_tags(gathered, question.cart)
+        return replace(gathered, facts=replace(gathered.facts, member=member, articles=articles))
 
     async def _stand(self, gathered: Gathered, question: Question, member_id: str) -> Gathered:
         """Add where the member stands in programs."""
@@ -270,3 +271,17 @@ def _remaining(
         most = limits.units_per_article_max
         by_article = {sku: max(most - balances[account], 0) for sku, account in articles.items()}
     return engine.Remaining(**left, article_units=by_article)
+
+
+def _with_tags(gathered: Gathered, cart: engine.Cart) -> Mapping[str, engine.Article]:
+    """Return the articles with the tags of what is offered to the member."""
+    articles, tags = gathered.facts.articles, gathered.membership.tags
+    if not tags:
+        return articles
+    marked = {
+        line.sku: replace(article, tags=article.tags | tags[line.sku])
+        for line in cart.lines
+        if line.sku in tags
+        for article in [articles.get(line.sku, engine.UNKNOWN_ARTICLE)]
+    }
+    return {**articles, **marked}

@@ -85,7 +85,7 @@ class Purchases:
                 currency_code=question.cart.currency_code,
             ),
         )
-        if gathered.membership.tiers:
+        if gathered.membership.tiers or gathered.membership.plans:
             standings.tell(evaluation, question.cart, gathered)
         return Decided(question.ruleset, decision, gathered, evaluation)
 

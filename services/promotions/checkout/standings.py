@@ -14,6 +14,7 @@ def tell(evaluation: checkout_pb2.Evaluation, cart: engine.Cart, gathered: Gathe
     bought = {line.line_id: line.quantity_thousandths for line in cart.lines}
     kept = purchases.read_lines(evaluation, bought)
     purchase = programs_engine.Purchase(cart, gathered.facts, kept)
+    evaluation.privileges.extend(gathered.membership.privileges)
     for one in gathered.membership.tiers:
         rules, after = one.program.rules, one.foresee(purchase)
         evaluation.tiers.append(

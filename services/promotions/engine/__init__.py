@@ -8,6 +8,7 @@ from services.promotions.engine.afterwards import (
     earn_later,
 )
 from services.promotions.engine.carts import (
+    UNKNOWN_ARTICLE,
     Article,
     Cart,
     CartLine,
@@ -154,6 +155,7 @@ from services.promotions.engine.set_problems import Problem
 from services.promotions.engine.succession import find_succession_problems
 
 __all__ = [
+    "UNKNOWN_ARTICLE",
     "AllOf",
     "AmountOff",
     "AmountProblem",

@@ -43,6 +43,23 @@ class ReferralProgram:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawProgram:
+    """A prize draw whose tickets are being counted."""
+
+    program_id: str
+    count: programs.Count
+
+
+@dataclass(frozen=True, slots=True)
+class OfferProgram:
+    """Personal offers at work."""
+
+    program_id: str
+    title: engine.Text
+    rules: programs.OfferRules
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """What is live at one version; whoever took it once works with it to the end.
 
@@ -54,16 +71,18 @@ class Live:
     plans: Mapping[str, programs.PlanRules] = field(default_factory=dict)
     challenges: Mapping[str, ChallengeProgram] = field(default_factory=dict)
     referrals: Mapping[str, ReferralProgram] = field(default_factory=dict)
+    offers: Mapping[str, OfferProgram] = field(default_factory=dict)
+    draws: Sequence[DrawProgram] = ()
 
     @property
     def says_nothing(self) -> bool:
         """True when no program says anything of members to campaigns."""
-        return not self.tiers and not self.plans
+        return not self.tiers and not self.plans and not self.offers
 
     @property
     def counts_nothing(self) -> bool:
         """True when no program counts purchases."""
-        return not self.tiers and not self.challenges and not self.referrals
+        return not (self.tiers or self.challenges or self.referrals or self.draws)
 
 
 class Book:
@@ -92,6 +111,8 @@ def parse(version: int, found: Sequence[Program], *, zone: tzinfo) -> Live:
     plans: dict[str, programs.PlanRules] = {}
     challenges: dict[str, ChallengeProgram] = {}
     referrals: dict[str, ReferralProgram] = {}
+    offers: dict[str, OfferProgram] = {}
+    draws: list[DrawProgram] = []
     for program in found:
         program_id = program.program_id
         sent = program_pb2.ProgramRules.FromString(program.rules)
@@ -113,4 +134,9 @@ def parse(version: int, found: Sequence[Program], *, zone: tzinfo) -> Live:
             terms = wire.parse_referral(sent.referral)
             count = programs.compile_measure(terms.measure)
             referrals[program_id] = ReferralProgram(program_id, terms, count)
-    return Live(version, tuple(tiers), plans, challenges, referrals)
+        elif kind == "offers":
+            offers[program_id] = OfferProgram(program_id, title, wire.parse_offers(sent.offers))
+        elif kind == "draw":
+            measure = wire.parse_measure(sent.draw.measure)
+            draws.append(DrawProgram(program_id, programs.compile_measure(measure)))
+    return Live(version, tuple(tiers), plans, challenges, referrals, offers, tuple(draws))

@@ -17,6 +17,7 @@ from services.promotions.programs import goals, purchases, referrals
 from services.promotions.programs.book import (
     Book,
     ChallengeProgram,
+    DrawProgram,
     ReferralProgram,
     TierProgram,
 )
@@ -31,7 +32,7 @@ from services.promotions.wire import programs as wire
 from services.promotions.wire.batches import Terms
 
 Days = Mapping[date, int]
-Counted: TypeAlias = TierProgram | ChallengeProgram | ReferralProgram
+Counted: TypeAlias = TierProgram | ChallengeProgram | ReferralProgram | DrawProgram
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class MemberTier:
     def tier_id(self) -> str:
         """The level."""
         return self.program.rules.tiers[self.standing.level].tier_id
+
+    @property
+    def privileges(self) -> tuple[str, ...]:
+        """What the level allows besides what campaigns give."""
+        return self.program.rules.tiers[self.standing.level].privileges
 
     @property
     def progress(self) -> programs.Progress:
@@ -71,13 +77,14 @@ class _Look:
     tiers: Mapping[str, TierProgram]
     challenges: Mapping[str, ChallengeProgram]
     referrals: Mapping[str, ReferralProgram]
+    draws: Sequence[DrawProgram]
     today: date
     now: datetime
 
     @property
-    def counted(self) -> Sequence[TierProgram | ChallengeProgram]:
-        """Every program that counts purchases."""
-        return (*self.tiers.values(), *self.challenges.values())
+    def counted(self) -> Sequence[Counted]:
+        """Every program that counts what all members buy."""
+        return (*self.tiers.values(), *self.challenges.values(), *self.draws)
 
     @property
     def windows(self) -> dict[Place, date]:
@@ -217,6 +224,7 @@ class Counting:
             tiers,
             live.challenges,
             live.referrals,
+            live.draws,
             programs.day_of(now, self._zone),
             now,
         )
@@ -248,7 +256,7 @@ class Counting:
         for member_id in {member_id for member_id, _ in strangers}:
             unknown = [look.tiers[program_id] for one, program_id in strangers if one == member_id]
             since = min(first for place, first in strangers.items() if place[0] == member_id)
-            bought = await self._recall(tx, member_id, since)
+            bought = await self.recall(tx, member_id, since)
             await storage.programs.count(tx, self._tallies(unknown, bought))
         tallies = await storage.programs.tallies(tx, strangers)
         new = {
@@ -259,7 +267,7 @@ class Counting:
         await _save(tx, lowest, new, look=look, cause=storage.programs.START)
         return stood | new
 
-    async def _recall(self, tx: database.Queryable, member_id: str, since: date) -> list[Bought]:
+    async def recall(self, tx: database.Queryable, member_id: str, since: date) -> list[Bought]:
         """Return a member's purchases from a day on, with what stays of them."""
         begin = datetime.combine(since, time(), self._zone)
         receipts = await storage.receipts.of_member(tx, member_id, since=begin)

@@ -1,19 +1,56 @@
 """What programs say of a member when a cart is evaluated."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.chassis import clock, database
 from services.promotions import storage
-from services.promotions.programs.book import Book
+from services.promotions.engine import programs
+from services.promotions.programs.book import Book, OfferProgram
 from services.promotions.programs.counting import Counting, MemberTier
 
 
 @dataclass(frozen=True, slots=True)
+class MemberOffer:
+    """Goods that are offered to a member now, the best first."""
+
+    program: OfferProgram
+    skus: tuple[str, ...]
+    end_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
-    """A member's levels and the names of the plans that the member has now."""
+    """A member's levels, the plans that the member has now, and what is offered."""
 
     tiers: tuple[MemberTier, ...] = ()
-    plan_ids: frozenset[str] = frozenset()
+    plans: tuple[programs.PlanRules, ...] = ()
+    offers: tuple[MemberOffer, ...] = ()
+
+    @property
+    def tier_ids(self) -> frozenset[str]:
+        """The names of the levels."""
+        return frozenset(one.tier_id for one in self.tiers)
+
+    @property
+    def plan_ids(self) -> frozenset[str]:
+        """The names of the plans."""
+        return frozenset(plan.plan_id for plan in self.plans)
+
+    @property
+    def privileges(self) -> list[str]:
+        """What levels and plans allow besides what campaigns give, sorted."""
+        allowed = {name for one in self.tiers for name in one.privileges}
+        return sorted(allowed.union(*(plan.privileges for plan in self.plans)))
+
+    @property
+    def tags(self) -> dict[str, frozenset[str]]:
+        """The tags of the goods that are offered, by article."""
+        found: dict[str, frozenset[str]] = {}
+        for offer in self.offers:
+            for sku in offer.skus:
+                found[sku] = found.get(sku, frozenset()) | {offer.program.rules.tag}
+        return found
 
 
 #: Of an unknown shopper, and where there are no programs.
@@ -39,13 +76,23 @@ class Members:
     async def find(self, member_id: str) -> Membership:
         """Return what programs say of a member."""
         tiers = await self._counting.tiers(member_id)
-        return Membership(tuple(tiers), await self._plans(member_id))
+        plans = await self._plans(member_id)
+        return Membership(tuple(tiers), plans, await self._offers(member_id))
 
-    async def _plans(self, member_id: str) -> frozenset[str]:
+    async def _plans(self, member_id: str) -> tuple[programs.PlanRules, ...]:
         plans = self._book.live.plans
         if not plans:
-            return frozenset()
+            return ()
         running = await storage.subscriptions.running(self._db, member_id, now=self._now())
-        return frozenset(
-            plans[one.program_id].plan_id for one in running if one.program_id in plans
+        return tuple(plans[one.program_id] for one in running if one.program_id in plans)
+
+    async def _offers(self, member_id: str) -> tuple[MemberOffer, ...]:
+        offers = self._book.live.offers
+        if not offers:
+            return ()
+        found = await storage.offers.live(self._db, member_id, now=self._now())
+        return tuple(
+            MemberOffer(offers[one.program_id], one.skus, one.end_time)
+            for one in found
+            if one.program_id in offers
         )

@@ -1,6 +1,8 @@
 """ProgramService: programs, and where members stand in them."""
 
-from datetime import tzinfo
+import secrets
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
 import grpc
@@ -16,8 +18,10 @@ from services.promotions import errors, storage
 from services.promotions.engine import programs as engine
 from services.promotions.programs.book import Book, Live, parse
 from services.promotions.programs.counting import Counting
+from services.promotions.programs.members import MemberOffer, Members
+from services.promotions.storage.offers import Offer
 from services.promotions.storage.programs import Change, Program
-from services.promotions.wire import differences, pages, programs
+from services.promotions.wire import differences, pages, programs, times
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -43,11 +47,13 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         *,
         book: Book,
         counting: Counting,
+        members: Members,
         zone: tzinfo,
         now: clock.Clock,
     ) -> None:
         self._db = db
         self._zone = zone
+        self._members = members
         self._book = book
         self._counting = counting
         self._now = now
@@ -56,11 +62,12 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         self, request: program_service_pb2.CreateProgramRequest, context: Context
     ) -> program_service_pb2.CreateProgramResponse:
         """Make a program."""
-        _require_sound(request.rules)
+        _require_sound(request.rules, today=engine.day_of(self._now(), self._zone))
         for reward in (
             request.rules.challenge.reward,
             request.rules.referral.referrer_reward,
             request.rules.referral.newcomer_reward,
+            *(prize.reward for prize in request.rules.draw.prizes),
         ):
             await self._require_coupon(reward)
         async with self._db.transaction() as tx:
@@ -103,6 +110,9 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
             request=request.SerializeToString(),
             now=self._now(),
         )
+        if request.rules.WhichOneof("kind") == "draw":
+            seed = secrets.token_bytes(engine.SEED_BYTES)
+            await storage.draws.seal(tx, program.program_id, seed)
         await storage.news.announce(tx, storage.news.PROGRAMS)
         return program
 
@@ -147,14 +157,14 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         self, request: program_service_pb2.GetMemberProgramsRequest, context: Context
     ) -> program_service_pb2.GetMemberProgramsResponse:
         """Read where a member stands in every live program."""
-        tiers = await self._counting.tiers(request.member_id)
+        membership = await self._members.find(request.member_id)
         challenges = await self._counting.challenges(request.member_id)
         return program_service_pb2.GetMemberProgramsResponse(
             tiers=[
                 programs.show_tier(
                     one.program.program_id, one.program.rules, one.standing, one.progress
                 )
-                for one in tiers
+                for one in membership.tiers
             ],
             challenges=[
                 programs.show_challenge(
@@ -166,7 +176,79 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
                 )
                 for one in challenges
             ],
+            offers=[_show_offer(one) for one in membership.offers],
+            privileges=membership.privileges,
         )
+
+    async def AssignOffers(
+        self, request: program_service_pb2.AssignOffersRequest, context: Context
+    ) -> program_service_pb2.AssignOffersResponse:
+        """Offer goods to members, chosen by the caller."""
+        window = self._window(request)
+        await self._offer_rules(request.program_id)
+        chosen = {one.member_id: tuple(one.skus) for one in request.assignments}
+        await self._assign(request.program_id, chosen, window)
+        return program_service_pb2.AssignOffersResponse(
+            offered_count=sum(1 for skus in chosen.values() if skus)
+        )
+
+    async def ChooseOffers(
+        self, request: program_service_pb2.ChooseOffersRequest, context: Context
+    ) -> program_service_pb2.ChooseOffersResponse:
+        """Offer members what they buy most often."""
+        window = self._window(request)
+        choose = engine.compile_choice(await self._offer_rules(request.program_id))
+        since = engine.day_of(self._now() - timedelta(days=request.history_days), self._zone)
+        chosen = {}
+        for member_id in request.member_ids:
+            bought = await self._counting.recall(self._db, member_id, since)
+            skus = choose((one.purchase for one in bought), request.count_max)
+            chosen[member_id] = tuple(skus)
+        await self._assign(request.program_id, chosen, window)
+        return program_service_pb2.ChooseOffersResponse(
+            assignments=[
+                program_service_pb2.OfferAssignment(member_id=member_id, skus=skus)
+                for member_id, skus in chosen.items()
+            ]
+        )
+
+    def _window(
+        self,
+        request: program_service_pb2.AssignOffersRequest | program_service_pb2.ChooseOffersRequest,
+    ) -> tuple[datetime, datetime]:
+        """Return when offers begin and end; raises OfferWindow."""
+        start = self._now()
+        if request.HasField("start_time"):
+            start = times.read(request.start_time, field="start_time")
+        end = times.read(request.end_time, field="end_time")
+        if start >= end:
+            raise errors.OfferWindow
+        return start, end
+
+    async def _offer_rules(self, program_id: str) -> engine.OfferRules:
+        """Return live offers; raises ProgramNotFound or ProgramEnded."""
+        program = await self._find(self._db, program_id)
+        rules = program_pb2.ProgramRules.FromString(program.rules)
+        if rules.WhichOneof("kind") != "offers":
+            raise errors.ProgramNotFound(program_id=program_id)
+        if program.state != storage.programs.LIVE:
+            raise errors.ProgramEnded(program_id=program_id)
+        return programs.parse_offers(rules.offers)
+
+    async def _assign(
+        self,
+        program_id: str,
+        chosen: Mapping[str, tuple[str, ...]],
+        window: tuple[datetime, datetime],
+    ) -> None:
+        async with self._db.transaction() as tx:
+            await storage.offers.assign(
+                tx,
+                [
+                    Offer(member_id, program_id, chosen[member_id], *window)
+                    for member_id in sorted(chosen)
+                ],
+            )
 
     async def ListTierChanges(
         self, request: program_service_pb2.ListTierChangesRequest, context: Context
@@ -199,24 +281,29 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         return program
 
 
-def _require_sound(sent: program_pb2.ProgramRules) -> None:
+def _require_sound(sent: program_pb2.ProgramRules, *, today: date) -> None:
     """Raise ProgramInvalid with the first problem of the rules."""
     kind, problems = sent.WhichOneof("kind"), []
     if kind == "tiers":
         problems = engine.find_tier_problems(programs.parse_tiers(sent.tiers))
     elif kind == "challenge":
         problems = engine.find_challenge_problems(programs.parse_challenge(sent.challenge))
+    elif kind == "draw":
+        problems = engine.find_draw_problems(programs.parse_draw(sent.draw), today=today)
     for problem in problems:
         raise errors.ProgramInvalid(field=f"rules.{kind}.{problem.field}", problem=problem.problem)
 
 
 def _require_free(live: Live, sent: program_pb2.ProgramRules) -> None:
-    """Raise TierTaken or PlanTaken when a level or a plan has the name of one that is live."""
+    """Raise TierTaken, PlanTaken or OfferTaken for the name of one that is live."""
     names = {tier.tier_id for tier in sent.tiers.tiers}
     for program in live.tiers:
         for tier in program.rules.tiers:
             if tier.tier_id in names:
                 raise errors.TierTaken(tier_id=tier.tier_id, program_id=program.program_id)
+    for offer in live.offers.values():
+        if offer.rules.offer_id == sent.offers.offer_id:
+            raise errors.OfferTaken(offer_id=offer.rules.offer_id, program_id=offer.program_id)
     for program_id, plan in live.plans.items():
         if plan.plan_id == sent.plan.plan_id:
             raise errors.PlanTaken(plan_id=plan.plan_id, program_id=program_id)
@@ -230,6 +317,16 @@ def show(program: Program) -> program_pb2.Program:
         rules=program_pb2.ProgramRules.FromString(program.rules),
         create_time=timestamps.show(program.create_time),
         end_time=timestamps.show(program.end_time),
+    )
+
+
+def _show_offer(one: MemberOffer) -> program_pb2.MemberOffer:
+    return program_pb2.MemberOffer(
+        program_id=one.program.program_id,
+        offer_id=one.program.rules.offer_id,
+        title=programs.show_text(one.program.title),
+        skus=one.skus,
+        end_time=timestamps.show(one.end_time),
     )
 
 

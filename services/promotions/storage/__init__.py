@@ -3,8 +3,10 @@
 from services.promotions.storage import (
     campaigns,
     catalogue,
+    draws,
     keys,
     news,
+    offers,
     payouts,
     programs,
     receipts,
@@ -17,8 +19,10 @@ from services.promotions.storage import (
 __all__ = [
     "campaigns",
     "catalogue",
+    "draws",
     "keys",
     "news",
+    "offers",
     "payouts",
     "programs",
     "receipts",

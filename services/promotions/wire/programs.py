@@ -112,8 +112,34 @@ def parse_referral(sent: program_pb2.ReferralRules) -> programs.ReferralRules:
     )
 
 
+def parse_offers(sent: program_pb2.OfferRules) -> programs.OfferRules:
+    """Return personal offers as the engine knows them."""
+    return programs.OfferRules(sent.offer_id, rules.parse_filter(sent.filter))
+
+
+def parse_draw(sent: program_pb2.DrawRules) -> programs.DrawRules:
+    """Return a prize draw as the engine knows it; raises ProgramInvalid for dates that are none."""
+    first, last = _date(sent, "first_date"), _date(sent, "last_date")
+    assert first is not None
+    assert last is not None
+    return programs.DrawRules(
+        measure=parse_measure(sent.measure),
+        per_ticket=sent.per_ticket,
+        first=first,
+        last=last,
+        prizes=tuple(
+            programs.Prize(
+                prize.count, parse_reward(prize.reward) if prize.HasField("reward") else None
+            )
+            for prize in sent.prizes
+        ),
+        hold_days=sent.hold_days,
+    )
+
+
 def _date(
-    sent: program_pb2.ChallengeRules, name: Literal["first_date", "last_date"]
+    sent: program_pb2.ChallengeRules | program_pb2.DrawRules,
+    name: Literal["first_date", "last_date"],
 ) -> date | None:
     if not sent.HasField(name):
         return None
@@ -121,7 +147,8 @@ def _date(
     try:
         return date(day.year, day.month, day.day)
     except ValueError:
-        field = f"rules.challenge.{name}"
+        kind = "draw" if isinstance(sent, program_pb2.DrawRules) else "challenge"
+        field = f"rules.{kind}.{name}"
         raise errors.ProgramInvalid(field=field, problem="is no day of the calendar") from None
 
 

@@ -127,7 +127,14 @@ def test_the_outbox_is_the_chassis_own():
 
 @pytest.mark.parametrize(
     "table",
-    ["campaign_revisions", "rulesets", "coupon_grants", "tier_changes", "subscription_payments"],
+    [
+        "campaign_revisions",
+        "rulesets",
+        "coupon_grants",
+        "tier_changes",
+        "subscription_payments",
+        "draw_entries",
+    ],
 )
 async def test_what_explains_receipts_never_changes(connection, table):
     """The runtime role may add to it and nothing else."""
@@ -232,6 +239,16 @@ async def test_the_service_makes_partitions_and_no_tables(connection):
             referral(newcomer=NIL, referrer=NIL, state="'LAPSED'"),
             "referrals_others",
         ),
+        (
+            of_member("member_offers", skus="'{}'", start_time="now()", end_time="now()"),
+            "member_offers_window",
+        ),
+        (insert("draws", program_id=ANY, seed="'short'"), "draws_seed"),
+        (
+            insert("draws", program_id=ANY, seed="sha256('')", draw_time="now()"),
+            "draws_drawn",
+        ),
+        (of_member("draw_entries", receipt_id=ANY, tickets="0"), "draw_entries_tickets"),
         (step("1", "1", "TIME"), "tier_changes_step"),
         (step("0", "1", "LUCK"), "tier_changes_cause"),
     ],

@@ -11,6 +11,18 @@ from services.promotions.engine.programs.challenges import (
     find_challenge_problems,
     find_reach,
 )
+from services.promotions.engine.programs.choices import OfferRules, compile_choice
+from services.promotions.engine.programs.draws import (
+    SEED_BYTES,
+    DrawRules,
+    Entry,
+    Prize,
+    digest,
+    draw,
+    find_draw_problems,
+    seal,
+    verify,
+)
 from services.promotions.engine.programs.measures import (
     Count,
     Kept,
@@ -58,16 +70,21 @@ from services.promotions.engine.programs.tiers import (
 )
 
 __all__ = [
+    "SEED_BYTES",
     "Calendar",
     "ChallengeRules",
     "Count",
     "Downgrade",
     "DowngradePolicy",
+    "DrawRules",
+    "Entry",
     "Kept",
     "Measure",
     "MeasureKind",
+    "OfferRules",
     "PeriodUnit",
     "PlanRules",
+    "Prize",
     "Progress",
     "Purchase",
     "Reach",
@@ -85,11 +102,15 @@ __all__ = [
     "advance",
     "begin",
     "cancel",
+    "compile_choice",
     "compile_measure",
     "covers",
     "day_of",
+    "digest",
+    "draw",
     "end_of",
     "find_challenge_problems",
+    "find_draw_problems",
     "find_progress",
     "find_reach",
     "find_tier_problems",
@@ -98,8 +119,10 @@ __all__ = [
     "last_chance",
     "pay",
     "period_of",
+    "seal",
     "settle",
     "state_at",
     "subscribe",
     "total",
+    "verify",
 ]

@@ -1,0 +1,155 @@
+"""DrawService: prize draws that anybody can check."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta, tzinfo
+from typing import Any
+
+import grpc
+from tessera.promotions.v1 import draw_service_pb2, draw_service_pb2_grpc, program_pb2
+
+from services.chassis import clock, database, timestamps
+from services.promotions import errors, storage
+from services.promotions.engine import programs as engine
+from services.promotions.programs.payouts import Payouts
+from services.promotions.storage.draws import Draw, Entry
+from services.promotions.storage.payouts import Payout
+from services.promotions.wire import pages, programs
+from services.promotions.wire import payouts as payouts_wire
+from services.promotions.wire.batches import Terms
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class DrawServicer(draw_service_pb2_grpc.DrawServiceServicer):
+    """Draws winners and shows how."""
+
+    def __init__(
+        self, db: database.Database, terms: Terms, *, payouts: Payouts, now: clock.Clock
+    ) -> None:
+        self._db = db
+        self._terms = terms
+        self._zone: tzinfo = terms.zone
+        self._payouts = payouts
+        self._now = now
+
+    async def GetDraw(
+        self, request: draw_service_pb2.GetDrawRequest, context: Context
+    ) -> draw_service_pb2.GetDrawResponse:
+        """Read a draw."""
+        found = await storage.draws.find(self._db, request.program_id)
+        if found is None:
+            raise errors.ProgramNotFound(program_id=request.program_id)
+        return draw_service_pb2.GetDrawResponse(draw=await self._show(request.program_id, found))
+
+    async def RunDraw(
+        self, request: draw_service_pb2.RunDrawRequest, context: Context
+    ) -> draw_service_pb2.RunDrawResponse:
+        """Draw the winners, once."""
+        program_id = request.program_id
+        async with self._db.transaction() as tx:
+            found = await storage.draws.lock(tx, program_id)
+            if found is None:
+                raise errors.ProgramNotFound(program_id=program_id)
+            if found.draw_time is None:
+                await self._draw(tx, program_id, found)
+        self._payouts.nudge()
+        drawn = await storage.draws.find(self._db, program_id)
+        assert drawn is not None
+        return draw_service_pb2.RunDrawResponse(draw=await self._show(program_id, drawn))
+
+    async def _draw(self, tx: database.Transaction, program_id: str, sealed: Draw) -> None:
+        rules, now = await self._rules(tx, program_id), self._now()
+        ready = rules.last + timedelta(days=rules.hold_days + 1)
+        if engine.day_of(now, self._zone) < ready:
+            raise errors.DrawTooEarly(ready_date=ready.isoformat())
+        counted = await storage.draws.counted(tx, program_id, first=rules.first, last=rules.last)
+        listed = [
+            replace(one, tickets=one.tickets // rules.per_ticket)
+            for one in counted
+            if one.tickets >= rules.per_ticket
+        ]
+        entries = [engine.Entry(one.receipt_id, one.tickets) for one in listed]
+        prizes = rules.prizes_in_order
+        winners = engine.draw(sealed.seed, entries, count=len(prizes))
+        places = {receipt_id: place for place, receipt_id in enumerate(winners)}
+        drawn = [replace(one, place=places.get(one.receipt_id)) for one in listed]
+        await storage.draws.close(tx, program_id, drawn, list_hash=engine.digest(entries), now=now)
+        await storage.payouts.add(tx, self._pay(program_id, rules, drawn), now=now)
+
+    def _pay(
+        self, program_id: str, rules: engine.DrawRules, drawn: Sequence[Entry]
+    ) -> list[Payout]:
+        """Return what the ledger gives to winners; other prizes somebody hands over."""
+        payouts = []
+        for one in drawn:
+            if one.place is None:
+                continue
+            reward = rules.prizes[rules.prizes_in_order[one.place]].reward
+            if reward is not None:
+                batch = payouts_wire.build_reward(
+                    reward,
+                    member_id=one.member_id,
+                    program_id=program_id,
+                    cause=("draw", str(one.place)),
+                    now=self._now(),
+                    terms=self._terms,
+                )
+                payouts.append(Payout(batch.batch_id, program_id, batch.SerializeToString()))
+        return payouts
+
+    async def ListDrawEntries(
+        self, request: draw_service_pb2.ListDrawEntriesRequest, context: Context
+    ) -> draw_service_pb2.ListDrawEntriesResponse:
+        """List the tickets of a draw, in the order of receipts."""
+        program_id, count = request.program_id, pages.count(request.page_size)
+        if await storage.draws.find(self._db, program_id) is None:
+            raise errors.ProgramNotFound(program_id=program_id)
+        kind = f"drawEntries.{program_id}"
+        found = await storage.draws.entries(
+            self._db,
+            program_id,
+            after=pages.read(kind, request.page_token) or None,
+            count_max=count + 1,
+        )
+        response = draw_service_pb2.ListDrawEntriesResponse(
+            entries=[
+                draw_service_pb2.DrawEntry(receipt_id=one.receipt_id, tickets=one.tickets)
+                for one in found[:count]
+            ]
+        )
+        if len(found) > count:
+            response.next_page_token = pages.write(kind, found[count - 1].receipt_id)
+        return response
+
+    async def _rules(self, db: database.Queryable, program_id: str) -> engine.DrawRules:
+        """Return the rules of a draw; raises ProgramEnded."""
+        program = await storage.programs.find(db, program_id)
+        assert program is not None
+        if program.state != storage.programs.LIVE:
+            raise errors.ProgramEnded(program_id=program_id)
+        return programs.parse_draw(program_pb2.ProgramRules.FromString(program.rules).draw)
+
+    async def _show(self, program_id: str, found: Draw) -> draw_service_pb2.Draw:
+        shown = draw_service_pb2.Draw(
+            program_id=program_id,
+            seed_hash=engine.seal(found.seed),
+            list_hash=found.list_hash or "",
+            draw_time=timestamps.show(found.draw_time),
+        )
+        if found.draw_time is None:
+            return shown
+        shown.seed = found.seed.hex()
+        program = await storage.programs.find(self._db, program_id)
+        assert program is not None
+        rules = programs.parse_draw(program_pb2.ProgramRules.FromString(program.rules).draw)
+        for one in await storage.draws.winners(self._db, program_id):
+            assert one.place is not None
+            shown.winners.append(
+                draw_service_pb2.DrawWinner(
+                    receipt_id=one.receipt_id,
+                    member_id=one.member_id,
+                    prize_index=rules.prizes_in_order[one.place],
+                )
+            )
+        return shown
