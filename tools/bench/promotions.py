@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from services.promotions import engine
 
@@ -104,24 +105,54 @@ def _make_condition(chance: random.Random, target: engine.ItemFilter) -> engine.
     return engine.AllOf((engine.BasketTotal(100_000), engine.DistinctItems(5)))
 
 
-def _make_rewards(
+def _make_discount(chance: random.Random, target: engine.ItemFilter) -> engine.Reward:
+    kinds: list[engine.RewardKind] = [
+        engine.PercentOff(chance.choice([500, 1_000, 1_500])),
+        engine.AmountOff(500, engine.AmountSpread.ACROSS),
+        engine.AmountOff(300, engine.AmountSpread.EACH_UNIT),
+        engine.FixedPrice(1_900),
+        engine.PriceList(
+            tuple(
+                engine.ArticlePrice(f"sku-{number}", 1_900)
+                for number in chance.sample(range(_SKUS), 30)
+            )
+        ),
+    ]
+    pick = engine.Pick(count_max=2) if chance.random() < 0.1 else None
+    return engine.Reward(chance.choice(kinds), target, pick=pick)
+
+
+def _make_given(
     chance: random.Random, lane: engine.Lane, target: engine.ItemFilter
-) -> tuple[engine.Reward, ...]:
-    kinds: list[engine.RewardKind]
+) -> dict[str, Any]:
+    """Return what a campaign of this lane gives, as fields of its rules."""
+    kind = chance.random()
     if lane is engine.Lane.EARN:
-        kinds = [
+        earns: list[engine.RewardKind] = [
             engine.EarnPercent(100),
             engine.EarnPoints(50, engine.PointsSpread.EACH_UNIT),
             engine.EarnPoints(100, engine.PointsSpread.EACH_STEP, step_minor=50_000),
+            engine.EarnStamps("coffee", 1, engine.PointsSpread.EACH_UNIT),
+            engine.MultiplyPoints(200),
         ]
-    else:
-        kinds = [
-            engine.PercentOff(chance.choice([500, 1_000, 1_500])),
-            engine.AmountOff(500, engine.AmountSpread.ACROSS),
-            engine.AmountOff(300, engine.AmountSpread.EACH_UNIT),
-            engine.FixedPrice(1_900),
-        ]
-    return (engine.Reward(chance.choice(kinds), target),)
+        return {"rewards": (engine.Reward(chance.choice(earns), target),)}
+    if lane is engine.Lane.MULTI_BUY:
+        groups = (engine.UnitGroup(target, chance.choice([1, 2])), engine.UnitGroup(target, 1))
+        off = engine.Reward(engine.PercentOff(5_000), groups=(1,))
+        return {"rewards": (off,), "multi_buy": engine.MultiBuy(groups)}
+    if kind < 0.06:
+        gift = engine.GiftItems((engine.GiftItem("cup", 1, 900),))
+        return {"rewards": (engine.Reward(gift, target),)}
+    if kind < 0.12:
+        steps = (
+            engine.Step(20_000, (_make_discount(chance, target),)),
+            engine.Step(50_000, (engine.Reward(engine.PercentOff(1_500), target),)),
+        )
+        return {
+            "rewards": (),
+            "scale": engine.Scale(engine.ScaleMeasure.AMOUNT, steps, target),
+        }
+    return {"rewards": (_make_discount(chance, target),)}
 
 
 def _make_audience(chance: random.Random) -> engine.Audience:
@@ -158,7 +189,7 @@ def _make_campaign(chance: random.Random, place: int) -> engine.Campaign:
             ),
             audience=_make_audience(chance),
             condition=_make_condition(chance, target),
-            rewards=_make_rewards(chance, lane, target),
+            **_make_given(chance, lane, target),
             combination=engine.Combination(
                 lane=lane,
                 priority=chance.randrange(100),
@@ -170,7 +201,12 @@ def _make_campaign(chance: random.Random, place: int) -> engine.Campaign:
 
 
 _AUTOMATIC = engine.AutomaticTrigger()
-_LANES = [*[engine.Lane.ITEM] * 40, engine.Lane.RECEIPT, *[engine.Lane.EARN] * 4]
+_LANES = [
+    *[engine.Lane.ITEM] * 40,
+    *[engine.Lane.MULTI_BUY] * 5,
+    engine.Lane.RECEIPT,
+    *[engine.Lane.EARN] * 3,
+]
 
 
 def measure(
@@ -195,7 +231,7 @@ def main() -> None:
     """Measure compiling and evaluating, and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--campaigns", type=int, default=1_000)
-    parser.add_argument("--lines", type=int, default=20)
+    parser.add_argument("--lines", type=int, default=40)
     parser.add_argument("--carts", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3_000)
     options = parser.parse_args()

@@ -18,7 +18,10 @@ _UNIT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """What a failed condition lacks; `near` when at least half of everything is there.
+    """What a failed condition lacks.
+
+    It `helps` to buy more when amounts and quantities are all that is missing; it is `near` when
+    at least half of them is there.
 
     One that is `unanswered`, `broken` or `unknown` says nothing, and neither does its opposite.
     `unknown` names the attribute or date that nobody said.
@@ -26,6 +29,7 @@ class Shortfall:
 
     amount_minor: int = 0
     quantity_thousandths: int = 0
+    helps: bool = False
     near: bool = False
     unanswered: bool = False
     broken: bool = False
@@ -34,10 +38,10 @@ class Shortfall:
 
     @property
     def near_miss(self) -> NearMiss | None:
-        """Return what to buy in addition, unless much is missing or buying does not help."""
-        if not self.near:
+        """Return what to buy in addition, unless buying does not help."""
+        if not self.helps:
             return None
-        return NearMiss(self.amount_minor, self.quantity_thousandths)
+        return NearMiss(self.amount_minor, self.quantity_thousandths, self.near)
 
 
 Check: TypeAlias = Callable[[Scene], Shortfall | None]
@@ -128,6 +132,7 @@ def _add_up(failed: list[Shortfall]) -> Shortfall:
     return Shortfall(
         amount_minor=sum(lack.amount_minor for lack in failed),
         quantity_thousandths=sum(lack.quantity_thousandths for lack in failed),
+        helps=all(lack.helps for lack in failed),
         near=all(lack.near for lack in failed),
         unanswered=all(lack.unanswered for lack in failed),
         broken=any(lack.broken for lack in failed),
@@ -151,9 +156,9 @@ def _compile_any(condition: rules.AnyOf) -> Check:
     return check
 
 
-def _reach(lack: Shortfall) -> tuple[bool, bool, bool, int, int]:
+def _reach(lack: Shortfall) -> tuple[bool, bool, bool, bool, int, int]:
     silent = (not lack.unanswered, not lack.broken)
-    return *silent, not lack.near, lack.amount_minor, lack.quantity_thousandths
+    return *silent, not lack.near, not lack.helps, lack.amount_minor, lack.quantity_thousandths
 
 
 def _compile_not(condition: rules.Not) -> Check:
@@ -176,8 +181,12 @@ def _compile_total(condition: rules.BasketTotal) -> Check:
     required = condition.amount_min_minor
 
     def check(scene: Scene) -> Shortfall | None:
-        source = scene.basket.amounts if original else scene.turn if at_turn else scene.left
-        available = sum([source[place] for place in scene.basket.places(select(scene.basket))])
+        mask = select(scene.basket)
+        if original or at_turn:
+            source = scene.basket.amounts if original else scene.turn
+            available = sum([source[place] for place in scene.basket.places(mask)])
+        else:
+            available = scene.sum_up(mask)
         return None if available >= required else _lack_amount(available, required)
 
     return check
@@ -186,6 +195,7 @@ def _compile_total(condition: rules.BasketTotal) -> Check:
 def _lack_amount(available: int, required: int) -> Shortfall:
     return Shortfall(
         amount_minor=required - available,
+        helps=True,
         near=available * 2 >= required,
         details=(("available_minor", str(available)), ("required_minor", str(required))),
     )
@@ -194,6 +204,7 @@ def _lack_amount(available: int, required: int) -> Shortfall:
 def _lack_quantity(available: int, required: int) -> Shortfall:
     return Shortfall(
         quantity_thousandths=required - available,
+        helps=True,
         near=available * 2 >= required,
         details=(
             ("available_thousandths", str(available)),

@@ -111,10 +111,14 @@ class LineDecision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NearMiss:
-    """What was missing: money, goods, or both; 0 where nothing was."""
+    """What was missing: money, goods, or both; 0 where nothing was.
+
+    It is `close` when at least half of it was there: then it is worth a word at the till.
+    """
 
     amount_minor: int = 0
     quantity_thousandths: int = 0
+    close: bool = True
 
 
 class Outcome(NamedTuple):

@@ -63,9 +63,8 @@ class Goods:
         found = self.anyone
         for wanted, present in zip(self.by_name, basket.masks, strict=True):
             if wanted:
-                for name in present:
-                    if name in wanted:
-                        found |= wanted[name]
+                for name in wanted.keys() & present.keys():
+                    found |= wanted[name]
         return found
 
 
@@ -143,8 +142,13 @@ def build(campaigns: Sequence[rules.Campaign]) -> Index:
     )
 
 
-def match(index: Index, cart: Cart, basket: Basket, facts: Facts, *, now: datetime) -> Match:
-    """Return who can apply, or misses no more than about half of an amount."""
+def match(
+    index: Index, cart: Cart, basket: Basket, facts: Facts, *, now: datetime, far: bool = False
+) -> Match:
+    """Return who can apply, or misses no more than about half of an amount.
+
+    With `far` whoever fails by goods or amounts that its condition asks for is among them, too.
+    """
     instant = (now - _EPOCH) // _MICROSECOND
     codes = index.codes
     presented = 0
@@ -166,7 +170,9 @@ def match(index: Index, cart: Cart, basket: Basket, facts: Facts, *, now: dateti
         (OutcomeReason.NO_TARGET_ITEMS, index.targets.find(basket)),
         (
             OutcomeReason.CONDITION_NOT_MET,
-            index.needs.find(basket) & index.spends.at(2 * basket.subtotal),
+            index.everyone
+            if far
+            else index.needs.find(basket) & index.spends.at(2 * basket.subtotal),
         ),
     )
     alive = index.everyone

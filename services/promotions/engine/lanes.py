@@ -182,6 +182,13 @@ def _take_units(run: Run, offer: Offer) -> None:
     """Keep what units cost after an offer, a part of which the budget may have cut off."""
     touched = offer.strata or {}
     cut = offer.total < offer.desired
+    if not touched:
+        units = run.strata
+        for pile, amount in zip(offer.piles, offer.amounts, strict=True):
+            if amount and pile in units:
+                before = run.left[pile]
+                units[pile] = strata.settle(units[pile], before=before, after=before - amount)
+        return
     for pile, amount in zip(offer.piles, offer.amounts, strict=True):
         after = run.left[pile] - amount
         if pile not in touched:
@@ -201,7 +208,8 @@ def _take_points(run: Run, one: Compiled, offer: Offer) -> None:
     for pile, points in zip(offer.piles, offer.amounts, strict=True):
         run.points[pile] += points
     run.applied.append((one, offer))
-    _settle_terms(run, one, offer)
+    if one.has_terms or offer.stamps:
+        _settle_terms(run, one, offer)
 
 
 def _settle_terms(run: Run, one: Compiled, offer: Offer) -> None:
@@ -231,46 +239,71 @@ def _run_lane(
     take: Callable[[Run, Compiled, Offer], None],
 ) -> None:
     begun = tuple(run.left)
+    scene = _look(run, begun)
     stopped_by = ""
     for turn in _take_turns(members):
+        if run.watches_prices:
+            scene = _look(run, begun)
         if turn[0].contends and _contends(turn):
-            _run_contest(run, begun, turn, stopped_by)
-            continue
-        rest, limit, count = turn, groups.find_limit(turn), 0
-        choice = turn[0].campaign.rules.combination.group_choice
-        while rest and count < limit:
-            offers = _collect(run, rest, begun, make, stopped_by)
-            if not offers:
-                break
-            winners = groups.choose(offers, run.cart.coupon_codes, choice)
-            for one, offer in winners:
+            _run_contest(run, scene, turn, stopped_by)
+        elif len(turn) == 1:
+            for one, offer in _collect(run, turn, scene, make, stopped_by):
                 take(run, one, offer)
                 if one.stop:
                     stopped_by = one.campaign.campaign_id
-            count += 1
-            won = {one.place for one, _ in winners}
-            rest = [one for one, _ in offers if one.place not in won]
-            if rest and (count == limit or len(winners) > 1):
-                losers = [pair for pair in offers if pair[0].place not in won]
-                run.verdicts.update(groups.tell_losers(winners, losers, limit, choice))
-                break
+        else:
+            stopped_by = _run_group(run, turn, scene, make, take, stopped_by)
+
+
+def _run_group(
+    run: Run,
+    turn: list[Compiled],
+    scene: scenes.Scene,
+    make: Callable[[Run, Compiled, Sequence[int]], Offer],
+    take: Callable[[Run, Compiled, Offer], None],
+    stopped_by: str,
+) -> str:
+    """Apply so many of an exclusive group as may be; return who stops the lane now."""
+    limit, choice = groups.find_limit(turn), turn[0].campaign.rules.combination.group_choice
+    rest = turn
+    for count in range(1, limit + 1):
+        offers = _collect(run, rest, scene, make, stopped_by)
+        if not offers:
+            break
+        winners = groups.choose(offers, run.cart.coupon_codes, choice)
+        for one, offer in winners:
+            take(run, one, offer)
+            if one.stop:
+                stopped_by = one.campaign.campaign_id
+        won = {one.place for one, _ in winners}
+        losers = [pair for pair in offers if pair[0].place not in won]
+        if losers and (count == limit or len(winners) > 1):
+            run.verdicts.update(groups.tell_losers(winners, losers, limit, choice))
+            break
+        rest = [one for one, _ in losers]
+        if run.watches_prices:
+            scene = _look(run, scene.left)
+    return stopped_by
 
 
 def _collect(
     run: Run,
     turn: list[Compiled],
-    begun: Sequence[int],
+    scene: scenes.Scene,
     make: Callable[[Run, Compiled, Sequence[int]], Offer],
     stopped_by: str,
 ) -> list[tuple[Compiled, Offer]]:
     """Return the offers of those who may make one and have something to give."""
     offers = []
     for one in turn:
-        scene = _look(run, begun)
-        verdict = _admit(run, scene, one) or _find_stop(run, one, stopped_by)
+        verdict = None
+        if one.check is not None or one.bounded:
+            verdict = _admit(run, scene, one)
+        if verdict is None and (stopped_by or run.barred or one.has_terms):
+            verdict = _find_stop(run, one, stopped_by)
         if verdict is not None:
             run.verdicts[one.place] = verdict
-        elif (offer := make(run, one, begun)).gives:
+        elif (offer := make(run, one, scene.left)).gives:
             offers.append((one, offer))
         else:
             run.verdicts[one.place] = _tell_refused(run, scene, one, offer)
@@ -343,9 +376,8 @@ def _gather(turns: list[list[Compiled]]) -> list[list[Compiled]]:
     return [turn for turn in gathered if turn]
 
 
-def _run_contest(run: Run, begun: Sequence[int], members: list[Compiled], stopped_by: str) -> None:
+def _run_contest(run: Run, scene: scenes.Scene, members: list[Compiled], stopped_by: str) -> None:
     """Apply the best combination of campaigns whose sets may want the same goods."""
-    scene = _look(run, begun)
     admitted = []
     for one in members:
         verdict = _admit(run, scene, one) or _find_stop(run, one, stopped_by)
@@ -355,7 +387,7 @@ def _run_contest(run: Run, begun: Sequence[int], members: list[Compiled], stoppe
             admitted.append(one)
     basket = run.basket
     given = [
-        multibuys.bind(one.sets, _make_turn(run, one, begun))
+        multibuys.bind(one.sets, _make_turn(run, one, scene.left))
         for one in admitted
         if one.sets is not None
     ]

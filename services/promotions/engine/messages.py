@@ -3,9 +3,13 @@
 # ruff: noqa: RUF001 - half of the texts are Russian
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from services.promotions.engine.carts import Cart, PointsTerms
 from services.promotions.engine.decisions import (
+    CouponGrant,
+    Gift,
+    GiftOffer,
     Message,
     MessageAudience,
     NearMiss,
@@ -13,9 +17,21 @@ from services.promotions.engine.decisions import (
     OutcomeReason,
     PaymentBound,
     PaymentOffer,
+    StampMove,
 )
 from services.promotions.engine.rules import Text
 
+
+class Extras(NamedTuple):
+    """What a purchase brings besides discounts and points."""
+
+    gifts: tuple[Gift, ...] = ()
+    gift_offers: tuple[GiftOffer, ...] = ()
+    coupon_grants: tuple[CouponGrant, ...] = ()
+    stamp_moves: tuple[StampMove, ...] = ()
+
+
+NO_EXTRAS = Extras()
 NEAR_MISSES_MAX = 3
 _UNIT = 1_000
 _DECIMALS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "BHD": 3, "JOD": 3, "KWD": 3}
@@ -41,6 +57,26 @@ _WHY_NOT = {
     ),
     OutcomeReason.COUPON_NOT_HELD: Text(
         "the shopper does not hold it or has used it", "у покупателя его нет или он уже использован"
+    ),
+    OutcomeReason.CATEGORY_LIMIT: Text(
+        "as many offers of its kind are applied as may be",
+        "таких предложений уже применено предельное число",
+    ),
+    OutcomeReason.REPLACED_BY_LATER_CODE: Text(
+        "another code was presented later", "вместо него предъявлен другой код"
+    ),
+    OutcomeReason.EXCLUDED_BY_EXCLUSIVE: Text(
+        "another offer lets nothing go with it", "другое предложение не сочетается ни с чем"
+    ),
+    OutcomeReason.INCOMPATIBLE: Text(
+        "it does not go together with another offer", "он не сочетается с другим предложением"
+    ),
+    OutcomeReason.INACTIVE: Text("it is not valid now", "сейчас он не действует"),
+    OutcomeReason.SET_REFUSED: Text(
+        "another of the codes cannot be used", "нельзя применить другой из кодов"
+    ),
+    OutcomeReason.RECEIPT_CAP_REACHED: Text(
+        "the receipt has as much off as may be", "на чек уже дана предельная скидка"
     ),
     OutcomeReason.STAMPS_MISSING: Text(
         "the shopper has too few stamps", "у покупателя не хватает наклеек"
@@ -133,14 +169,15 @@ def write(
     earned: int,
     spent: int,
     refused: PaymentOffer | None = None,
+    extras: Extras = NO_EXTRAS,
 ) -> tuple[Message, ...]:
-    """Return the messages of a decision: coupons, near misses (the nearest few), points.
+    """Return the messages of a decision: coupons, near misses (the nearest few), gifts, points.
 
     `earned` and `spent` are in the asset's smallest unit; `refused` is the offer that the shopper
     wanted more than.
     """
     found = _tell_coupons(outcomes, cart)
-    misses = [one for one in outcomes if one.near_miss is not None]
+    misses = [one for one in outcomes if one.near_miss is not None and one.near_miss.close]
     misses.sort(key=_distance)
     for outcome in misses[:NEAR_MISSES_MAX]:
         assert outcome.near_miss is not None
@@ -149,11 +186,84 @@ def write(
     if refused is not None:
         why = explain_payment(refused, terms, cart.currency_code)
         found.append(Message(MessageAudience.CASHIER, why))
+    if extras is not NO_EXTRAS:
+        found += _tell_extras(extras)
     if spent:
         found.append(Message(MessageAudience.RECEIPT, _tell_spent(spent, terms)))
     if earned:
         found.append(Message(MessageAudience.RECEIPT, _tell_earned(earned, terms)))
     return tuple(found)
+
+
+def _tell_extras(extras: Extras) -> list[Message]:
+    """Return what to hand out, what to ask, and what the shopper has besides money and points."""
+    cashier, receipt = MessageAudience.CASHIER, MessageAudience.RECEIPT
+    found = []
+    for gift in extras.gifts:
+        text = Text(
+            f"Hand out a gift: {gift.sku}, {count_units(gift.units)}",
+            f"Выдайте подарок: {gift.sku}, {gift.units} шт.",
+        )
+        found.append(Message(cashier, text, gift.campaign_id))
+        text = Text(
+            f"A gift for you: {gift.sku}, {count_units(gift.units)}",
+            f"Ваш подарок: {gift.sku}, {gift.units} шт.",
+        )
+        found.append(Message(receipt, text, gift.campaign_id))
+    for offer in extras.gift_offers:
+        skus = ", ".join(offer.skus)
+        text = Text(
+            f"The shopper may choose {offer.number} of these gifts: {skus}",
+            f"Покупатель может выбрать {count_in_russian(offer.number, _GIFT)} из: {skus}",
+        )
+        found.append(Message(cashier, text, offer.campaign_id))
+    for grant in extras.coupon_grants:
+        text = Text(
+            f"A coupon for later: {grant.uses} {'use' if grant.uses == 1 else 'uses'}",
+            f"Купон на следующую покупку: {count_in_russian(grant.uses, _USE)}",
+        )
+        found.append(Message(receipt, text, grant.campaign_id))
+    for move in extras.stamp_moves:
+        found += _tell_stamps(move)
+    return found
+
+
+def _tell_stamps(move: StampMove) -> list[Message]:
+    found = []
+    for count, en, ru in (
+        (move.spent, "taken", "Списано"),
+        (move.earned, "more", "Начислим"),
+    ):
+        if count:
+            noun = "stamp" if count == 1 else "stamps"
+            text = Text(
+                f"Card {move.card}: {count} {noun} {en}",
+                f"Карта {move.card}. {ru}: {count_in_russian(count, _STAMP)}",
+            )
+            found.append(Message(MessageAudience.RECEIPT, text, move.campaign_id))
+    return found
+
+
+def count_units(units: int) -> str:
+    """Return a number of units in English."""
+    return f"{units} {'unit' if units == 1 else 'units'}"
+
+
+def count_in_russian(count: int, forms: tuple[str, str, str]) -> str:
+    """Return a number with its noun; the forms are those of 1, of 2, and of 5."""
+    if count % 10 == 1 and count % 100 != 11:
+        form = forms[0]
+    elif count % 10 in {2, 3, 4} and count % 100 not in {12, 13, 14}:
+        form = forms[1]
+    else:
+        form = forms[2]
+    return f"{count} {form}"
+
+
+_GIFT = ("подарок", "подарка", "подарков")
+_USE = ("применение", "применения", "применений")
+_STAMP = ("наклейка", "наклейки", "наклеек")
+_POINT = ("балл", "балла", "баллов")
 
 
 def _distance(outcome: Outcome) -> tuple[int, int]:
@@ -239,15 +349,10 @@ def _tell_spent(points: int, terms: PointsTerms) -> Text:
 
 def _count_in_russian(points: int, terms: PointsTerms) -> str:
     """Return the number with its noun; fractions take the genitive singular."""
-    number = _decimal(points, terms.points_scale, ",")
     whole, fraction = divmod(points, 10**terms.points_scale)
     if fraction:
-        return f"{number} балла"
-    if whole % 10 == 1 and whole % 100 != 11:
-        return f"{number} балл"
-    if whole % 10 in {2, 3, 4} and whole % 100 not in {12, 13, 14}:
-        return f"{number} балла"
-    return f"{number} баллов"
+        return f"{_decimal(points, terms.points_scale, ',')} {_POINT[1]}"
+    return count_in_russian(whole, _POINT)
 
 
 def _decimal(value: int, digits: int, point: str) -> str:

@@ -362,9 +362,9 @@ def _explain_lack(
         reason = OutcomeReason.GROUP_INCOMPLETE
         if all(group.roles == strata.TARGET for n, group in enumerate(groups) if bits >> n & 1):
             reason = OutcomeReason.INSUFFICIENT_TARGET_UNITS
-        near = missing * 2 <= required
         details = (("available", str(required - missing)), ("required", str(required)))
-        return reason, NearMiss(0, missing * amounts.THOUSANDTHS) if near else None, details
+        near = NearMiss(0, missing * amounts.THOUSANDTHS, missing * 2 <= required)
+        return reason, near, details
     return _explain_amount(table, plan)
 
 
@@ -393,7 +393,7 @@ def _explain_amount(
             required = group.amount_min // sets.SCALE
             if worth < required or taken:
                 lack = max(0, required - worth)
-                near = NearMiss(lack, 0) if lack and 2 * worth >= required else None
+                near = NearMiss(lack, 0, 2 * worth >= required) if lack else None
                 details = (("available_minor", str(worth)), ("required_minor", str(required)))
                 return OutcomeReason.GROUP_INCOMPLETE, near, details
     return OutcomeReason.GROUP_INCOMPLETE, None, ()

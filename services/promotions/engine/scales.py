@@ -117,9 +117,10 @@ def _tell_missing(value: int, required: int, measure: rules.ScaleMeasure) -> Off
     money = measure is rules.ScaleMeasure.AMOUNT
     name = "_minor" if money else ""
     lack = required - value
-    near = NearMiss(lack, 0) if money else NearMiss(0, lack * amounts.THOUSANDTHS)
+    units = 0 if money else lack * amounts.THOUSANDTHS
+    near = NearMiss(lack if money else 0, units, 2 * value >= required)
     details = ((f"available{name}", str(value)), (f"required{name}", str(required)))
-    return refuse(OutcomeReason.CONDITION_NOT_MET, details, near if 2 * value >= required else None)
+    return refuse(OutcomeReason.CONDITION_NOT_MET, details, near)
 
 
 def _keep(basket: Basket, mask: int) -> Basket:

@@ -1,7 +1,7 @@
 """What conditions look at."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.promotions.engine.baskets import Basket
@@ -12,7 +12,8 @@ from services.promotions.engine.carts import Cart, Facts, Member
 class Scene:
     """A cart when a campaign has its turn.
 
-    `left` is the amount of each pile when its lane began, `turn` what it is now.
+    `left` is the amount of each pile when its lane began, `turn` what it is now. `sums` is what
+    sets of piles came to when the lane began, as far as somebody has asked.
     """
 
     cart: Cart
@@ -21,6 +22,15 @@ class Scene:
     left: Sequence[int]
     now: datetime
     turn: Sequence[int]
+    sums: dict[int, int] = field(default_factory=dict)
+
+    def sum_up(self, mask: int) -> int:
+        """Return what a set of piles came to when the lane began; many ask for the same sets."""
+        known = self.sums.get(mask)
+        if known is None:
+            left = self.left
+            known = self.sums[mask] = sum([left[pile] for pile in self.basket.places(mask)])
+        return known
 
     @property
     def member(self) -> Member | None:

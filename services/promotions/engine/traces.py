@@ -72,7 +72,9 @@ def _drop_distant(ruleset: Ruleset, run: Run, found: Match) -> dict[int, Verdict
     return {
         place: verdict
         for place, verdict in run.verdicts.items()
-        if verdict.near_miss or ruleset.compiled[place].coded or not beyond >> place & 1
+        if (verdict.near_miss and verdict.near_miss.close)
+        or ruleset.compiled[place].coded
+        or not beyond >> place & 1
     }
 
 

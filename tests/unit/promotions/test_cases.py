@@ -68,23 +68,28 @@ def _describe(decision: engine.Decision, expected: dict[str, Any]) -> dict[str, 
         "points_may_pay": _number(decision.points_payment_max_minor),
         "why_not": {one.campaign_id or "-": one.reason.name for one in refused},
         "details": {one.campaign_id: dict(one.details) for one in decision.outcomes if one.details},
-        "near": {
-            one.campaign_id: {
-                name: number
-                for name, number in (
-                    ("money", _number(one.near_miss.amount_minor)),
-                    ("units", one.near_miss.quantity_thousandths / 1_000),
-                )
-                if number
-            }
-            for one in refused
-            if one.near_miss
-        },
+        "near": _describe_misses([one for one in refused if one.near_miss and one.near_miss.close]),
+        "missing": _describe_misses(refused),
         "cashier_hears": _texts(decision, engine.MessageAudience.CASHIER),
         "receipt_says": _texts(decision, engine.MessageAudience.RECEIPT),
         "ledger": [_describe_charge(one) for one in decision.charges],
     }
     return {name: value for name, value in words.items() if name in expected}
+
+
+def _describe_misses(refused: list[engine.Outcome]) -> dict[str, dict[str, float]]:
+    return {
+        one.campaign_id: {
+            name: number
+            for name, number in (
+                ("money", _number(one.near_miss.amount_minor)),
+                ("units", one.near_miss.quantity_thousandths / 1_000),
+            )
+            if number
+        }
+        for one in refused
+        if one.near_miss
+    }
 
 
 def _number(minor: int) -> float:

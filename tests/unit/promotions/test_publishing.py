@@ -45,6 +45,20 @@ _PAIR = _pair()
 _IN_SETS = {"multi_buy": _PAIR, "combination": _SETS}
 
 
+_ITEM = engine.Lane.ITEM
+_PRICE = engine.ArticlePrice("a", 1)
+_CUP = engine.GiftItem("cup", 1)
+_EACH_UNIT = engine.AmountSpread.EACH_UNIT
+_ONCE = engine.PointsSpread.ONCE
+_AT_LEAST = engine.AttributeTest.AT_LEAST
+_EVERY_LINE = "condition.every_line.amount_max_minor"
+
+
+def _scale(*steps, **changes):
+    made = tuple(engine.Step(begin, rewards) for begin, rewards in steps)
+    return engine.Scale(engine.ScaleMeasure.AMOUNT, made, **changes)
+
+
 def _rewarded(kind=_PERCENT[0].kind, **changes):
     return {"rewards": (engine.Reward(kind, **changes),)}
 
@@ -200,6 +214,83 @@ def _rewarded(kind=_PERCENT[0].kind, **changes):
             {**_rewarded(engine.SetPrice(1), pick=engine.Pick(scope=_ALL_SETS)), **_IN_SETS},
             "rewards[0].pick.scope",
         ),
+        (_rewarded(engine.PriceList(())), "rewards[0].price_list.prices"),
+        (_rewarded(engine.PriceList((_PRICE, _PRICE))), "rewards[0].price_list.prices"),
+        (_rewarded(engine.Upgrade("a", "a")), "rewards[0].upgrade.to_sku"),
+        (_rewarded(engine.GiftItems((_CUP, _CUP))), "rewards[0].gift_items.items"),
+        (_rewarded(engine.GiftItems((_CUP,), choose=2)), "rewards[0].gift_items.choose"),
+        (
+            _rewarded(engine.GiftItems((_CUP,), spread=engine.GiftSpread.EACH_UNITS)),
+            "rewards[0].gift_items.step_units",
+        ),
+        (
+            _rewarded(engine.GiftItems((_CUP,), on_return=engine.GiftReturn.DEDUCT)),
+            "rewards[0].gift_items.items",
+        ),
+        (_rewarded(engine.GiftItems((_CUP,)), pick=engine.Pick()), "rewards[0].pick"),
+        (
+            _rewarded(engine.AmountOff(1, _EACH_UNIT, engine.ShareBy.QUANTITY)),
+            "rewards[0].amount_off.share_by",
+        ),
+        (_rewarded(outside_sets=True), "rewards[0].outside_sets"),
+        ({**_rewarded(outside_sets=True, groups=(0,)), **_IN_SETS}, "rewards[0].outside_sets"),
+        ({**_rewarded(engine.PriceList((_PRICE,))), **_IN_SETS}, "rewards[0]"),
+        (
+            {**_rewarded(engine.GiftItems((_CUP,), add_missing=True)), **_IN_SETS},
+            "rewards[0].gift_items",
+        ),
+        ({"multi_buy": _pair(partial=True), "combination": _SETS}, "multi_buy.partial"),
+        (
+            {**_rewarded(engine.EarnStamps("", 1, _ONCE)), **_EARNING},
+            "rewards[0].earn_stamps.stamps",
+        ),
+        (
+            {**_rewarded(engine.MultiplyPoints(100)), **_EARNING},
+            "rewards[0].multiply_points.factor_hundredths",
+        ),
+        ({**_rewarded(engine.IssueCoupon("")), **_EARNING}, "rewards[0].issue_coupon"),
+        ({"scale": _scale((1, _PERCENT))}, "rewards"),
+        ({"rewards": (), "scale": _scale()}, "scale.steps"),
+        ({"rewards": (), "scale": _scale((5, _PERCENT), (5, _PERCENT))}, "scale.steps"),
+        ({"rewards": (), "scale": _scale((1, ()))}, "scale.steps[0].rewards"),
+        (
+            {"rewards": (), "scale": _scale((1, _PERCENT), progressive=True, each_line=True)},
+            "scale.progressive",
+        ),
+        (
+            {"rewards": (), "scale": _scale((1, _PERCENT * 2), progressive=True)},
+            "scale.steps[0].rewards",
+        ),
+        ({"stamp_price": engine.StampPrice("coffee", 0)}, "stamp_price"),
+        ({"combination": engine.Combination(_ITEM, contest="x")}, "combination.side"),
+        (
+            {"combination": engine.Combination(_ITEM, labels=_FEW, incompatible_labels=_FEW)},
+            "combination.incompatible_labels",
+        ),
+        ({"limits": engine.Limits(uses_max=1, count_sets=True)}, "limits.count_sets"),
+        ({"limits": engine.Limits(count_without_effect=True)}, "limits.count_without_effect"),
+        ({"limits": engine.Limits(units_max=-1)}, "limits.units_max"),
+        (
+            {**_rewarded(engine.GiftItems((_CUP,))), "limits": engine.Limits(units_max=1)},
+            "limits.units_max",
+        ),
+        (
+            {**_IN_SETS, "limits": engine.Limits(units_per_article_max=1)},
+            "limits.units_per_article_max",
+        ),
+        ({"condition": engine.EveryLine(amount_min_minor=2, amount_max_minor=1)}, _EVERY_LINE),
+        ({"condition": engine.Attribute("a", _AT_LEAST, ("x",))}, "condition.attribute.values"),
+        (
+            {"condition": engine.Attribute("a", engine.AttributeTest.PRESENT, ("x",))},
+            "condition.attribute.values",
+        ),
+        ({"condition": engine.MemberDate("birth", 1, 0)}, "condition.member_date.days_to"),
+        (
+            {"condition": engine.MemberDate("birth", 0, 200, yearly=True)},
+            "condition.member_date.days_to",
+        ),
+        ({"condition": engine.LastPurchase(5, 4)}, "condition.last_purchase.days_max"),
+        ({"condition": engine.PaymentPlan()}, "condition.payment_plan"),
     ],
 )
 def test_what_cannot_work_is_named_by_its_field(changes, field):
