@@ -24,14 +24,12 @@ class BatchOutcome(NamedTuple):
     refused: int
 
 
-def expected(progress: Progress) -> int:
-    """Return the first row that a piece may begin with at the most: where the next batch does."""
-    return -(-progress.next_row // ROWS_PER_BATCH) * ROWS_PER_BATCH
-
-
 def require_no_gap(progress: Progress, first_row: int) -> None:
-    """Raise UploadGap when rows before `first_row` were never sent."""
-    if first_row > expected(progress):
+    """Raise UploadGap when rows before `first_row` were never sent.
+
+    Nothing comes after a batch that is not full: its rows cannot be completed any more.
+    """
+    if first_row > progress.next_row:
         raise errors.UploadGap(next_row=progress.next_row)
 
 
@@ -42,7 +40,7 @@ def advance(progress: Progress, first_row: int, outcomes: Iterable[BatchOutcome]
     """
     row = first_row
     for rows, refused in outcomes:
-        if row == expected(progress):
+        if row == progress.next_row:
             progress = Progress(
                 row + rows, progress.posted + rows - refused, progress.refused + refused
             )

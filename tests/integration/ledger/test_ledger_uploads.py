@@ -176,6 +176,17 @@ async def test_rows_left_out_are_refused(uploads, ledger):
     assert answer.reason == "INVALID_REQUEST"
 
 
+async def test_piece_that_is_no_multiple_is_the_last(uploads, ledger):
+    """Rows that are missing in the middle would be missing for ever."""
+    upload = await begin(uploads, ledger)
+    _, rows = bonus(ledger, 350)
+    await send(uploads, piece(upload, 0, *rows[:150]))
+    answer = await refused(send(uploads, piece(upload, 200, *rows[200:])))
+    assert (answer.reason, answer.metadata) == ("UPLOAD_GAP", {"next_row": "150"})
+    answer = await refused(send(uploads, piece(upload, 0, *rows)))
+    assert (answer.reason, answer.metadata["field"]) == ("UPLOAD_CONFLICT", "operations")
+
+
 async def test_upload_that_nobody_began_is_not_found(uploads, ledger):
     """Neither to send to, nor to read."""
     ghost = pb.Upload(upload_id=ids.new("upl"))
