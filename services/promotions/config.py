@@ -59,6 +59,17 @@ class DiscountCapSettings(config.Settings):
     amount_max_minor: int = Field(default=0, ge=0, le=1_000_000_000_000)
 
 
+class OfflineSettings(config.Settings):
+    """What tills without a line may decide on their own; more is a conflict beyond bounds."""
+
+    #: How much less than ours a till's total may be, in minor units.
+    discount_over_minor_max: int = Field(default=1_000, ge=0, le=1_000_000_000)
+    #: How many points more than ours a till may promise, in smallest units; more are not given.
+    points_over_units_max: int = Field(default=100, ge=0, le=1_000_000_000)
+    #: How many hours after the purchase its receipt may come.
+    late_h_max: int = Field(default=72, ge=0, le=100_000)
+
+
 class RecoverySettings(config.Settings):
     """When work that a stopped process left behind is taken up by another."""
 
@@ -89,6 +100,7 @@ class Settings(config.RoleSettings):
     points: PointsSettings = PointsSettings()
     discount_cap: DiscountCapSettings = DiscountCapSettings()
     recovery: RecoverySettings = RecoverySettings()
+    offline: OfflineSettings = OfflineSettings()
     campaigns: CampaignSettings = CampaignSettings()
     #: The most points, in smallest units, that a call may give to make a receipt good.
     compensation_units_max: int = Field(default=10_000, ge=0, le=1_000_000_000_000)

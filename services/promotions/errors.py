@@ -149,6 +149,13 @@ class CompensationTooHigh(PromotionsRefusal):
     reason = "COMPENSATION_TOO_HIGH"
 
 
+class EvaluationInconsistent(PromotionsRefusal):
+    """The till's evaluation contradicts itself or the purchase: {field} {problem}."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "EVALUATION_INCONSISTENT"
+
+
 class TotalChanged(PromotionsRefusal):
     """The cart comes to {total_minor} and not to {expected_total_minor}; evaluate it again."""
 

@@ -11,6 +11,7 @@ from tessera.promotions.v1 import (
     checkout_service_pb2,
     draw_service_pb2,
     local_campaign_service_pb2,
+    offline_service_pb2,
     program_service_pb2,
     receipt_service_pb2,
     referral_service_pb2,
@@ -31,6 +32,7 @@ from services.promotions import (
 from services.promotions.checkout import (
     facts,
     offers,
+    offline,
     promises,
     purchases,
     recovery,
@@ -46,6 +48,7 @@ from services.promotions.servicer.catalogue import CatalogueServicer
 from services.promotions.servicer.checkout import CheckoutServicer
 from services.promotions.servicer.draws import DrawServicer
 from services.promotions.servicer.local_campaigns import LocalCampaignServicer
+from services.promotions.servicer.offline import OfflineServicer
 from services.promotions.servicer.programs import ProgramServicer
 from services.promotions.servicer.receipts import ReceiptServicer
 from services.promotions.servicer.referrals import ReferralServicer
@@ -70,6 +73,7 @@ _PROGRAMS = program_service_pb2.DESCRIPTOR.services_by_name["ProgramService"]
 _REFERRALS = referral_service_pb2.DESCRIPTOR.services_by_name["ReferralService"]
 _DRAWS = draw_service_pb2.DESCRIPTOR.services_by_name["DrawService"]
 _SUBSCRIPTIONS = subscription_service_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
+_OFFLINE = offline_service_pb2.DESCRIPTOR.services_by_name["OfflineService"]
 _RECEIPTS = receipt_service_pb2.DESCRIPTOR.services_by_name["ReceiptService"]
 _CHECKOUT = checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"]
 #: Who lists can wait; who stands at a till cannot.
@@ -81,6 +85,7 @@ _LOW = frozenset(
         "ListPrograms",
         "ListTierChanges",
         "ListDueRenewals",
+        "ListConflicts",
         "SearchReceipts",
         "RerunReceipt",
     }
@@ -184,6 +189,18 @@ async def assemble(
         now=now,
     )
     _add(serving, _RECEIPTS, desk)
+    happened = offline.Offline(
+        db,
+        settings.offline,
+        rulesets=sets,
+        collector=collector,
+        purchases=bought,
+        settlement=settled,
+        terms=terms,
+        months=months,
+        now=now,
+    )
+    _add(serving, _OFFLINE, OfflineServicer(db, happened, ahead_s_max=ahead, now=now))
     held = ProgramServicer(
         db, book=programs, counting=counts, members=standing, zone=terms.zone, now=now
     )

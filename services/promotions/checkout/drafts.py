@@ -21,10 +21,11 @@ def draw_up(
     *,
     terms: Terms,
     now: datetime,
+    lenient: bool = False,
 ) -> Receipt:
     """Return a purchase whose batch waits for the ledger, or that moves nothing."""
     occurred_time = times.read(request.occurred_time, field="occurred_time")
-    batch = draw_batch(receipt_id, decided, occurred_time, terms=terms, now=now)
+    batch = draw_batch(receipt_id, decided, occurred_time, terms=terms, now=now, lenient=lenient)
     return Receipt(
         receipt_id=receipt_id,
         occurred_time=occurred_time,

@@ -103,7 +103,7 @@ class Purchases:
             if fresh is not None:
                 return fresh, False
             stored = await self.find(receipt_id)
-            if stored is not None and (done := await self._repeat(stored, request)) is not None:
+            if stored is not None and (done := await self.repeat(stored, request)) is not None:
                 return done, True
         raise chassis_errors.Contention
 
@@ -185,7 +185,7 @@ class Purchases:
             return await self._settlement.post(receipt)
         return receipt
 
-    async def _repeat(
+    async def repeat(
         self, stored: Receipt, request: checkout_service_pb2.CommitRequest
     ) -> Receipt | None:
         """Return a stored purchase to a repeated call, having helped it to its end.

@@ -1,6 +1,6 @@
 """ReceiptService: receipts found again, explained, made good."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -26,9 +26,7 @@ from services.promotions.wire import accounts, evaluations, pages, times
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _KIND = "receipts"
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _END = datetime(2999, 12, 31, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class ReceiptServicer(receipt_service_pb2_grpc.ReceiptServiceServicer):
@@ -63,7 +61,13 @@ class ReceiptServicer(receipt_service_pb2_grpc.ReceiptServiceServicer):
         count = pages.count(request.page_size)
         wanted = _parse_search(request, member_id=await self._find_member(request), count=count)
         found = await storage.searching.search(self._db, wanted)
-        token = pages.write(_KIND, _place(found[count - 1])) if len(found) > count else ""
+        token = (
+            pages.write(
+                _KIND, pages.place(found[count - 1].occurred_time, found[count - 1].receipt_id)
+            )
+            if len(found) > count
+            else ""
+        )
         return receipt_service_pb2.SearchReceiptsResponse(
             receipts=[_show(one) for one in found[:count]], next_page_token=token
         )
@@ -160,29 +164,14 @@ def _parse_search(
     return Search(
         store_id=request.store_id,
         member_id=member_id,
-        from_time=moment("from_time", _BEGINNING),
+        from_time=moment("from_time", pages.BEGINNING),
         until_time=moment("until_time", _END),
         total_min_minor=request.total_min_minor if request.HasField("total_min_minor") else None,
         total_max_minor=request.total_max_minor if request.HasField("total_max_minor") else None,
         campaign_id=request.campaign_id,
-        before=_parse_place(pages.read(_KIND, request.page_token)),
+        before=pages.parse_place(pages.read(_KIND, request.page_token)),
         count_max=count + 1,
     )
-
-
-def _place(found: Found) -> str:
-    return f"{(found.occurred_time - _BEGINNING) // _MICROSECOND}:{found.receipt_id}"
-
-
-def _parse_place(text: str) -> tuple[datetime, str] | None:
-    if not text:
-        return None
-    microseconds, _, receipt_id = text.partition(":")
-    try:
-        ids.parse(storage.keys.PREFIX, receipt_id)
-        return _BEGINNING + int(microseconds) * _MICROSECOND, receipt_id
-    except (ValueError, OverflowError):
-        raise errors.PageTokenInvalid from None
 
 
 def _show(found: Found) -> receipt_service_pb2.ReceiptSummary:

@@ -513,6 +513,15 @@ async def ruleset_head(db: database.Queryable) -> int:
     return version
 
 
+_RULESET_AT = "SELECT coalesce(max(version), 0) FROM rulesets WHERE create_time <= $1"
+
+
+async def ruleset_at(db: database.Queryable, moment: datetime) -> int:
+    """Return the version of the rule set that was in force at a moment; 0 before the first."""
+    version: int = await db.fetchval(_RULESET_AT, moment)
+    return version
+
+
 _ADD_RULESET = """
 INSERT INTO rulesets (version, campaign_ids, campaign_versions, create_time)
 VALUES ($1, $2, $3, $4)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.chassis import database, ids
 from services.promotions.storage import keys
-from services.promotions.storage.receipts import MEMBER_PREFIX
+from services.promotions.storage.receipts import MEMBER_PREFIX, Receipt
 
 _CAMPAIGN_PREFIX = "cmp"
 _LAST = UUID(int=(1 << 128) - 1)
@@ -108,6 +108,36 @@ def _found(row: database.Record) -> Found:
         request=row["request"],
         evaluation=row["evaluation"],
     )
+
+
+# Conflicts --------------------------------------------------------------------------------------
+
+_CONFLICTED = """
+SELECT
+    receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
+    receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
+    ruleset_version, request, facts, evaluation, batch
+FROM receipts
+JOIN purchases
+    ON purchases.receipt_id = receipts.receipt_id
+    AND purchases.purchase_time = receipts.purchase_time
+WHERE
+    receipts.in_conflict
+    AND (receipts.purchase_time, receipts.receipt_id) > ($1, $2)
+    AND ($3::TEXT IS NULL OR store_id = $3)
+ORDER BY receipts.purchase_time, receipts.receipt_id
+LIMIT $4
+"""
+
+
+async def conflicted(
+    db: database.Queryable, *, after: tuple[datetime, str], store_id: str, count_max: int
+) -> list[Receipt]:
+    """Return purchases with conflicts after a (time, id), oldest first; no id is before all."""
+    time, last = after
+    receipt_id = ids.parse(keys.PREFIX, last) if last else UUID(int=0)
+    rows = await db.fetch(_CONFLICTED, time, receipt_id, store_id or None, count_max)
+    return [Receipt.of(row) for row in rows]
 
 
 # Compensations ----------------------------------------------------------------------------------

@@ -2,10 +2,16 @@
 
 import base64
 import binascii
+from datetime import UTC, datetime, timedelta
 
+from services.chassis import ids
 from services.promotions import errors
 
+#: Before everything that a list may hold.
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
 _PAGE_SIZE = 100
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def count(page_size: int) -> int:
@@ -32,3 +38,20 @@ def read(kind: str, token: str) -> str:
     if found != kind or not last or write(kind, last) != token:
         raise errors.PageTokenInvalid
     return last
+
+
+def place(moment: datetime, receipt_id: str) -> str:
+    """Return where a receipt stands in a list by time, for a token."""
+    return f"{(moment - BEGINNING) // _MICROSECOND}:{receipt_id}"
+
+
+def parse_place(text: str) -> tuple[datetime, str] | None:
+    """Return the moment and the receipt of a place, None for none; raises PageTokenInvalid."""
+    if not text:
+        return None
+    microseconds, _, receipt_id = text.partition(":")
+    try:
+        ids.parse("rcp", receipt_id)
+        return BEGINNING + int(microseconds) * _MICROSECOND, receipt_id
+    except (ValueError, OverflowError):
+        raise errors.PageTokenInvalid from None

@@ -1,0 +1,190 @@
+"""Receipts that tills decided by themselves: recorded as they were, held against what we decide."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from tessera.promotions.v1 import (
+    checkout_pb2,
+    checkout_service_pb2,
+    offline_service_pb2,
+)
+
+from services.chassis import clock, database
+from services.chassis import errors as chassis_errors
+from services.promotions import config, engine, errors, storage
+from services.promotions.checkout import conflicts, drafts, promises
+from services.promotions.checkout.facts import Collector, Gathered, Question
+from services.promotions.checkout.offers import Decided
+from services.promotions.checkout.purchases import Purchases
+from services.promotions.checkout.settlement import Settlement
+from services.promotions.rulesets import Rulesets
+from services.promotions.storage.receipts import Receipt
+from services.promotions.wire import carts, evaluations, sold, times
+from services.promotions.wire.batches import Terms
+
+Request = offline_service_pb2.RecordReceiptRequest
+Conflict = checkout_pb2.ReceiptConflict
+
+_ROUNDS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What we know of a purchase that has happened, and what we know better than the till did."""
+
+    gathered: Gathered
+    conflicts: tuple[Conflict, ...]
+
+
+class Offline:
+    """Records what happened without us."""
+
+    def __init__(
+        self,
+        db: database.Database,
+        settings: config.OfflineSettings,
+        *,
+        rulesets: Rulesets,
+        collector: Collector,
+        purchases: Purchases,
+        settlement: Settlement,
+        terms: Terms,
+        months: storage.keys.Months,
+        now: clock.Clock,
+    ) -> None:
+        self._db = db
+        self._settings = settings
+        self._rulesets = rulesets
+        self._collector = collector
+        self._purchases = purchases
+        self._settlement = settlement
+        self._terms = terms
+        self._months = months
+        self._now = now
+
+    async def record(self, request: Request) -> tuple[Receipt, bool]:
+        """Record a purchase; return it, and whether that had happened before."""
+        key = request.purchase.receipt_key
+        receipt_id = storage.keys.derive(
+            key.store_id, key.till_id, key.shift_id, key.receipt_number
+        )
+        for _ in range(_ROUNDS_MAX):
+            stored = await self._purchases.find(receipt_id)
+            if stored is not None:
+                done = await self._purchases.repeat(stored, request.purchase)
+                if done is not None:
+                    return done, True
+                continue
+            receipt = await self._draw_up(receipt_id, request)
+            await self._months.ensure(receipt.occurred_time, now=self._now())
+            if await self._settlement.add(receipt):
+                return await self._post(receipt), False
+        raise chassis_errors.Contention
+
+    async def _post(self, receipt: Receipt) -> Receipt:
+        """Post it if the ledger is there; otherwise the recovery will."""
+        if receipt.state != storage.receipts.PENDING:
+            return receipt
+        try:
+            return await self._settlement.complete(receipt)
+        except errors.DependencyUnavailable:
+            return receipt
+
+    async def _draw_up(self, receipt_id: str, request: Request) -> Receipt:
+        """Return the purchase as it is to be recorded: the till's prices, our conflicts."""
+        purchase = request.purchase
+        cart = carts.parse_cart(purchase.cart)
+        ruleset = await self._rulesets.find(purchase.ruleset_version)
+        occurred_time = times.read(purchase.occurred_time, field="occurred_time")
+        given = sold.parse(request, cart, ruleset, terms=self._terms.points)
+        heard = await self._hear(purchase, cart, ruleset, occurred_time)
+        ours = engine.evaluate(ruleset, cart, heard.gathered.facts, now=heard.gathered.now)
+        found = [*heard.conflicts, *await self._find_conflicts(given, ours, occurred_time)]
+        honoured = self._honour(given, ours, is_known=bool(heard.gathered.member_id))
+        shown = evaluations.show_decision(honoured, member_id=heard.gathered.member_id)
+        decided = Decided(ruleset, honoured, heard.gathered, shown)
+        draft = drafts.draw_up(
+            receipt_id, purchase, decided, terms=self._terms, now=self._now(), lenient=True
+        )
+        return replace(
+            draft,
+            promised=draft.state == storage.receipts.PENDING,
+            conflicts=conflicts.pack(found),
+        )
+
+    async def _hear(
+        self,
+        purchase: checkout_service_pb2.CommitRequest,
+        cart: engine.Cart,
+        ruleset: engine.Ruleset,
+        occurred_time: datetime,
+    ) -> _Heard:
+        """Ask who the shopper is; whoever is nobody bought as one."""
+        is_member = purchase.cart.HasField("member_key")
+        question = Question(
+            cart=cart,
+            member_key=purchase.cart.member_key if is_member else None,
+            ruleset=ruleset,
+            occurred_time=occurred_time,
+            is_binding=True,
+        )
+        try:
+            return _Heard(await self._collector.collect(question), ())
+        except (errors.MemberUnknown, errors.MemberBlocked) as refusal:
+            nobody = replace(question, member_key=None)
+            told = promises.conflict_of(refusal)
+            return _Heard(await self._collector.collect(nobody), (told,))
+
+    async def _find_conflicts(
+        self, given: engine.Decision, ours: engine.Decision, occurred_time: datetime
+    ) -> list[Conflict]:
+        in_force = await storage.campaigns.ruleset_at(self._db, occurred_time)
+        return [*self._compare(given, ours), *self._judge(given, in_force, occurred_time)]
+
+    def _compare(self, given: engine.Decision, ours: engine.Decision) -> Iterator[Conflict]:
+        if given.total_minor != ours.total_minor:
+            lost = ours.total_minor - given.total_minor
+            yield Conflict(
+                kind=checkout_pb2.CONFLICT_KIND_TOTAL,
+                till_amount=given.total_minor,
+                centre_amount=ours.total_minor,
+                beyond_bounds=lost > self._settings.discount_over_minor_max,
+            )
+        if given.points_earned != ours.points_earned:
+            more = given.points_earned - ours.points_earned
+            yield Conflict(
+                kind=checkout_pb2.CONFLICT_KIND_POINTS_EARNED,
+                till_amount=given.points_earned,
+                centre_amount=ours.points_earned,
+                beyond_bounds=more > self._settings.points_over_units_max,
+            )
+
+    def _judge(
+        self, given: engine.Decision, in_force: int, occurred_time: datetime
+    ) -> Iterator[Conflict]:
+        if given.ruleset_version != in_force:
+            yield Conflict(
+                kind=checkout_pb2.CONFLICT_KIND_RULESET_OUTDATED,
+                till_amount=given.ruleset_version,
+                centre_amount=in_force,
+            )
+        late_h = (self._now() - occurred_time) // timedelta(hours=1)
+        if late_h > self._settings.late_h_max:
+            yield Conflict(
+                kind=checkout_pb2.CONFLICT_KIND_LATE,
+                till_amount=late_h,
+                centre_amount=self._settings.late_h_max,
+                beyond_bounds=True,
+            )
+
+    def _honour(
+        self, given: engine.Decision, ours: engine.Decision, *, is_known: bool
+    ) -> engine.Decision:
+        """Return what the shopper gets: the till's points within bounds, else ours; nobody none."""
+        if not is_known:
+            return sold.without_points(given)
+        more = given.points_earned - ours.points_earned
+        if more <= self._settings.points_over_units_max:
+            return given
+        return sold.with_points_of(given, ours)

@@ -1,0 +1,259 @@
+"""Receipts of tills without a line: recorded as they were, with what we have against them."""
+
+import asyncio
+import random
+import secrets
+
+import pytest
+from tessera.promotions.v1 import (
+    checkout_pb2,
+    offline_service_pb2,
+    offline_service_pb2_grpc,
+)
+
+from tests.integration.promotions import promises
+from tests.integration.promotions.houses import (
+    cart_of,
+    commit_of,
+    line,
+    return_of,
+    stamp,
+)
+
+Record = offline_service_pb2.RecordReceiptRequest
+List = offline_service_pb2.ListConflictsRequest
+Kind = checkout_pb2.ConflictKind
+
+
+@pytest.fixture(scope="module")
+async def campaigns(house):
+    return await house.publish(
+        promises.earn(500),
+        promises.percent_off(1000, "milk"),
+        promises.amount_off(100, limits=promises.limits(budget_minor=10_000)),
+    )
+
+
+@pytest.fixture
+def tills(house):
+    return offline_service_pb2_grpc.OfflineServiceStub(house.channel)
+
+
+def happened(cart, evaluation, **about):
+    """Tell of what an evaluation gave."""
+    lines = [
+        offline_service_pb2.GivenLine(
+            line_id=one.line_id,
+            points_payment_minor=one.points_payment_minor,
+            parts=[
+                offline_service_pb2.GivenPart(
+                    campaign_id=part.campaign_id,
+                    discount_minor=part.discount_minor,
+                    points=part.points,
+                )
+                for part in one.parts
+            ],
+        )
+        for one in evaluation.lines
+    ]
+    return Record(purchase=commit_of(cart, evaluation, **about), lines=lines)
+
+
+async def record(house, tills, request):
+    return (await house.call(tills.RecordReceipt, request)).receipt
+
+
+def kinds(receipt):
+    return {Kind.Name(one.kind).removeprefix("CONFLICT_KIND_") for one in receipt.conflicts}
+
+
+@pytest.mark.usefixtures("campaigns")
+async def test_an_honest_receipt_is_recorded_without_conflict(house, tills):
+    """A store's own box decides as the platform does: nothing differs, and the points come."""
+    member = await house.register()
+    cart = cart_of(line("1", "milk", 10_000), member_id=member)
+    request = happened(cart, await house.evaluate(cart))
+    answer = await house.call(tills.RecordReceipt, request)
+    assert not answer.replayed
+    assert not answer.receipt.conflicts
+    assert answer.receipt.evaluation.points_earned == 445
+    assert await house.points(member) == 445
+    again = await house.call(tills.RecordReceipt, request)
+    assert again.replayed
+    assert again.receipt == answer.receipt
+    assert await house.points(member) == 445
+    assert (await house.give_back(answer.receipt, **{"1": 1_000})).refund_minor == 8_900
+    assert await house.points(member) == 0
+
+
+@pytest.mark.usefixtures("campaigns")
+async def test_receipts_come_in_any_order_and_any_number_of_times(house, tills):
+    """Late, twice, newest first: each counts once, at the time when it happened."""
+    member = await house.register()
+    cart = cart_of(line("1", "milk", 10_000), member_id=member)
+    offer = await house.evaluate(cart)
+    requests = [
+        happened(cart, offer, occurred=stamp(seconds=-3600 * hours)) for hours in range(5)
+    ] * 3
+    random.Random(1).shuffle(requests)
+    receipts = await asyncio.gather(*(record(house, tills, one) for one in requests))
+    assert len({one.receipt_id for one in receipts}) == 5
+    assert await house.points(member) == 5 * 445
+    assert {one.occurred_time.seconds for one in receipts} == {
+        one.purchase.occurred_time.seconds for one in requests
+    }
+
+
+async def test_what_was_sold_stays_sold(house, tills, campaigns):
+    """Points and a budget that are gone by now: the shopper keeps what the till gave."""
+    _, _, limited = campaigns
+    member = await house.register()
+    await house.buy(cart_of(line("1", "bread", 10_000), member_id=member))
+    held = await house.points(member)
+    cart = cart_of(line("1", "milk", 10_000), member_id=member, points=300)
+    offer = await house.evaluate(cart)
+    assert offer.points_spent == 300
+    await house.buy(cart_of(line("1", "bread", 1_000), member_id=member, points=held - 250))
+    left = await house.budget(limited)
+    await house.drain_budget(limited, left - 40)
+    before = await house.points(member)
+    receipt = await record(house, tills, happened(cart, offer))
+    found = {one.kind: (one.till_amount, one.centre_amount) for one in receipt.conflicts}
+    assert found[checkout_pb2.CONFLICT_KIND_POINTS_SHORT] == (300, before)
+    assert found[checkout_pb2.CONFLICT_KIND_BUDGET_SHORT] == (100, 40)
+    assert receipt.evaluation.total_minor == offer.total_minor
+    assert await house.points(member) == offer.points_earned
+    await house.drain_budget(limited, 40 - left)
+
+
+@pytest.mark.usefixtures("campaigns")
+async def test_a_till_gives_more_only_within_bounds(house, tills):
+    """A few points more are honoured; many more are not given, and the total is flagged."""
+    member = await house.register()
+    cart = cart_of(line("1", "bread", 10_000), member_id=member)
+    offer = await house.evaluate(cart)
+    kind = checkout_pb2.CONFLICT_KIND_POINTS_EARNED
+    for more, given, is_beyond in ((100, offer.points_earned + 100, False), (101, None, True)):
+        generous = checkout_pb2.Evaluation()
+        generous.CopyFrom(offer)
+        add_points(generous, more)
+        before = await house.points(member)
+        receipt = await record(house, tills, happened(cart, generous))
+        (conflict,) = [one for one in receipt.conflicts if one.kind == kind]
+        assert conflict.beyond_bounds is is_beyond
+        assert conflict.till_amount == generous.points_earned
+        expected = offer.points_earned if given is None else given
+        assert await house.points(member) == before + expected
+        assert receipt.evaluation.points_earned == expected
+    cheap = checkout_pb2.Evaluation()
+    cheap.CopyFrom(offer)
+    add_discount(cheap, 1_001)
+    receipt = await record(house, tills, happened(cart, cheap))
+    (conflict,) = [one for one in receipt.conflicts if one.kind == checkout_pb2.CONFLICT_KIND_TOTAL]
+    assert (conflict.till_amount, conflict.centre_amount, conflict.beyond_bounds) == (
+        offer.total_minor - 1_001,
+        offer.total_minor,
+        True,
+    )
+    assert receipt.evaluation.total_minor == offer.total_minor - 1_001
+
+
+def add_points(evaluation, more):
+    part = next(part for part in evaluation.lines[0].parts if part.points)
+    part.points += more
+    evaluation.lines[0].points_earned += more
+    evaluation.points_earned += more
+    outcome = next(one for one in evaluation.outcomes if one.campaign_id == part.campaign_id)
+    outcome.points += more
+
+
+def add_discount(evaluation, more):
+    part = next(part for part in evaluation.lines[0].parts if part.discount_minor)
+    outcome = next(one for one in evaluation.outcomes if one.campaign_id == part.campaign_id)
+    for one in (part, outcome, evaluation.lines[0], evaluation):
+        one.discount_minor += more
+    evaluation.lines[0].total_minor -= more
+    evaluation.total_minor -= more
+
+
+@pytest.mark.usefixtures("campaigns")
+async def test_strangers_late_receipts_and_old_rules_are_conflicts(house, tills):
+    """Each is told with its kind, and listed for the chain to look at."""
+    cart = cart_of(line("1", "bread", 10_000), member_id=await house.register())
+    offer = await house.evaluate(cart)
+    stranger = cart_of(line("1", "bread", 10_000), member_id="mem_" + "0" * 32)
+    receipt = await record(house, tills, happened(stranger, offer))
+    assert kinds(receipt) >= {"MEMBER_UNKNOWN"}
+    assert receipt.evaluation.points_earned == 0
+    assert receipt.evaluation.member_id == ""
+    late = await record(house, tills, happened(cart, offer, occurred=stamp(seconds=-80 * 3600)))
+    assert kinds(late) >= {"LATE", "RULESET_OUTDATED"}
+    listed, token = {}, ""
+    while True:
+        page = await house.call(tills.ListConflicts, List(page_size=2, page_token=token))
+        listed |= {one.receipt_id: one for one in page.receipts}
+        token = page.next_page_token
+        if not token:
+            break
+    assert list(listed[late.receipt_id].conflicts) == list(late.conflicts)
+    assert receipt.receipt_id in listed
+    assert listed[late.receipt_id].receipt_key == late.receipt_key
+    times = [one.occurred_time.ToNanoseconds() for one in listed.values()]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "field"),
+    [
+        (lambda one: setattr(one.lines[0], "line_id", "9"), "lines"),
+        (lambda one: one.lines.add(line_id="2"), "lines"),
+        (lambda one: setattr(one.lines[0].parts[0], "discount_minor", 10_001), "lines[0].parts"),
+        (
+            lambda one: setattr(one.lines[0].parts[0], "discount_minor", 7),
+            "purchase.expected_total_minor",
+        ),
+        (
+            lambda one: setattr(one.lines[0], "points_payment_minor", 10**6),
+            "lines[0].points_payment_minor",
+        ),
+        (
+            lambda one: setattr(one.lines[0], "points_payment_minor", 1),
+            "purchase.cart.points_payment_minor",
+        ),
+        (
+            lambda one: setattr(one.lines[0].parts[0], "campaign_id", "cmp_" + "0" * 32),
+            "lines[0].parts",
+        ),
+    ],
+)
+async def test_what_contradicts_itself_is_refused(house, tills, campaigns, spoil, field):
+    """And nothing is recorded: the till, or whoever pretends to be one, is told what is wrong."""
+    assert campaigns
+    cart = cart_of(line("1", "milk", 10_000), member_id=await house.register())
+    request = happened(cart, await house.evaluate(cart))
+    spoil(request)
+    refusal = await house.refusal(tills.RecordReceipt, request)
+    assert (refusal.reason, refusal.metadata["field"]) == ("EVALUATION_INCONSISTENT", field)
+
+
+@pytest.mark.usefixtures("campaigns")
+async def test_other_refusals(house, tills):
+    """Another body, unknown rules, another store's till, the future."""
+    cart = cart_of(line("1", "bread", 10_000))
+    offer = await house.evaluate(cart)
+    number = secrets.token_hex(8)
+    await record(house, tills, happened(cart, offer, number=number))
+    other = cart_of(line("1", "bread", 20_000))
+    conflicting = happened(other, await house.evaluate(other), number=number)
+    assert (await house.refusal(tills.RecordReceipt, conflicting)).reason == "RECEIPT_CONFLICT"
+    offer.ruleset_version = 10**9
+    refusal = await house.refusal(tills.RecordReceipt, happened(cart, offer))
+    assert refusal.reason == "RULESET_NOT_FOUND"
+    offer.ruleset_version = house.role.sets.current.version
+    ahead = happened(cart, offer, occurred=stamp(seconds=86_400))
+    assert (await house.refusal(tills.RecordReceipt, ahead)).reason == "OCCURRED_IN_FUTURE"
+    refusal = await house.refusal(tills.RecordReceipt, happened(cart, offer), client="till-of-s2")
+    assert refusal.reason == "STORE_NOT_ALLOWED"
+    receipt = await record(house, tills, happened(cart, offer))
+    returned = await house.refusal(house.checkout.Return, return_of(receipt, {"1": 1_001}))
+    assert returned.reason == "RETURN_EXCEEDS_BOUGHT"
