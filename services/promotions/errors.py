@@ -156,6 +156,27 @@ class EvaluationInconsistent(PromotionsRefusal):
     reason = "EVALUATION_INCONSISTENT"
 
 
+class ReservationNotFound(PromotionsRefusal):
+    """No such reservation."""
+
+    category = Category.NOT_FOUND
+    reason = "RESERVATION_NOT_FOUND"
+
+
+class ReservationMismatch(PromotionsRefusal):
+    """The reservation is for another {field}."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "RESERVATION_MISMATCH"
+
+
+class ReservationEnded(PromotionsRefusal):
+    """What was reserved has been given back; evaluate the cart again."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "RESERVATION_ENDED"
+
+
 class TotalChanged(PromotionsRefusal):
     """The cart comes to {total_minor} and not to {expected_total_minor}; evaluate it again."""
 

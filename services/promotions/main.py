@@ -15,6 +15,7 @@ from tessera.promotions.v1 import (
     program_service_pb2,
     receipt_service_pb2,
     referral_service_pb2,
+    reservation_service_pb2,
     subscription_service_pb2,
 )
 
@@ -37,6 +38,7 @@ from services.promotions.checkout import (
     purchases,
     recovery,
     reruns,
+    reserving,
     returning,
     settlement,
 )
@@ -52,6 +54,7 @@ from services.promotions.servicer.offline import OfflineServicer
 from services.promotions.servicer.programs import ProgramServicer
 from services.promotions.servicer.receipts import ReceiptServicer
 from services.promotions.servicer.referrals import ReferralServicer
+from services.promotions.servicer.reservations import ReservationServicer
 from services.promotions.servicer.subscriptions import SubscriptionServicer
 from services.promotions.wire import batches
 
@@ -73,6 +76,7 @@ _PROGRAMS = program_service_pb2.DESCRIPTOR.services_by_name["ProgramService"]
 _REFERRALS = referral_service_pb2.DESCRIPTOR.services_by_name["ReferralService"]
 _DRAWS = draw_service_pb2.DESCRIPTOR.services_by_name["DrawService"]
 _SUBSCRIPTIONS = subscription_service_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
+_RESERVATIONS = reservation_service_pb2.DESCRIPTOR.services_by_name["ReservationService"]
 _OFFLINE = offline_service_pb2.DESCRIPTOR.services_by_name["OfflineService"]
 _RECEIPTS = receipt_service_pb2.DESCRIPTOR.services_by_name["ReceiptService"]
 _CHECKOUT = checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"]
@@ -145,6 +149,7 @@ async def assemble(
         db, rulesets=sets, collector=collector, settlement=settled, terms=terms, now=now
     )
     recovered = recovery.Recovery(db, settled, promised, settings.recovery, months=months, now=now)
+    reserved = reserving.Reserving(db, rulesets=sets, ledger=books, terms=terms, now=now)
     bought = purchases.Purchases(
         db,
         rulesets=sets,
@@ -152,6 +157,7 @@ async def assemble(
         offers=offers.Offers(age_s_max=settings.offer_age_s_max),
         settlement=settled,
         promised=promised,
+        reserving=reserved,
         ledger=books,
         terms=terms,
         months=months,
@@ -189,6 +195,7 @@ async def assemble(
         now=now,
     )
     _add(serving, _RECEIPTS, desk)
+    _add(serving, _RESERVATIONS, ReservationServicer(bought, reserved))
     happened = offline.Offline(
         db,
         settings.offline,

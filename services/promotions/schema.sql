@@ -473,6 +473,29 @@ CREATE TABLE subscription_payments (
         FOREIGN KEY (subscription_id) REFERENCES subscriptions (subscription_id)
 );
 
+-- What shoppers are about to use, held for them in the ledger.
+CREATE TABLE reservations (
+    reservation_id UUID NOT NULL,
+    request_id TEXT NOT NULL,
+    store_id TEXT NOT NULL,
+    -- tessera.promotions.v1.ReserveRequest.
+    request BYTEA NOT NULL,
+    ruleset_version BIGINT NOT NULL,
+    -- The facts and the answer of then, as purchases have them.
+    facts BYTEA NOT NULL,
+    evaluation BYTEA NOT NULL,
+    -- tessera.ledger.v1.Batch that places the holds, decided before it is posted; NULL when there is nothing to hold.
+    batch BYTEA,
+    create_time TIMESTAMPTZ NOT NULL,
+    expire_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT reservations_pkey PRIMARY KEY (reservation_id),
+    CONSTRAINT reservations_request_id_key UNIQUE (request_id),
+    -- Whatever is held is given back.
+    CONSTRAINT reservations_expire_time CHECK (expire_time > create_time)
+);
+
+CREATE INDEX reservations_expire_idx ON reservations (expire_time);
+
 -- Points given by hand for a receipt. Noted before they are given; what the ledger gave is noted, too.
 CREATE TABLE compensations (
     request_id TEXT NOT NULL,
@@ -633,6 +656,7 @@ GRANT SELECT, INSERT, DELETE ON campaign_codes TO promotions;
 GRANT SELECT, INSERT ON campaign_revisions, campaign_changes, rulesets, coupon_grants TO promotions;
 GRANT SELECT, INSERT, UPDATE, DELETE ON receipts TO promotions;
 GRANT SELECT, INSERT, UPDATE ON compensations TO promotions;
+GRANT SELECT, INSERT, DELETE ON reservations TO promotions;
 -- What the ledger refused is forgotten, and its key is free again.
 GRANT SELECT, INSERT, DELETE ON purchases, returns TO promotions;
 -- What was promised is delivered.

@@ -1,5 +1,6 @@
 """Purchases as they are to be recorded: what was decided, and what it moves."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from tessera.ledger.v1 import batch_pb2
@@ -22,10 +23,18 @@ def draw_up(
     terms: Terms,
     now: datetime,
     lenient: bool = False,
+    first: Sequence[batch_pb2.Operation] = (),
 ) -> Receipt:
-    """Return a purchase whose batch waits for the ledger, or that moves nothing."""
+    """Return a purchase whose batch waits for the ledger, or that moves nothing.
+
+    What must happen `first` stands before everything else in its batch.
+    """
     occurred_time = times.read(request.occurred_time, field="occurred_time")
     batch = draw_batch(receipt_id, decided, occurred_time, terms=terms, now=now, lenient=lenient)
+    if batch is not None and first:
+        transfers = list(batch.operations)
+        del batch.operations[:]
+        batch.operations.extend([*first, *transfers])
     return Receipt(
         receipt_id=receipt_id,
         occurred_time=occurred_time,

@@ -4,7 +4,11 @@ from dataclasses import replace
 
 from tessera.identity.v1 import member_pb2
 from tessera.ledger.v1 import batch_pb2
-from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
+from tessera.promotions.v1 import (
+    checkout_pb2,
+    checkout_service_pb2,
+    reservation_service_pb2,
+)
 
 from services.chassis import clock, database, timestamps
 from services.chassis import errors as chassis_errors
@@ -13,10 +17,12 @@ from services.promotions.checkout import drafts, permissions, promises, standing
 from services.promotions.checkout.facts import Collector, Question
 from services.promotions.checkout.offers import Decided, Offers
 from services.promotions.checkout.promises import Promises
+from services.promotions.checkout.reserving import Reserving
 from services.promotions.checkout.settlement import Settlement, new_batch_id
 from services.promotions.peers.ledger import Ledger
 from services.promotions.rulesets import Rulesets
 from services.promotions.storage.receipts import Receipt
+from services.promotions.storage.reservations import Reservation
 from services.promotions.wire import batches, carts, differences, evaluations, times
 from services.promotions.wire.batches import Terms
 
@@ -36,6 +42,7 @@ class Purchases:
         offers: Offers,
         settlement: Settlement,
         promised: Promises,
+        reserving: Reserving,
         ledger: Ledger,
         terms: Terms,
         months: storage.keys.Months,
@@ -47,6 +54,7 @@ class Purchases:
         self._offers = offers
         self._settlement = settlement
         self._promises = promised
+        self._reserving = reserving
         self._ledger = ledger
         self._terms = terms
         self._months = months
@@ -69,6 +77,34 @@ class Purchases:
         if stamp is None:
             self._offers.keep(request.cart, decided)
         return decided
+
+    async def reserve(self, request: reservation_service_pb2.ReserveRequest) -> Reservation:
+        """Decide a cart and hold what it takes; return the reservation, made now or before.
+
+        Raises what Evaluate and `_require_payment` raise, and what Reserving.hold raises.
+        """
+        found = await self._reserving.find_by_request(request)
+        if found is None:
+            try:
+                return await self._reserve(request)
+            except errors.PromotionsRefusal:
+                # The same call may have come twice at once, and the other one has what we miss.
+                found = await self._reserving.find_by_request(request)
+                if found is None:
+                    raise
+        return await self._reserving.complete(found)
+
+    async def _reserve(self, request: reservation_service_pb2.ReserveRequest) -> Reservation:
+        question = Question(
+            cart=carts.parse_cart(request.cart),
+            member_key=_member_key(request.cart),
+            ruleset=self._rulesets.current,
+            occurred_time=self._now(),
+            is_binding=True,
+        )
+        decided = await self._decide(question)
+        _require_payment(decided.decision, request.cart)
+        return await self._reserving.hold(request, decided)
 
     async def _decide(self, question: Question) -> Decided:
         gathered = await self._collector.collect(question)
@@ -95,9 +131,10 @@ class Purchases:
         receipt_id = storage.keys.derive(
             key.store_id, key.till_id, key.shift_id, key.receipt_number
         )
-        fresh = await self._commit_offered(receipt_id, request)
-        if fresh is not None:
-            return fresh, False
+        if not request.reservation_id:
+            fresh = await self._commit_offered(receipt_id, request)
+            if fresh is not None:
+                return fresh, False
         for _ in range(_ROUNDS_MAX):
             fresh = await self._try_commit(receipt_id, request)
             if fresh is not None:
@@ -142,6 +179,12 @@ class Purchases:
         self, receipt_id: str, request: checkout_service_pb2.CommitRequest
     ) -> Receipt:
         """Return a purchase by the facts of this moment; promised, when somebody is away."""
+        if request.reservation_id:
+            decided, voids = await self._reserving.recall(request)
+            _compare(decided.decision, request)
+            return drafts.draw_up(
+                receipt_id, request, decided, terms=self._terms, now=self._now(), first=voids
+            )
         try:
             return self._draw_up(receipt_id, request, await self._decide_now(request))
         except errors.DependencyUnavailable as away:
@@ -308,15 +351,20 @@ def _member_key(cart: checkout_pb2.Cart) -> member_pb2.MemberKey | None:
 
 def _compare(decision: engine.Decision, request: checkout_service_pb2.CommitRequest) -> None:
     """Raise PointsPaymentTooHigh, PointsPaymentStep or TotalChanged unless it is as decided."""
-    wanted, possible = request.cart.points_payment_minor, decision.points_payment_max_minor
+    _require_payment(decision, request.cart)
+    if decision.total_minor != request.expected_total_minor:
+        raise errors.TotalChanged(
+            total_minor=decision.total_minor, expected_total_minor=request.expected_total_minor
+        )
+
+
+def _require_payment(decision: engine.Decision, cart: checkout_pb2.Cart) -> None:
+    """Raise PointsPaymentTooHigh or PointsPaymentStep unless points pay what the shopper chose."""
+    wanted, possible = cart.points_payment_minor, decision.points_payment_max_minor
     if wanted > possible:
         raise errors.PointsPaymentTooHigh(max_minor=possible)
     if wanted != decision.points_payment_minor:
         assert decision.payment is not None
         raise errors.PointsPaymentStep(
             min_minor=decision.payment.min_minor, step_minor=decision.payment.step_minor
-        )
-    if decision.total_minor != request.expected_total_minor:
-        raise errors.TotalChanged(
-            total_minor=decision.total_minor, expected_total_minor=request.expected_total_minor
         )

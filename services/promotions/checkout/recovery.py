@@ -15,6 +15,8 @@ from services.promotions.storage.keys import Key
 
 _ROWS_MAX = 100
 _RETRY_S = 1.0
+#: How long it is remembered what an ended reservation was for.
+_RESERVATIONS_KEPT = timedelta(days=1)
 
 RECOVERED = Counter(
     "promotions_recovered", "Receipts and returns that were found half way", ["outcome"]
@@ -51,6 +53,9 @@ class Recovery:
                     while True:
                         await session.fetchval("SELECT 1")  # still the only one?
                         await self._months.prepare(self._now())
+                        await storage.reservations.forget(
+                            self._db, before=self._now() - _RESERVATIONS_KEPT
+                        )
                         await self.sweep()
                         await asyncio.sleep(self._settings.interval_s)
             except chassis_errors.Refusal as error:

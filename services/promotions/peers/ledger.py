@@ -99,7 +99,9 @@ class Ledger:
             request = ledger_service_pb2.GetBalancesRequest(accounts=map(_key, part))
             response = await self._answered(self._stub.GetBalances(request))
             for account, balance in zip(part, response.balances, strict=True):
-                found[account] = balance.available
+                # Counters count up: what others hold is counted already.
+                held = balance.incoming if accounts.is_count(account) else 0
+                found[account] = balance.available + held
         return [{account: found[account] for account in group} for group in groups]
 
     async def _post(self, batches: list[batch_pb2.Batch]) -> Sequence[batch_pb2.BatchResult]:

@@ -105,6 +105,11 @@ def budget(campaign_id: str, currency_code: str) -> Account:
     return Account(account_pb2.OWNER_TYPE_CAMPAIGN, campaign_id, budget_asset(currency_code))
 
 
+def is_count(account: Account) -> bool:
+    """Tell whether an account counts uses up to a ceiling."""
+    return account.asset_code == USES_ASSET or account.asset_code.startswith("use.")
+
+
 def owner(account: Account) -> account_pb2.Owner:
     """Return an account's owner as a message."""
     return account_pb2.Owner(owner_type=account.owner_type, owner_id=account.owner_id)

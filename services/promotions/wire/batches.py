@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from google.protobuf import duration_pb2
 from tessera.ledger.v1 import account_pb2, batch_pb2, error_reason_pb2
 
 from services.chassis import timestamps
@@ -226,8 +227,49 @@ def build_undo(batch: batch_pb2.Batch, moved: Sequence[int]) -> list[batch_pb2.O
         for index, amount in sorted(
             enumerate(moved), key=lambda pair: _is_earn(batch.operations[pair[0]])
         )
-        if amount
+        if amount and batch.operations[index].HasField("transfer")
     ]
+
+
+def build_holds(
+    operations: Sequence[batch_pb2.Operation], *, seconds: int
+) -> list[batch_pb2.Operation]:
+    """Return what holds everything that a purchase takes; what it gives is not held."""
+    return [
+        batch_pb2.Operation(
+            place_hold=batch_pb2.PlaceHold(
+                asset_code=operation.transfer.asset_code,
+                debit=operation.transfer.debit,
+                credit=operation.transfer.credit,
+                amount=operation.transfer.amount,
+                reason=operation.transfer.reason,
+                campaign_id=operation.transfer.campaign_id,
+                time_to_live=duration_pb2.Duration(seconds=seconds),
+            )
+        )
+        for operation in operations
+        if operation.HasField("transfer") and not _is_earn(operation)
+    ]
+
+
+def build_voids(holding: batch_pb2.Batch) -> list[batch_pb2.Operation]:
+    """Return what gives back everything that a batch holds."""
+    return [
+        batch_pb2.Operation(
+            void_hold=batch_pb2.VoidHold(batch_id=holding.batch_id, operation_index=index)
+        )
+        for index in range(len(holding.operations))
+    ]
+
+
+_HOLD_ENDED = frozenset(
+    {
+        error_reason_pb2.ERROR_REASON_HOLD_CAPTURED,
+        error_reason_pb2.ERROR_REASON_HOLD_VOIDED,
+        error_reason_pb2.ERROR_REASON_HOLD_EXPIRED,
+        error_reason_pb2.ERROR_REASON_HOLD_NOT_FOUND,
+    }
+)
 
 
 def _is_earn(operation: batch_pb2.Operation) -> bool:
@@ -387,13 +429,17 @@ def explain_refusal(
     """Return what a refused purchase tells the till; None when the refusal is a defect of ours."""
     if refusal.reason == error_reason_pb2.ERROR_REASON_OCCURRED_IN_FUTURE:
         return errors.OccurredInFuture(ahead_s=60)
+    if refusal.reason in _HOLD_ENDED:
+        return errors.ReservationEnded()
     if refusal.reason not in {
         error_reason_pb2.ERROR_REASON_INSUFFICIENT_FUNDS,
         error_reason_pb2.ERROR_REASON_CEILING_EXCEEDED,
     }:
         return None
     operation = batch.operations[refusal.operation_index]
-    transfer = operation.transfer
+    transfer: batch_pb2.Transfer | batch_pb2.PlaceHold = operation.transfer
+    if operation.HasField("place_hold"):
+        transfer = operation.place_hold
     if _is_stamps(operation):
         return errors.BenefitGone(campaign_id=transfer.campaign_id, cause="STAMPS_MISSING")
     if transfer.reason == account_pb2.TRANSFER_REASON_REDEEM:

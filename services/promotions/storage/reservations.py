@@ -1,0 +1,100 @@
+"""What shoppers are about to use: decided, and held for them in the ledger."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.chassis import database, ids
+
+PREFIX = "rsv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """A reservation; bytes are messages on the wire, see the schema."""
+
+    reservation_id: str
+    request_id: str
+    store_id: str
+    request: bytes
+    ruleset_version: int
+    facts: bytes
+    evaluation: bytes
+    #: Empty when there is nothing to hold.
+    batch: bytes
+    create_time: datetime
+    expire_time: datetime
+
+
+_ADD = """
+INSERT INTO reservations (
+    reservation_id, request_id, store_id, request, ruleset_version, facts, evaluation, batch,
+    create_time, expire_time
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (request_id) DO NOTHING
+"""
+_COLUMNS = """
+SELECT
+    reservation_id, request_id, store_id, request, ruleset_version, facts, evaluation, batch,
+    create_time, expire_time
+FROM reservations
+"""
+_BY_REQUEST = _COLUMNS + "WHERE request_id = $1"
+
+
+async def find_by_request(db: database.Queryable, request_id: str) -> Reservation | None:
+    """Return the reservation that a request made, or None."""
+    row = await db.fetchrow(_BY_REQUEST, request_id)
+    return None if row is None else _of(row)
+
+
+async def add(db: database.Queryable, one: Reservation) -> Reservation:
+    """Write a reservation; return it as its request made it first."""
+    await db.execute(
+        _ADD,
+        ids.parse(PREFIX, one.reservation_id),
+        one.request_id,
+        one.store_id,
+        one.request,
+        one.ruleset_version,
+        one.facts,
+        one.evaluation,
+        one.batch or None,
+        one.create_time,
+        one.expire_time,
+    )
+    found = await find_by_request(db, one.request_id)
+    assert found is not None
+    return found
+
+
+_FIND = _COLUMNS + "WHERE reservation_id = $1"
+
+
+async def find(db: database.Queryable, reservation_id: str) -> Reservation | None:
+    """Return a reservation, or None when there is none or it ended long ago."""
+    row = await db.fetchrow(_FIND, ids.parse(PREFIX, reservation_id))
+    return None if row is None else _of(row)
+
+
+_DROP = "DELETE FROM reservations WHERE reservation_id = $1"
+
+
+async def drop(db: database.Queryable, reservation_id: str) -> None:
+    """Forget a reservation that the ledger refused."""
+    await db.execute(_DROP, ids.parse(PREFIX, reservation_id))
+
+
+_FORGET = "DELETE FROM reservations WHERE expire_time < $1"
+
+
+async def forget(db: database.Queryable, *, before: datetime) -> None:
+    """Forget what ended before an instant."""
+    await db.execute(_FORGET, before)
+
+
+def _of(row: database.Record) -> Reservation:
+    plain = dict(row)
+    plain["reservation_id"] = ids.show(PREFIX, row["reservation_id"])
+    plain["batch"] = row["batch"] or b""
+    return Reservation(**plain)

@@ -1,0 +1,171 @@
+"""What a shopper is about to use is held for them, and for nobody else."""
+
+import asyncio
+import secrets
+
+import pytest
+from google.protobuf import duration_pb2
+from tessera.promotions.v1 import (
+    checkout_pb2,
+    checkout_service_pb2,
+    reservation_service_pb2,
+    reservation_service_pb2_grpc,
+)
+
+from tests.integration.promotions import promises
+from tests.integration.promotions.houses import cart_of, commit_of, line
+
+Reserve = reservation_service_pb2.ReserveRequest
+Cancel = reservation_service_pb2.CancelReservationRequest
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def earning(house):
+    return await house.publish(promises.earn(500))
+
+
+@pytest.fixture
+def desk(house):
+    return reservation_service_pb2_grpc.ReservationServiceStub(house.channel)
+
+
+def ask(cart, seconds=60):
+    return Reserve(
+        request_id=secrets.token_hex(8),
+        cart=cart,
+        time_to_live=duration_pb2.Duration(seconds=seconds),
+    )
+
+
+def purchase(cart, reserved, **about):
+    request = commit_of(cart, reserved.evaluation, **about)
+    request.reservation_id = reserved.reservation_id
+    return request
+
+
+@pytest.fixture
+async def rich(house):
+    """A member with 500 points."""
+    member = await house.register()
+    await house.buy(cart_of(line("1", "bread", 10_000), member_id=member))
+    return member
+
+
+async def test_held_points_are_nobody_elses(house, desk, rich):
+    """Another till sees what is left; the purchase takes what was held, once."""
+    cart = cart_of(line("1", "bread", 2_000), member_id=rich, points=400)
+    reserved = await house.call(desk.Reserve, ask(cart))
+    assert reserved.evaluation.points_spent == 400
+    assert await house.points(rich) == 100
+    assert (await house.evaluate(cart)).points_payment_max_minor == 100
+    refusal = await house.refusal(house.checkout.Commit, commit_of(cart, reserved.evaluation))
+    assert (refusal.reason, refusal.metadata["max_minor"]) == ("POINTS_PAYMENT_TOO_HIGH", "100")
+    request = purchase(cart, reserved)
+    answers = await asyncio.gather(*(house.commit(request) for _ in range(5)))
+    assert len({answer.receipt.receipt_id for answer in answers}) == 1
+    earned = reserved.evaluation.points_earned
+    assert await house.points(rich) == 100 + earned
+    again = purchase(cart, reserved)
+    assert (await house.refusal(house.checkout.Commit, again)).reason == "RESERVATION_ENDED"
+    void = checkout_service_pb2.VoidRequest(receipt_id=answers[0].receipt.receipt_id)
+    await house.call(house.checkout.Void, void)
+    assert await house.points(rich) == 500
+
+
+async def test_reserving_is_idempotent(house, desk, rich):
+    """The same request holds once; another body is another request."""
+    cart = cart_of(line("1", "bread", 2_000), member_id=rich, points=300)
+    request = ask(cart)
+    first, *rest = await asyncio.gather(*(house.call(desk.Reserve, request) for _ in range(5)))
+    assert all(other == first for other in rest)
+    assert await house.points(rich) == 200
+    request.cart.points_payment_minor = 200
+    refusal = await house.refusal(desk.Reserve, request)
+    assert (refusal.reason, refusal.metadata["field"]) == (
+        "REQUEST_CONFLICT",
+        "cart.points_payment_minor",
+    )
+
+
+async def test_a_cancelled_reservation_gives_everything_back(house, desk, rich):
+    """At once and once; the purchase has to be decided again then."""
+    cart = cart_of(line("1", "bread", 2_000), member_id=rich, points=400)
+    reserved = await house.call(desk.Reserve, ask(cart))
+    for _ in range(2):
+        await house.call(desk.CancelReservation, Cancel(reservation_id=reserved.reservation_id))
+    assert await house.points(rich) == 500
+    refusal = await house.refusal(house.checkout.Commit, purchase(cart, reserved))
+    assert refusal.reason == "RESERVATION_ENDED"
+    await house.commit(commit_of(cart, await house.evaluate(cart)))
+
+
+async def test_a_coupon_and_a_last_use_are_held(house, desk):
+    """A personal coupon, a limit of one: whoever reserves first has them, the other is told."""
+    code = secrets.token_hex(4)
+    (campaign,) = await house.publish(
+        promises.coupon(code, personal=True, limits=promises.limits(uses_max=1))
+    )
+    first, second = await house.register(), await house.register()
+    await house.grant(campaign, first, second)
+    carts = [
+        cart_of(line("1", "bread", 2_000), member_id=member, codes=(code,))
+        for member in (first, second)
+    ]
+    reserved = await house.call(desk.Reserve, ask(carts[0]))
+    assert reserved.evaluation.discount_minor > 0
+    assert await house.available(2, first, f"coupon.{campaign}") == 0
+    other = await house.evaluate(carts[1])
+    reasons = {one.campaign_id: one.reason for one in other.outcomes}
+    assert reasons[campaign] == checkout_pb2.OUTCOME_REASON_USAGE_LIMIT_REACHED
+    receipt = (await house.commit(purchase(carts[0], reserved))).receipt
+    assert receipt.evaluation.discount_minor == reserved.evaluation.discount_minor
+    assert await house.uses(campaign) == 1
+    await house.end(campaign)
+
+
+async def test_what_was_reserved_is_sold_as_it_was_shown(house, desk, rich):
+    """Another campaign meanwhile changes nothing of it."""
+    cart = cart_of(line("1", "bread", 2_000), member_id=rich, points=100)
+    reserved = await house.call(desk.Reserve, ask(cart))
+    later = await house.publish(promises.percent_off(5000, "bread"))
+    receipt = (await house.commit(purchase(cart, reserved))).receipt
+    await house.end(*later)
+    assert receipt.evaluation == reserved.evaluation
+
+
+async def test_refusals(house, desk, rich):
+    """Another cart, nobody's reservation, more than there is, another store's till."""
+    cart = cart_of(line("1", "bread", 2_000), member_id=rich, points=100)
+    reserved = await house.call(desk.Reserve, ask(cart))
+    other = cart_of(line("1", "bread", 3_000), member_id=rich, points=100)
+    refusal = await house.refusal(house.checkout.Commit, purchase(other, reserved))
+    assert (refusal.reason, refusal.metadata["field"]) == (
+        "RESERVATION_MISMATCH",
+        "cart.lines[0].unit_price_minor",
+    )
+    nobodys = purchase(cart, reserved)
+    nobodys.reservation_id = "rsv_" + "0" * 32
+    assert (await house.refusal(house.checkout.Commit, nobodys)).reason == "RESERVATION_NOT_FOUND"
+    cancel = Cancel(reservation_id=nobodys.reservation_id)
+    assert (await house.refusal(desk.CancelReservation, cancel)).reason == "RESERVATION_NOT_FOUND"
+    greedy = cart_of(line("1", "bread", 20_000), member_id=rich, points=5_000)
+    refusal = await house.refusal(desk.Reserve, ask(greedy))
+    assert (refusal.reason, refusal.metadata["max_minor"]) == ("POINTS_PAYMENT_TOO_HIGH", "400")
+    cancel = Cancel(reservation_id=reserved.reservation_id)
+    refusal = await house.refusal(desk.CancelReservation, cancel, client="till-of-s2")
+    assert refusal.reason == "STORE_NOT_ALLOWED"
+    refusal = await house.refusal(desk.Reserve, ask(cart), client="till-of-s2")
+    assert refusal.reason == "STORE_NOT_ALLOWED"
+
+
+async def test_time_gives_everything_back(house, desk, rich):
+    """The ledger's own clock ends a hold; nobody has to do anything."""
+    cart = cart_of(line("1", "bread", 2_000), member_id=rich, points=400)
+    request = ask(cart, seconds=10)
+    reserved = await house.call(desk.Reserve, request)
+    assert await house.points(rich) == 100
+    async with asyncio.timeout(30):
+        while await house.points(rich) != 500:
+            await asyncio.sleep(0.2)
+    refusal = await house.refusal(house.checkout.Commit, purchase(cart, reserved))
+    assert refusal.reason == "RESERVATION_ENDED"
