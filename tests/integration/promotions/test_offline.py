@@ -188,7 +188,8 @@ async def test_strangers_late_receipts_and_old_rules_are_conflicts(house, tills)
     assert receipt.evaluation.member_id == ""
     late = await record(house, tills, happened(cart, offer, occurred=stamp(seconds=-80 * 3600)))
     assert kinds(late) >= {"LATE", "RULESET_OUTDATED"}
-    listed, token = {}, ""
+    listed: dict[str, offline_service_pb2.ConflictedReceipt] = {}
+    token = ""
     while True:
         page = await house.call(tills.ListConflicts, List(page_size=2, page_token=token))
         listed |= {one.receipt_id: one for one in page.receipts}
