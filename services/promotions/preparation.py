@@ -111,7 +111,9 @@ class Preparation:
         trigger = campaign.rules.trigger
         if isinstance(trigger, engine.CouponTrigger) and trigger.personal:
             code = accounts.coupon_asset(campaign_id)
-            yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code))
+            # In lots, for some are given with an end of their own.
+            policy = asset_pb2.LotPolicy(time_zone=self._settings.points.time_zone)
+            yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code, lot_policy=policy))
         if isinstance(trigger, engine.CouponTrigger) and trigger.stamps is not None:
             code = accounts.stamps_asset(trigger.stamps.card_id)
             yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code))

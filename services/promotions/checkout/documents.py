@@ -55,7 +55,9 @@ def show_return(returned: Return) -> checkout_pb2.Return:
     if returned.batch:
         batch = batch_pb2.Batch.FromString(returned.batch)
         told.points_not_recovered = batches.find_shortfall(
-            batch, returned.moved, stamps=sum(one.earned > 0 for one in told.stamp_moves)
+            batch,
+            returned.moved,
+            others=sum(one.earned > 0 for one in told.stamp_moves) + len(told.coupons_withdrawn),
         )
         told.points_clawed_back -= told.points_not_recovered
     return told

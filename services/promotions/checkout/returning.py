@@ -21,7 +21,7 @@ from services.promotions.rulesets import Rulesets
 from services.promotions.storage.keys import Key
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.returns import Return
-from services.promotions.wire import batches, carts, differences, evaluations
+from services.promotions.wire import accounts, batches, carts, differences, evaluations
 
 #: How often a call looks again when others work on the same purchase.
 _ROUNDS_MAX = 20
@@ -182,6 +182,7 @@ class Returns:
             gifts=request.gifts,
             gifts_deducted_minor=priced.gifts_deducted_minor,
             stamp_moves=[evaluations.show_stamps(one) for one in priced.stamp_moves],
+            coupons_withdrawn=_withdrawn(purchase.receipt) if priced.complete else (),
             remaining=_show_remaining(priced, purchase.receipt),
             occurred_time=request.occurred_time,
             record_time=timestamps.show(now),
@@ -282,6 +283,20 @@ def _operations(purchase: Purchase, priced: engine.ReturnDecision) -> list[batch
             stamp_moves=priced.stamp_moves,
         ),
     )
+
+
+def _withdrawn(receipt: Receipt) -> list[checkout_pb2.CouponGrant]:
+    """Return the coupons for later that a purchase brought its member."""
+    given = {
+        (operation.transfer.campaign_id, operation.transfer.asset_code)
+        for operation in batch_pb2.Batch.FromString(receipt.batch).operations
+        if batches.is_coupon_grant(operation)
+    }
+    return [
+        grant
+        for grant in checkout_pb2.Evaluation.FromString(receipt.evaluation).coupon_grants
+        if (grant.campaign_id, accounts.coupon_asset(grant.coupon_campaign_id)) in given
+    ]
 
 
 def _losses(purchase: Purchase, priced: engine.ReturnDecision) -> dict[str, int]:

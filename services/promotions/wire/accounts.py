@@ -23,6 +23,9 @@ DISCOUNTS = "discounts"
 #: The other side of every count.
 COUNTING = "counting"
 
+#: How the assets of personal coupons begin.
+COUPONS = "coupon."
+
 
 class Account(NamedTuple):
     """One owner's account of one asset."""
@@ -42,7 +45,7 @@ def member_uses_asset(campaign_id: str, limit: int) -> str:
 
 def coupon_asset(campaign_id: str) -> str:
     """Return the asset of a campaign's personal coupons."""
-    return f"coupon.{campaign_id}"
+    return f"{COUPONS}{campaign_id}"
 
 
 def stamps_asset(card_id: str) -> str:

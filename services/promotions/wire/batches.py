@@ -59,6 +59,7 @@ def build_purchase(
             *_redeemed(decision, member_id, terms),
             *_earned(decision, member_id, occurred_time, terms),
             *_stamps_earned(decision, member_id),
+            *_coupons_granted(decision, member_id, ruleset, occurred_time, terms),
         )
     ]
     if len(operations) > OPERATIONS_MAX:
@@ -179,6 +180,35 @@ def _stamps_earned(decision: engine.Decision, member_id: str) -> Iterator[batch_
                 reason=account_pb2.TRANSFER_REASON_EARN,
                 campaign_id=move.campaign_id,
             )
+
+
+def _coupons_granted(
+    decision: engine.Decision,
+    member_id: str,
+    ruleset: engine.Ruleset,
+    occurred_time: datetime,
+    terms: Terms,
+) -> Iterator[batch_pb2.Transfer]:
+    """Yield coupons for later of campaigns that are live; those for bearers are no member's."""
+    for grant in decision.coupon_grants:
+        campaign = ruleset.find(grant.coupon_campaign_id)
+        trigger = campaign.rules.trigger if campaign else None
+        is_personal = isinstance(trigger, engine.CouponTrigger) and trigger.personal
+        if grant.bearer or not is_personal or not member_id:
+            continue
+        held = accounts.coupons(member_id, grant.coupon_campaign_id)
+        transfer = batch_pb2.Transfer(
+            asset_code=held.asset_code,
+            debit=accounts.world(accounts.ISSUANCE),
+            credit=accounts.owner(held),
+            amount=grant.uses,
+            reason=account_pb2.TRANSFER_REASON_EARN,
+            campaign_id=grant.campaign_id,
+        )
+        if grant.expire_days:
+            expire_time = day_end(occurred_time, grant.expire_days, terms.zone)
+            transfer.lot_expire_time.CopyFrom(timestamps.show(expire_time))
+        yield transfer
 
 
 def _redeemed(
@@ -314,19 +344,26 @@ def build_return(
     left = {index: amount - undone.get(index, 0) for index, amount in enumerate(moved)}
     by_reason: dict[int, list[int]] = {}
     for index, operation in enumerate(batch.operations):
-        if not _is_stamps(operation):
+        if not _is_stamps(operation) and not is_coupon_grant(operation):
             by_reason.setdefault(operation.transfer.reason, []).append(index)
     parts = _spread(by_reason.get(account_pb2.TRANSFER_REASON_REDEEM, []), left, value)
     parts |= _taken_back(batch, by_reason.get(account_pb2.TRANSFER_REASON_EARN, []), left, value)
     if value.complete:
         parts |= {index: left[index] for reason in _KEPT for index in by_reason.get(reason, [])}
     parts |= _stamps_undone(batch, left, value.stamp_moves)
+    if value.complete:
+        parts |= {
+            index: left[index]
+            for index, operation in enumerate(batch.operations)
+            if is_coupon_grant(operation)
+        }
     return [
         _reversal(batch.batch_id, index, parts[index], batch.operations[index].transfer.reason)
         for index in sorted(
             parts,
             key=lambda index: (
                 _is_earn(batch.operations[index]),
+                is_coupon_grant(batch.operations[index]),
                 _is_stamps(batch.operations[index]),
                 index,
             ),
@@ -340,6 +377,11 @@ def _is_stamps(operation: batch_pb2.Operation) -> bool:
     transfer = operation.transfer
     burnt = transfer.reason == account_pb2.TRANSFER_REASON_BURN
     return not burnt and transfer.asset_code.startswith(accounts.STAMPS)
+
+
+def is_coupon_grant(operation: batch_pb2.Operation) -> bool:
+    """Tell whether a coupon for later comes to a member."""
+    return _is_earn(operation) and operation.transfer.asset_code.startswith(accounts.COUPONS)
 
 
 def _stamps_undone(
@@ -391,14 +433,14 @@ def _taken_back(
     return parts
 
 
-def find_shortfall(batch: batch_pb2.Batch, moved: Sequence[int], *, stamps: int = 0) -> int:
+def find_shortfall(batch: batch_pb2.Batch, moved: Sequence[int], *, others: int = 0) -> int:
     """Return the points that a batch should have taken back and could not.
 
-    `stamps` is how many earnings of stamps it undoes; they stand at its end.
+    `others` is how many earnings of stamps and coupons it undoes; they stand at its end.
     """
     pairs = list(zip(batch.operations, moved, strict=True))
     return sum(
-        operation.reversal.amount - amount for operation, amount in pairs[: len(pairs) - stamps]
+        operation.reversal.amount - amount for operation, amount in pairs[: len(pairs) - others]
     )
 
 

@@ -271,7 +271,7 @@ def test_a_return_undoes_stamps_beside_points():
     undone = [(one.reversal.operation_index, one.reversal.amount) for one in operations]
     assert undone == [(0, 5), (1, 4), (2, 1)]
     batch = batch_pb2.Batch(operations=operations)
-    assert batches.find_shortfall(batch, (5, 3, 0), stamps=1) == 1
+    assert batches.find_shortfall(batch, (5, 3, 0), others=1) == 1
 
 
 def test_missing_stamps_name_their_campaign():
