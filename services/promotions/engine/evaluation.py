@@ -271,6 +271,44 @@ _new_part = tuple.__new__
 
 def _deal(run: lanes.Run) -> tuple[LineDecision, ...]:
     """Hand what piles got out to their lines."""
+    return _deal_lone(run) if run.basket.lone_lines else _deal_shared(run)
+
+
+def _deal_lone(run: lanes.Run) -> tuple[LineDecision, ...]:
+    """Hand out to lines of which each is a pile: most carts have no others."""
+    basket, lines = run.basket, run.cart.lines
+    parts: list[list[LinePart]] = [[] for _ in lines]
+    earned = [0] * len(lines)
+    for one, offer in run.applied:
+        name = one.campaign.campaign_id
+        if one.discount is not None:
+            for pile, amount in zip(offer.piles, offer.amounts, strict=True):
+                if amount:
+                    parts[pile].append(_new_part(LinePart, (name, amount, 0)))
+        else:
+            for pile, points in zip(offer.piles, offer.amounts, strict=True):
+                if points:
+                    earned[pile] += points
+                    parts[pile].append(_new_part(LinePart, (name, 0, points)))
+    dealt = [
+        (place, amount, total, paid, points, given)
+        for place, amount, total, paid, points, given in zip(
+            basket.lone_lines, basket.amounts, run.left, run.payments, earned, parts, strict=True
+        )
+    ]
+    dealt.sort()
+    return tuple(
+        [
+            LineDecision(
+                lines[place].line_id, amount, amount - total, total, paid, points, tuple(given)
+            )
+            for place, amount, total, paid, points, given in dealt
+        ]
+    )
+
+
+def _deal_shared(run: lanes.Run) -> tuple[LineDecision, ...]:
+    """Hand out to lines of which some share a pile, by what each of them can bear."""
     basket = run.basket
     amount_by_line = basket.line_amounts
     parts: list[list[LinePart]] = [[] for _ in amount_by_line]
@@ -309,9 +347,6 @@ def _to_lines(
     weights: Sequence[int],
 ) -> list[tuple[int, int]]:
     """Return (line, amount) of everything above 0; equal lines share by weight."""
-    lone = basket.lone_lines
-    if lone:
-        return [(lone[pile], amount) for pile, amount in zip(piles, shares, strict=True) if amount]
     dealt = []
     for pile, amount in zip(piles, shares, strict=True):
         if amount:

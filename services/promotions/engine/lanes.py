@@ -25,12 +25,13 @@ from services.promotions.engine.carts import Cart, Facts, Remaining
 from services.promotions.engine.decisions import OutcomeReason, PaymentOffer
 from services.promotions.engine.earnings import Till
 from services.promotions.engine.groups import Verdict
-from services.promotions.engine.offers import Offer, Turn
+from services.promotions.engine.offers import Offer, Turn, refuse
 from services.promotions.engine.rules import Lane, StampPrice
 from services.promotions.engine.rulesets import Compiled
 from services.promotions.engine.strata import Strata
 
 _NOTHING_KNOWN = Remaining()
+_NO_SET = refuse(OutcomeReason.GROUP_INCOMPLETE)
 ITEM_LANES = frozenset({Lane.ITEM, Lane.MULTI_BUY})
 
 
@@ -383,8 +384,12 @@ def _run_contest(run: Run, scene: scenes.Scene, members: list[Compiled], stopped
         verdict = _admit(run, scene, one) or _find_stop(run, one, stopped_by)
         if verdict is not None:
             run.verdicts[one.place] = verdict
+        elif one.sets is not None and not sets.is_possible(run.basket, one.sets):
+            run.verdicts[one.place] = _tell_refused(run, scene, one, _NO_SET)
         else:
             admitted.append(one)
+    if not admitted:
+        return
     basket = run.basket
     given = [
         multibuys.bind(one.sets, _make_turn(run, one, scene.left))

@@ -168,6 +168,25 @@ def _compile_group(group: rules.UnitGroup, gifts: Sequence[Gift]) -> Group:
     )
 
 
+def is_possible(basket: Basket, given: SetRules) -> bool:
+    """Tell whether there are units enough for each group of a set, whoever has touched them."""
+    for group in given.groups:
+        mask = group.select(basket)
+        if not group.weighed:
+            mask &= ~basket.weighed
+        if group.units and not given.partial:
+            missing = group.units
+            for pile in basket.places(mask):
+                missing -= basket.count_units(pile) or basket.weighed >> pile & 1
+                if missing <= 0:
+                    break
+            else:
+                return False
+        elif not mask:
+            return False
+    return True
+
+
 def lay_out(
     basket: Basket, left: Sequence[int], ledger: strata.Ledger, given: Iterable[SetRules]
 ) -> Table:

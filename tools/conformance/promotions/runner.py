@@ -4,7 +4,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tools.conformance.promotions import comparison, policies, results, scenarios
+from tools.conformance.promotions import comparison, policies, registers, results, scenarios
 from tools.conformance.promotions.cases import Case
 from tools.conformance.promotions.comparison import Difference
 from tools.conformance.promotions.policies import Policy
@@ -40,6 +40,17 @@ def run_all(found: Iterable[Case]) -> list[Outcome]:
     return [run(case) for case in found]
 
 
+def _run_registers(case: Case) -> Outcome:
+    gaps = Gaps()
+    differences: list[Difference] = []
+    with gaps.collect():
+        differences = registers.compare(case, gaps)
+    if gaps.found:
+        return Outcome(case, Verdict.UNSUPPORTED, gaps=gaps.found)
+    verdict = Verdict.FAILED if differences else Verdict.PASSED
+    return Outcome(case, verdict, tuple(differences))
+
+
 def run(case: Case) -> Outcome:
     """Return the outcome of a case; whatever a case says, this does not raise."""
     try:
@@ -50,6 +61,8 @@ def run(case: Case) -> Outcome:
 
 
 def _run(case: Case) -> Outcome:
+    if registers.is_about_registers(case):
+        return _run_registers(case)
     scenario, lacking = scenarios.read(case)
     if scenario is None:
         return Outcome(case, Verdict.UNSUPPORTED, gaps=lacking)
