@@ -39,6 +39,9 @@ _COMMANDS = {
         "tools.receipts.command", "app", "Find receipts, explain them, decide them again."
     ),
     "draw": _Command("tools.draw", "draw", "Check a prize draw by what was published of it."),
+    "simulate": _Command(
+        "tools.simulation.command", "simulate", "Replay receipts against a draft, before launch."
+    ),
     "check": _Command("tools.check", "check", "Check style, types, layers and contracts."),
 }
 

@@ -1,0 +1,1 @@
+"""What a draft would have cost: receipts replayed against it, beside what is live."""
