@@ -177,6 +177,20 @@ class ReservationEnded(PromotionsRefusal):
     reason = "RESERVATION_ENDED"
 
 
+class GiftCardShort(PromotionsRefusal):
+    """The gift card {card_id} has {available_minor} to pay with."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "GIFT_CARD_SHORT"
+
+
+class GiftCardPaymentTooHigh(PromotionsRefusal):
+    """Gift cards may pay {max_minor} of this cart at the most."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "GIFT_CARD_PAYMENT_TOO_HIGH"
+
+
 class TotalChanged(PromotionsRefusal):
     """The cart comes to {total_minor} and not to {expected_total_minor}; evaluate it again."""
 
@@ -455,3 +469,7 @@ class DrawTooEarly(PromotionsRefusal):
 
     category = Category.FAILED_PRECONDITION
     reason = "DRAW_TOO_EARLY"
+
+
+#: What the ledger's refusal of a purchase becomes; its key is free again then.
+REFUSED_BY_LEDGER = (BenefitGone, PointsPaymentTooHigh, ReservationEnded, GiftCardShort)

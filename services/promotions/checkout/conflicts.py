@@ -6,6 +6,7 @@ from tessera.ledger.v1 import account_pb2, batch_pb2
 from tessera.promotions.v1 import checkout_pb2
 
 from services.promotions.storage.receipts import Receipt
+from services.promotions.wire import accounts
 
 _KINDS = {
     account_pb2.TRANSFER_REASON_COUNT: checkout_pb2.CONFLICT_KIND_LIMIT_REACHED,
@@ -28,6 +29,8 @@ def unpack(kept: bytes) -> list[checkout_pb2.ReceiptConflict]:
 def refused(transfer: batch_pb2.Transfer, moved: int = 0) -> checkout_pb2.ReceiptConflict:
     """Return the conflict of something that was promised and moved less, or not at all."""
     kind = _KINDS.get(transfer.reason)
+    if transfer.asset_code.startswith(accounts.GIFTS):
+        kind = checkout_pb2.CONFLICT_KIND_GIFT_CARD_SHORT
     if kind is None:
         is_coupon = transfer.asset_code.startswith(_COUPON)
         kind = (

@@ -46,6 +46,7 @@ def show_receipt(receipt: Receipt, returns: Iterable[Return] = ()) -> checkout_p
         ],
         settled_later=receipt.promised and receipt.state == storage.receipts.PENDING,
         conflicts=conflicts.of_receipt(receipt),
+        gift_card_payments=request.gift_card_payments,
     )
 
 

@@ -1,10 +1,10 @@
 """Purchases as they are to be recorded: what was decided, and what it moves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from tessera.ledger.v1 import batch_pb2
-from tessera.promotions.v1 import checkout_service_pb2
+from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from services.chassis import timestamps
 from services.promotions import engine, storage
@@ -30,7 +30,15 @@ def draw_up(
     What must happen `first` stands before everything else in its batch.
     """
     occurred_time = times.read(request.occurred_time, field="occurred_time")
-    batch = draw_batch(receipt_id, decided, occurred_time, terms=terms, now=now, lenient=lenient)
+    batch = draw_batch(
+        receipt_id,
+        decided,
+        occurred_time,
+        terms=terms,
+        now=now,
+        lenient=lenient,
+        payments=request.gift_card_payments,
+    )
     if batch is not None and first:
         transfers = list(batch.operations)
         del batch.operations[:]
@@ -65,6 +73,7 @@ def draw_batch(
     terms: Terms,
     now: datetime,
     lenient: bool = False,
+    payments: Iterable[checkout_pb2.GiftCardPayment] = (),
 ) -> batch_pb2.Batch | None:
     """Return what a purchase moves in the ledger; None when that is nothing.
 
@@ -77,6 +86,7 @@ def draw_batch(
         occurred_time=occurred_time,
         terms=terms,
     )
+    operations += batches.build_payments(payments, terms)
     if not operations:
         return None
     for operation in operations if lenient else ():

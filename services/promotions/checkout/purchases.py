@@ -188,6 +188,8 @@ class Purchases:
         try:
             return self._draw_up(receipt_id, request, await self._decide_now(request))
         except errors.DependencyUnavailable as away:
+            if request.gift_card_payments:
+                raise  # money is not promised
             decided = await self._decide_now(request, is_binding=False)
             if not decided.gathered.degradations:
                 return self._draw_up(receipt_id, request, decided)
@@ -241,7 +243,7 @@ class Purchases:
         if stored.state == storage.receipts.PENDING:
             try:
                 stored = await self._promises.complete(stored)
-            except (errors.BenefitGone, errors.PointsPaymentTooHigh):
+            except errors.REFUSED_BY_LEDGER:
                 if not difference:
                     raise
                 return None
@@ -294,7 +296,7 @@ class Purchases:
         if receipt.state == storage.receipts.PENDING:
             try:
                 return await self._promises.complete(receipt)
-            except (errors.BenefitGone, errors.PointsPaymentTooHigh):
+            except errors.REFUSED_BY_LEDGER:
                 raise errors.ReceiptNotFound from None
             except errors.DependencyUnavailable:
                 if settled or not receipt.promised:
@@ -356,6 +358,9 @@ def _compare(decision: engine.Decision, request: checkout_service_pb2.CommitRequ
         raise errors.TotalChanged(
             total_minor=decision.total_minor, expected_total_minor=request.expected_total_minor
         )
+    left = decision.total_minor - decision.points_payment_minor
+    if sum(one.amount_minor for one in request.gift_card_payments) > left:
+        raise errors.GiftCardPaymentTooHigh(max_minor=left)
 
 
 def _require_payment(decision: engine.Decision, cart: checkout_pb2.Cart) -> None:

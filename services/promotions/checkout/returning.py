@@ -4,7 +4,7 @@ Returns of one purchase are priced one after the other: each holds the row of th
 is decided, and none is decided while another still waits for the ledger.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tessera.ledger.v1 import batch_pb2
@@ -113,7 +113,7 @@ class Returns:
         if receipt.state == storage.receipts.PENDING:
             try:
                 await self._promises.complete(receipt)
-            except (errors.BenefitGone, errors.PointsPaymentTooHigh):
+            except errors.REFUSED_BY_LEDGER:
                 raise errors.ReceiptNotFound from None
             return True
         if receipt.state == storage.receipts.VOIDING:
@@ -164,7 +164,8 @@ class Returns:
         """Return a return as it is to be recorded."""
         priced, now = _price(request, purchase), self._now()
         occurred_time = timestamps.read(request.occurred_time)
-        operations = _operations(purchase, priced)
+        gifts = _gifts(purchase, priced)
+        operations = _operations(purchase, priced, gifts)
         batch = batch_pb2.Batch(
             batch_id=new_batch_id() if operations else "",
             operations=operations,
@@ -182,6 +183,7 @@ class Returns:
             gifts=request.gifts,
             gifts_deducted_minor=priced.gifts_deducted_minor,
             stamp_moves=[evaluations.show_stamps(one) for one in priced.stamp_moves],
+            gift_card_refunds=_show_gifts(purchase.receipt, gifts),
             coupons_withdrawn=_withdrawn(purchase.receipt) if priced.complete else (),
             remaining=_show_remaining(priced, purchase.receipt),
             occurred_time=request.occurred_time,
@@ -263,26 +265,53 @@ def _before(returns: Sequence[Return]) -> engine.ReturnedSoFar:
     )
 
 
-def _operations(purchase: Purchase, priced: engine.ReturnDecision) -> list[batch_pb2.Operation]:
+def _operations(
+    purchase: Purchase, priced: engine.ReturnDecision, gifts: Mapping[int, int]
+) -> list[batch_pb2.Operation]:
     if not purchase.receipt.batch:
         return []
-    earlier = [
-        batch_pb2.Batch.FromString(returned.batch)
-        for returned in purchase.returns
-        if returned.batch
-    ]
     return batches.build_return(
         batch_pb2.Batch.FromString(purchase.receipt.batch),
         purchase.receipt.moved,
-        undone=batches.sum_undone(earlier),
+        undone=_undone(purchase),
         value=batches.ReturnedValue(
             points_restored=priced.points_restored,
             points_clawed_back=priced.points_clawed_back,
             losses=_losses(purchase, priced),
             complete=priced.complete,
+            gifts=gifts,
             stamp_moves=priced.stamp_moves,
         ),
     )
+
+
+def _undone(purchase: Purchase) -> dict[int, int]:
+    earlier = [
+        batch_pb2.Batch.FromString(returned.batch)
+        for returned in purchase.returns
+        if returned.batch
+    ]
+    return batches.sum_undone(earlier)
+
+
+def _gifts(purchase: Purchase, priced: engine.ReturnDecision) -> dict[int, int]:
+    """Return what goes back to gift cards, by operation: they get their money first."""
+    return batches.spread_refund(
+        batch_pb2.Batch.FromString(purchase.receipt.batch),
+        purchase.receipt.moved,
+        undone=_undone(purchase),
+        refund_minor=priced.refund_minor,
+    )
+
+
+def _show_gifts(receipt: Receipt, gifts: Mapping[int, int]) -> list[checkout_pb2.GiftCardPayment]:
+    operations = batch_pb2.Batch.FromString(receipt.batch).operations
+    return [
+        checkout_pb2.GiftCardPayment(
+            card_id=operations[index].transfer.debit.owner_id, amount_minor=amount
+        )
+        for index, amount in gifts.items()
+    ]
 
 
 def _withdrawn(receipt: Receipt) -> list[checkout_pb2.CouponGrant]:

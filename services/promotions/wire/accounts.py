@@ -23,6 +23,8 @@ DISCOUNTS = "discounts"
 #: The other side of every count.
 COUNTING = "counting"
 
+#: How the assets of gift cards begin.
+GIFTS = "gift."
 #: How the assets of personal coupons begin.
 COUPONS = "coupon."
 
@@ -106,6 +108,11 @@ def uses(campaign_id: str) -> Account:
 def budget(campaign_id: str, currency_code: str) -> Account:
     """Return the account of what is left of a campaign's budget."""
     return Account(account_pb2.OWNER_TYPE_CAMPAIGN, campaign_id, budget_asset(currency_code))
+
+
+def gift_card(card_id: str, currency_code: str) -> Account:
+    """Return the account of a gift card's money."""
+    return Account(account_pb2.OWNER_TYPE_CARD, card_id, f"{GIFTS}{currency_code}")
 
 
 def is_count(account: Account) -> bool:

@@ -5,13 +5,14 @@ budgets drawn, points redeemed, points earned. What is most likely gone comes fi
 a purchase earns cannot pay for it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from google.protobuf import duration_pb2
 from tessera.ledger.v1 import account_pb2, batch_pb2, error_reason_pb2
+from tessera.promotions.v1 import checkout_pb2
 
 from services.chassis import timestamps
 from services.promotions import engine, errors
@@ -244,6 +245,42 @@ def _earned(
         yield transfer
 
 
+def build_payments(
+    payments: Iterable[checkout_pb2.GiftCardPayment], terms: Terms
+) -> list[batch_pb2.Operation]:
+    """Return what gift cards pay; they are tender and come after everything else."""
+    operations = []
+    for payment in payments:
+        held = accounts.gift_card(payment.card_id, terms.currency_code)
+        transfer = batch_pb2.Transfer(
+            asset_code=held.asset_code,
+            debit=accounts.owner(held),
+            credit=accounts.world(accounts.REDEMPTION),
+            amount=payment.amount_minor,
+            reason=account_pb2.TRANSFER_REASON_REDEEM,
+        )
+        operations.append(batch_pb2.Operation(transfer=transfer))
+    return operations
+
+
+def _is_gift(operation: batch_pb2.Operation) -> bool:
+    return operation.transfer.asset_code.startswith(accounts.GIFTS)
+
+
+def spread_refund(
+    batch: batch_pb2.Batch, moved: Sequence[int], *, undone: Mapping[int, int], refund_minor: int
+) -> dict[int, int]:
+    """Return how much of a refund goes back to each gift card that paid, by operation, in order."""
+    parts, missing = {}, refund_minor
+    for index, operation in enumerate(batch.operations):
+        if _is_gift(operation):
+            part = min(moved[index] - undone.get(index, 0), missing)
+            missing -= part
+            if part:
+                parts[index] = part
+    return parts
+
+
 def day_end(moment: datetime, days: int, zone: ZoneInfo) -> datetime:
     """Return the end of the day so many days later."""
     day = moment.astimezone(zone).date() + timedelta(days=days + 1)
@@ -329,6 +366,8 @@ class ReturnedValue:
     losses: Mapping[str, int]
     #: True when nothing of the purchase stays.
     complete: bool
+    #: Money that goes back to gift cards, by operation.
+    gifts: Mapping[int, int] = field(default_factory=dict)
     #: Stamps to take back that were earned, and to give back that were spent.
     stamp_moves: Sequence[engine.StampMove] = ()
 
@@ -344,12 +383,14 @@ def build_return(
     left = {index: amount - undone.get(index, 0) for index, amount in enumerate(moved)}
     by_reason: dict[int, list[int]] = {}
     for index, operation in enumerate(batch.operations):
-        if not _is_stamps(operation) and not is_coupon_grant(operation):
+        special = _is_stamps(operation) or is_coupon_grant(operation) or _is_gift(operation)
+        if not special:
             by_reason.setdefault(operation.transfer.reason, []).append(index)
     parts = _spread(by_reason.get(account_pb2.TRANSFER_REASON_REDEEM, []), left, value)
     parts |= _taken_back(batch, by_reason.get(account_pb2.TRANSFER_REASON_EARN, []), left, value)
     if value.complete:
         parts |= {index: left[index] for reason in _KEPT for index in by_reason.get(reason, [])}
+    parts |= value.gifts
     parts |= _stamps_undone(batch, left, value.stamp_moves)
     if value.complete:
         parts |= {
@@ -473,19 +514,33 @@ def explain_refusal(
         return errors.OccurredInFuture(ahead_s=60)
     if refusal.reason in _HOLD_ENDED:
         return errors.ReservationEnded()
+    return _explain_short(batch, refusal, terms)
+
+
+def _explain_short(
+    batch: batch_pb2.Batch, refusal: batch_pb2.BatchRefusal, terms: Terms
+) -> errors.PromotionsRefusal | None:
+    """Return what a movement tells the till for which there was too little, or no room."""
+    if refusal.operation_index < 0:
+        return None
+    operation = batch.operations[refusal.operation_index]
+    available = int(refusal.metadata.get("available", "0"))
+    if _is_gift(operation):
+        return errors.GiftCardShort(
+            card_id=operation.transfer.debit.owner_id, available_minor=available
+        )
     if refusal.reason not in {
         error_reason_pb2.ERROR_REASON_INSUFFICIENT_FUNDS,
         error_reason_pb2.ERROR_REASON_CEILING_EXCEEDED,
     }:
         return None
-    operation = batch.operations[refusal.operation_index]
     transfer: batch_pb2.Transfer | batch_pb2.PlaceHold = operation.transfer
     if operation.HasField("place_hold"):
         transfer = operation.place_hold
     if _is_stamps(operation):
         return errors.BenefitGone(campaign_id=transfer.campaign_id, cause="STAMPS_MISSING")
     if transfer.reason == account_pb2.TRANSFER_REASON_REDEEM:
-        steps = int(refusal.metadata.get("available", "0")) // terms.points.point_units
+        steps = available // terms.points.point_units
         return errors.PointsPaymentTooHigh(max_minor=steps * terms.points.point_value_minor)
     cause = _GONE.get(transfer.asset_code.split(".")[0], "BALANCE_LIMIT_REACHED")
     return errors.BenefitGone(campaign_id=transfer.campaign_id, cause=cause)

@@ -1,0 +1,131 @@
+"""Gift cards as tender: after everything else, in the receipt's own batch."""
+
+import secrets
+
+import pytest
+from tessera.ledger.v1 import account_pb2, asset_pb2, batch_pb2, ledger_service_pb2
+from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
+
+from services.chassis import ids
+from tests.integration.promotions import promises
+from tests.integration.promotions.houses import CURRENCY, cart_of, commit_of, line, stamp
+
+ASSET = f"gift.{CURRENCY}"
+CARD = account_pb2.OWNER_TYPE_CARD
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def campaigns(house):
+    asset = asset_pb2.Asset(asset_code=ASSET, scale=2, lot_policy=asset_pb2.LotPolicy())
+    asset.lot_policy.time_zone = "UTC"
+    await house.call(house.books.CreateAsset, ledger_service_pb2.CreateAssetRequest(asset=asset))
+    return await house.publish(promises.earn(500), promises.percent_off(1000, "milk"))
+
+
+async def new_card(house, amount):
+    """Return a card with money."""
+    card_id = "gcd_" + secrets.token_hex(16)
+    transfer = batch_pb2.Transfer(
+        asset_code=ASSET,
+        debit=account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_WORLD, owner_id="sales"),
+        credit=account_pb2.Owner(owner_type=CARD, owner_id=card_id),
+        amount=amount,
+        reason=account_pb2.TRANSFER_REASON_FUND,
+    )
+    batch = batch_pb2.Batch(
+        batch_id=ids.new("bat"),
+        operations=[batch_pb2.Operation(transfer=transfer)],
+        occurred_time=stamp(),
+    )
+    request = ledger_service_pb2.PostBatchesRequest(batches=[batch])
+    answer = await house.call(house.books.PostBatches, request)
+    assert answer.results[0].state == batch_pb2.BATCH_STATE_POSTED, answer
+    return card_id
+
+
+async def left(house, card_id):
+    return await house.available(CARD, card_id, ASSET)
+
+
+def paying(cart, offer, *payments):
+    request = commit_of(cart, offer)
+    for card_id, amount in payments:
+        request.gift_card_payments.add(card_id=card_id, amount_minor=amount)
+    return request
+
+
+async def test_cards_pay_in_part_and_get_their_money_first(house):
+    """Two cards and cash; what comes back fills the cards in order, then the purse."""
+    first, second = await new_card(house, 3_000), await new_card(house, 5_000)
+    member = await house.register()
+    cart = cart_of(line("1", "milk", 2_000, 5_000), member_id=member)
+    request = paying(cart, await house.evaluate(cart), (first, 3_000), (second, 2_000))
+    answer = await house.commit(request)
+    assert answer.receipt.evaluation.total_minor == 9_000
+    assert list(answer.receipt.gift_card_payments) == list(request.gift_card_payments)
+    assert (await left(house, first), await left(house, second)) == (0, 3_000)
+    assert await house.points(member) == 450
+    assert (await house.commit(request)).replayed
+    assert await left(house, second) == 3_000
+    back = await house.give_back(answer.receipt, **{"1": 2_000})
+    assert back.refund_minor == 3_600
+    assert [one.amount_minor for one in back.gift_card_refunds] == [3_000, 600]
+    assert (await left(house, first), await left(house, second)) == (3_000, 3_600)
+    rest = await house.give_back(answer.receipt, **{"1": 3_000})
+    assert rest.refund_minor == 5_400
+    assert [one.amount_minor for one in rest.gift_card_refunds] == [1_400]
+    assert (await left(house, first), await left(house, second)) == (3_000, 5_000)
+    assert await house.points(member) == 0
+
+
+async def test_a_void_gives_cards_their_money_back(house):
+    """Like everything else, also for a shopper whom nobody knows."""
+    card = await new_card(house, 1_000)
+    cart = cart_of(line("1", "bread", 1_500))
+    receipt = (await house.commit(paying(cart, await house.evaluate(cart), (card, 1_000)))).receipt
+    assert await left(house, card) == 0
+    await house.call(
+        house.checkout.Void, checkout_service_pb2.VoidRequest(receipt_id=receipt.receipt_id)
+    )
+    assert await left(house, card) == 1_000
+
+
+async def test_what_a_card_cannot_pay_is_refused(house):
+    """Too little on it, more than is left to pay, no card at all; then nothing has happened."""
+    card = await new_card(house, 1_000)
+    member = await house.register()
+    cart = cart_of(line("1", "bread", 1_500), member_id=member)
+    offer = await house.evaluate(cart)
+    short = await house.refusal(house.checkout.Commit, paying(cart, offer, (card, 1_001)))
+    assert (short.reason, short.metadata["card_id"], short.metadata["available_minor"]) == (
+        "GIFT_CARD_SHORT",
+        card,
+        "1000",
+    )
+    nobodys = "gcd_" + "0" * 32
+    short = await house.refusal(house.checkout.Commit, paying(cart, offer, (nobodys, 1)))
+    assert (short.reason, short.metadata["available_minor"]) == ("GIFT_CARD_SHORT", "0")
+    high = await house.refusal(
+        house.checkout.Commit, paying(cart, offer, (card, 1_000), (card, 501))
+    )
+    assert (high.reason, high.metadata["max_minor"]) == ("GIFT_CARD_PAYMENT_TOO_HIGH", "1500")
+    assert await left(house, card) == 1_000
+    assert await house.points(member) == 0
+    zero = await house.refusal(house.checkout.Commit, paying(cart, offer, (card, 0)))
+    assert zero.reason == "INVALID_REQUEST"
+
+
+async def test_money_is_never_promised(house):
+    """Without the ledger a card cannot pay; the till is told to wait or to take something else."""
+    card = await new_card(house, 1_000)
+    cart = cart_of(line("1", "bread", 1_500), member_id=await house.register())
+    await house.ledger.kill()
+    try:
+        offer = await house.evaluate(cart)
+        assert list(offer.degradations) == [checkout_pb2.DEGRADATION_LEDGER]
+        request = paying(cart, offer, (card, 1_000))
+        refusal = await house.refusal(house.checkout.Commit, request)
+        assert refusal.reason == "DEPENDENCY_UNAVAILABLE"
+    finally:
+        await house.bring_back(house.ledger)
+    assert await left(house, card) == 1_000
