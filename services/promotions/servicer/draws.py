@@ -109,7 +109,7 @@ class DrawServicer(draw_service_pb2_grpc.DrawServiceServicer):
         found = await storage.draws.entries(
             self._db,
             program_id,
-            after=pages.read(kind, request.page_token) or None,
+            after=pages.read_id(kind, storage.keys.PREFIX, request.page_token),
             count_max=count + 1,
         )
         response = draw_service_pb2.ListDrawEntriesResponse(

@@ -145,7 +145,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         found = await storage.programs.list_newest(
             self._db,
             state=state,
-            before=pages.read(kind, request.page_token) or None,
+            before=pages.read_id(kind, storage.programs.PREFIX, request.page_token),
             count_max=count + 1,
         )
         response = program_service_pb2.ListProgramsResponse(programs=map(show, found[:count]))
@@ -255,11 +255,10 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
     ) -> program_service_pb2.ListTierChangesResponse:
         """List a member's changes of level, newest first."""
         count, kind = pages.count(request.page_size), f"tierChanges.{request.member_id}"
-        last = pages.read(kind, request.page_token)
         found = await storage.programs.changes(
             self._db,
             request.member_id,
-            before=int(last) if last else None,
+            before=pages.read_number(kind, request.page_token),
             count_max=count + 1,
         )
         rules = {one: await self._rules(one) for one in {step.program_id for step in found}}

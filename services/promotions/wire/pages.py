@@ -12,6 +12,7 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 _PAGE_SIZE = 100
 _MICROSECOND = timedelta(microseconds=1)
+_DIGITS_MAX = 18
 
 
 def count(page_size: int) -> int:
@@ -55,3 +56,25 @@ def parse_place(text: str) -> tuple[datetime, str] | None:
         return BEGINNING + int(microseconds) * _MICROSECOND, receipt_id
     except (ValueError, OverflowError):
         raise errors.PageTokenInvalid from None
+
+
+def read_id(kind: str, prefix: str, token: str) -> str | None:
+    """Return the id after which a page starts, None for the first page; raises PageTokenInvalid."""
+    last = read(kind, token)
+    try:
+        return ids.show(prefix, ids.parse(prefix, last)) if last else None
+    except ValueError:
+        raise errors.PageTokenInvalid from None
+
+
+def read_number(kind: str, token: str) -> int | None:
+    """Return the number after which a page starts, None for the first page.
+
+    Raises PageTokenInvalid for what is no number of ours.
+    """
+    last = read(kind, token)
+    if not last:
+        return None
+    if not (last.isascii() and last.isdigit() and len(last) <= _DIGITS_MAX):
+        raise errors.PageTokenInvalid
+    return int(last)

@@ -13,6 +13,7 @@ from tessera.promotions.v1 import (
     program_service_pb2,
 )
 
+from services.chassis import ids
 from tests.integration.promotions import programs, promises
 from tests.integration.promotions.houses import cart_of, commit_of, line, stamp
 
@@ -25,14 +26,14 @@ async def member(house):
 @pytest.fixture
 async def made(house):
     """Make programs that end with the test."""
-    ids = []
+    program_ids = []
 
     async def make(rules):
-        ids.append(await programs.create(house, rules))
-        return ids[-1]
+        program_ids.append(await programs.create(house, rules))
+        return program_ids[-1]
 
     yield make
-    for program_id in ids:
+    for program_id in program_ids:
         await programs.end(house, program_id)
 
 
@@ -82,6 +83,18 @@ async def test_tills_at_the_same_time_reach_one_goal(house, member, made):
     await quiet(house)
     assert await house.points(member) == 100
     assert (await programs.challenges(house, member))[program_id].amount == 12
+
+
+async def test_a_payout_that_was_posted_and_not_noted_is_paid_once(house, member, made):
+    """As if the process had died between the ledger's answer and its own note of it."""
+    program_id = await made(programs.challenge("Crash"))
+    await house.buy(milk(member, 5))
+    await until_points(house, member, 100)
+    await quiet(house)
+    forget = "UPDATE payouts SET state = 'PENDING' WHERE program_id = $1"
+    await house.db.execute(forget, ids.parse("prg", program_id))
+    await quiet(house)
+    assert await house.points(member) == 100
 
 
 async def test_a_return_takes_the_reward_and_a_new_purchase_earns_it_again(house, member, made):

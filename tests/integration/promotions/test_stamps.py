@@ -73,6 +73,26 @@ async def test_a_full_card_is_exchanged_with_the_receipt(house, card):
     assert (outcome.details["available"], outcome.details["required"]) == ("2", "10")
 
 
+async def test_stamps_are_earned_by_goods_and_exchanged_when_the_card_is_full(house, card):
+    """Twelve cups bring twelve stamps; ten of them pay, and a return takes back what it brought."""
+    reward = campaign_pb2.Reward(
+        earn_stamps=campaign_pb2.EarnStamps(
+            card_id=card, stamps=1, spread=campaign_pb2.POINTS_SPREAD_EACH_UNIT
+        ),
+        target=campaign_pb2.ItemFilter(skus=["milk"]),
+    )
+    (earning,) = await house.publish(promises.rules(reward, campaign_pb2.LANE_EARN))
+    member = await house.register()
+    receipt = await house.buy(cart_of(line("1", "milk", 100, 12_000), member_id=member))
+    assert await held(house, member, card) == 12
+    cart = cart_of(line("1", "bread", 2_000), member_id=member, codes=(card,))
+    assert (await house.buy(cart)).evaluation.total_minor == 1_500
+    assert await held(house, member, card) == 2
+    await house.give_back(receipt, **{"1": 1_000})
+    assert await held(house, member, card) == 1
+    await house.end(earning)
+
+
 async def test_stamps_come_back_with_all_of_the_goods(house, card):
     """Not with a part of them, and with a void at once."""
     member = await house.register()

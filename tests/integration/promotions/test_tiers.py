@@ -190,6 +190,13 @@ async def test_a_share_by_last_months_spend(house, member, made):
     await house.commit(commit_of(cart, total=5_000, occurred=stamp(last)))
     standing = (await programs.standings(house, member))[program_id]
     assert (standing.tier_id, standing.amount) == ("m1", 6_000)
+    shares = [promises.earn(100), promises.earn(700)]
+    for place, share in enumerate(shares):
+        share.audience.tier_ids.append(f"m{place}")
+    campaign_ids = await house.publish(*shares)
+    assert (await house.evaluate(bread(1_000, member))).points_earned == 70
+    assert (await house.evaluate(bread(1_000, await house.register()))).points_earned == 10
+    await house.end(*campaign_ids)
 
 
 async def test_time_takes_levels_though_nobody_asks(house, member, made):
