@@ -101,11 +101,10 @@ async def test_a_file_becomes_live_changes_and_comes_back(admin, tool, tmp_path)
     )
     assert [one.comment for one in history.changes] == ["more", "more", "", "first"]
 
-    for campaign_id in (tea.campaign_id,):
-        await admin.call(
-            admin.campaigns.EndCampaign,
-            campaign_service_pb2.EndCampaignRequest(campaign_id=campaign_id),
-        )
+    await admin.call(
+        admin.campaigns.EndCampaign,
+        campaign_service_pb2.EndCampaignRequest(campaign_id=tea.campaign_id),
+    )
     code, told = await tool("apply", file, "--yes", "--publish")
     assert code == 0, told
     assert "acc-code-tea: version 1 is written" in told
@@ -129,3 +128,61 @@ async def test_nothing_is_done_without_a_yes(tool, tmp_path):
     assert "+ acc-no-tea: new" in told
     code, told = await tool("diff", file)
     assert "+ acc-no-tea: new" in told
+
+
+async def test_the_life_of_a_campaign_in_json(admin, pos):
+    """Each step has its path; a till has no business here."""
+    rules = {
+        "title": {"en": "Tea"},
+        "trigger": {"automatic": {}},
+        "audience": {"storeIds": ["nowhere"]},
+        "rewards": [{"percentOff": {"basisPoints": 1000}}],
+        "combination": {"lane": "LANE_ITEM"},
+        "parameters": [
+            {
+                "name": "percent",
+                "field": "rewards[0].percent_off.basis_points",
+                "number": {"min": "500", "max": "1500"},
+            }
+        ],
+    }
+    body = {"requestId": "acc-life-json", "key": "acc-life-json", "rules": rules}
+    status, document, _ = await admin.json("POST", "/v1/campaigns", body)
+    assert status == 200, document
+    campaign_id = document["campaign"]["campaign_id"]
+    path = f"/v1/campaigns/{campaign_id}"
+    status, document, _ = await pos.json("POST", f"{path}:submit", {"version": "1"})
+    assert status == 403, document
+    status, document, _ = await admin.json("POST", f"{path}:submit", {"version": "1"})
+    assert (status, document["campaign"]["state"]) == (200, "CAMPAIGN_STATE_IN_REVIEW")
+    status, document, _ = await admin.json("POST", f"{path}:approve", {"version": "1"})
+    assert (status, document["details"][0]["reason"]) == (403, "APPROVER_IS_AUTHOR")
+    body = {"version": "1", "comment": "not yet"}
+    status, document, _ = await admin.json("POST", f"{path}:reject", body)
+    assert (status, document["campaign"]["state"]) == (200, "CAMPAIGN_STATE_DRAFT")
+    status, document, _ = await admin.json(
+        "POST", "/v1/campaigns:publish", {"campaignIds": [campaign_id]}
+    )
+    assert (status, document["campaigns"][0]["state"]) == (200, "CAMPAIGN_STATE_LIVE")
+    local = {"requestId": "acc-local-json", "templateId": campaign_id, "storeIds": ["nowhere"]}
+    body = {**local, "arguments": [{"name": "percent", "number": "1600"}]}
+    status, document, _ = await admin.json("POST", "/v1/localCampaigns", body)
+    assert status == 400, document
+    assert document["details"][0]["reason"] == "PARAMETER_OUT_OF_BOUNDS"
+    assert document["details"][0]["metadata"]["bound"] == "max"
+    body = {**local, "arguments": [{"name": "percent", "number": "600"}]}
+    status, document, _ = await admin.json("POST", "/v1/localCampaigns", body)
+    assert (status, document["campaign"]["template_id"]) == (200, campaign_id)
+    status, document, _ = await admin.json("POST", f"{path}:pause", {})
+    assert (status, document["campaign"]["state"]) == (200, "CAMPAIGN_STATE_PAUSED")
+    status, document, _ = await admin.json("POST", f"{path}:resume", {})
+    assert (status, document["campaign"]["state"]) == (200, "CAMPAIGN_STATE_LIVE")
+    status, document, _ = await admin.json("GET", f"{path}/versions/1")
+    assert (status, document["campaign_version"]["rules"]["title"]["en"]) == (200, "Tea")
+    status, document, _ = await admin.json("GET", f"{path}/changes?page_size=2")
+    assert [one["action"] for one in document["changes"]] == [
+        "CAMPAIGN_ACTION_RESUMED",
+        "CAMPAIGN_ACTION_PAUSED",
+    ]
+    status, document, _ = await admin.json("POST", f"{path}:end", {})
+    assert (status, document["campaign"]["state"]) == (200, "CAMPAIGN_STATE_ENDED")
