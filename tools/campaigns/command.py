@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -10,6 +11,7 @@ import typer
 from tessera.promotions.v1 import campaign_pb2
 
 from services.promotions import text
+from services.promotions.text import references
 from tools.campaigns import comparing, installation, sources
 from tools.campaigns.comparing import Difference, Kind
 
@@ -215,7 +217,7 @@ def _show(differences: Iterable[Difference], *, whole: bool) -> None:
 
 
 async def _apply(
-    differences: Iterable[Difference],
+    differences: Sequence[Difference],
     address: installation.Address,
     currency: str,
     comment: str,
@@ -228,10 +230,17 @@ async def _apply(
         wanted = [one for one in differences if one.kind is not Kind.SAME]
         ended = {one.key: one.campaign_id for one in reversed(await there.list())}
         written = []
-        for one in wanted:
+        ids = {
+            references.placeholder(one.key): one.there.campaign_id
+            for one in differences
+            if one.there is not None
+        }
+        for one in _in_order(wanted):
+            resolved = replace(one, rules=references.replace(one.rules, ids))
             campaign = await there.write(
-                one, currency=currency, comment=comment, after=ended.get(one.key, "")
+                resolved, currency=currency, comment=comment, after=ended.get(one.key, "")
             )
+            ids[references.placeholder(one.key)] = campaign.campaign_id
             if one.kind is not Kind.WAITING:
                 typer.echo(f"{one.key}: version {campaign.version} is written")
             if submit and campaign.state == draft:
@@ -241,6 +250,17 @@ async def _apply(
         if publish and written:
             version = await there.publish(written, comment=comment)
             typer.echo(f"{len(written)} campaigns are live in rule set {version}")
+
+
+def _in_order(wanted: Sequence[Difference]) -> Iterator[Difference]:
+    """Return campaigns after those that they name: an id is there once a campaign is written."""
+    waiting = {references.placeholder(one.key): one for one in wanted}
+    while waiting:
+        ready = [one for one in waiting.values() if not references.find(one.rules) & set(waiting)]
+        # Campaigns that name each other have no order; the installation has the last word.
+        for one in ready or list(waiting.values()):
+            del waiting[references.placeholder(one.key)]
+            yield one
 
 
 async def _export(
@@ -260,4 +280,5 @@ async def _export(
                 rules[key] = await there.rules_of(one, one.live_version)
     ended = campaign_pb2.CAMPAIGN_STATE_ENDED
     unnamed = [one for one in found if not one.key and one.state != ended]
-    return text.dump(rules, currency=currency), len(unnamed)
+    names = {one.campaign_id: key for key, one in known.items()}
+    return text.dump(rules, currency=currency, names=names), len(unnamed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tessera.promotions.v1 import campaign_pb2
 
-from services.promotions.text import writing
+from services.promotions.text import references, writing
 
 Rules = campaign_pb2.CampaignRules
 _STATE = "CAMPAIGN_STATE_"
@@ -59,22 +59,28 @@ def latest(campaigns: Iterable[campaign_pb2.Campaign]) -> dict[str, campaign_pb2
 def compare(
     here: Mapping[str, Rules], there: Mapping[str, campaign_pb2.Campaign], *, currency: str
 ) -> list[Difference]:
-    """Return every campaign of the files, in their order."""
+    """Return every campaign of the files, in their order.
+
+    `here` names campaigns by the ids that stand for their names.
+    """
+    stands = {one.campaign_id: references.placeholder(key) for key, one in there.items()}
+    names = {references.placeholder(key): key for key in {*here, *there}}
     found = []
     for key, rules in here.items():
         other = there.get(key)
         if other is None:
             kind, before = Kind.NEW, []
         else:
-            before = _lines(other.rules, currency)
+            promised = references.replace(other.rules, stands)
+            before = _lines(promised, currency, names)
             waiting = other.version != other.live_version
-            same = other.rules == rules
+            same = promised == rules
             kind = Kind.CHANGED if not same else Kind.WAITING if waiting else Kind.SAME
-        after = _lines(rules, currency)
+        after = _lines(rules, currency, names)
         changed = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
         found.append(Difference(key, kind, rules, other, tuple(changed)))
     return found
 
 
-def _lines(rules: Rules, currency: str) -> list[str]:
-    return writing.dump(writing.write_rules(rules, currency=currency)).splitlines()
+def _lines(rules: Rules, currency: str, names: Mapping[str, str]) -> list[str]:
+    return writing.dump(writing.write_rules(rules, currency=currency, names=names)).splitlines()

@@ -12,13 +12,14 @@ def find_succession_problems(before: rules.Rules, after: rules.Rules) -> list[Pr
 
 
 def _check_limits(before: rules.Limits, after: rules.Limits) -> Iterator[Problem]:
-    if before.uses_per_member_max not in {0, after.uses_per_member_max}:
-        yield Problem(
-            "limits.uses_per_member_max",
-            f"is {before.uses_per_member_max} in the live version and stays so: each bound counts"
-            " anew",
-        )
-    for name in ("uses_max", "budget_minor"):
+    for name in ("uses_per_member_max", "units_per_article_max"):
+        old, new = getattr(before, name), getattr(after, name)
+        if old not in {0, new}:
+            yield Problem(
+                f"limits.{name}",
+                f"is {old} in the live version and stays so: each bound counts anew",
+            )
+    for name in ("uses_max", "budget_minor", "units_max"):
         old, new = getattr(before, name), getattr(after, name)
         if 0 < new < old:
             yield Problem(

@@ -37,6 +37,8 @@ class Document:
     articles: dict[str, Article] = field(default_factory=dict)
     tests: list[Test] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    #: Names of campaigns by the ids that stand for them in the rules.
+    references: dict[str, str] = field(default_factory=dict)
 
 
 def read(text: str) -> Document:
@@ -60,7 +62,7 @@ def read(text: str) -> Document:
 class _Parser:
     def __init__(self, document: Document) -> None:
         self._document = document
-        self._reader = reading.Reader("", document.problems)
+        self._reader = reading.Reader("", document.problems, document.references)
 
     def read(self, root: nodes.Node | None) -> None:
         if not isinstance(root, yaml.MappingNode):
@@ -173,9 +175,15 @@ def _child(node: nodes.Node, step: int | str) -> nodes.Node | None:
     return None
 
 
-def dump(campaigns: Mapping[str, campaign_pb2.CampaignRules], *, currency: str) -> str:
-    """Return campaigns as the text of a file."""
+def dump(
+    campaigns: Mapping[str, campaign_pb2.CampaignRules],
+    *,
+    currency: str,
+    names: Mapping[str, str] | None = None,
+) -> str:
+    """Return campaigns as the text of a file; `names` are those of campaigns by id."""
     written = {
-        key: writing.write_rules(rules, currency=currency) for key, rules in campaigns.items()
+        key: writing.write_rules(rules, currency=currency, names=names)
+        for key, rules in campaigns.items()
     }
     return writing.dump({"currency": currency, "campaigns": written})

@@ -13,7 +13,7 @@ from tessera.promotions.v1 import campaign_pb2
 from services.chassis import errors as chassis_errors
 from services.chassis import validation
 from services.promotions import engine
-from services.promotions.text import nodes, scalars, words
+from services.promotions.text import nodes, references, scalars, words
 from services.promotions.text.problems import Problem, Unreadable
 from services.promotions.wire import rules as wire_rules
 from services.promotions.wire import templates
@@ -29,6 +29,8 @@ class Reader:
 
     currency: str
     problems: list[Problem] = field(default_factory=list)
+    #: Names of campaigns by the ids that stand for them.
+    references: dict[str, str] = field(default_factory=dict)
 
     def complain(self, node: nodes.Node, path: str, text: str) -> None:
         """Note a problem at a node."""
@@ -79,11 +81,11 @@ class _Walk:
         self._reader = reader
         self._name = name
         self._places: dict[str, nodes.Node] = {}
+        self._rules = campaign_pb2.CampaignRules()
 
     def read_rules(self, node: nodes.Node) -> campaign_pb2.CampaignRules:
-        made = campaign_pb2.CampaignRules()
-        self.read_message(node, made, "")
-        return made
+        self.read_message(node, self._rules, "")
+        return self._rules
 
     def complain(self, node: nodes.Node, path: str, text: str) -> None:
         parts = [part for part in (self._name, words.to_words(path)) if part]
@@ -159,8 +161,8 @@ class _Walk:
                 self.complain(key, _join(path, one.name), both)
                 continue
             seen[group] = word
-            if one.name in {"parameters", "amount_max"}:
-                later.append((value, one))  # what they say depends on the rest
+            if one.name in words.LATER:
+                later.append((value, one))
             else:
                 self._read_field(value, into, one, _join(path, one.name))
         for value, one in later:
@@ -222,8 +224,16 @@ class _Walk:
         if one.type == words.Field.TYPE_STRING:
             if nodes.is_truth(node):
                 raise Unreadable(f'is yes or no; write "{text}" for the word')
+            return self._refer(text) if one.name == references.FIELD else text
+        return self._count(text, words.unit_of(one, into, self._rules), one)
+
+    def _refer(self, text: str) -> str:
+        """Return the id of a campaign, for a name the one that stands for it."""
+        if references.ID.fullmatch(text):
             return text
-        return self._count(text, words.unit_of(one, into), one)
+        made = references.placeholder(text)
+        self._reader.references[made] = text
+        return made
 
     def _count(self, text: str, unit: words.Unit, one: words.Field) -> int:
         value = scalars.read_number(text, unit, self._reader.currency)
@@ -246,7 +256,9 @@ class _Walk:
             self.read_message(rest, made, where)
             made.field = words.from_words(made.field)
             spot = templates.locate(into, made.field)
-            unit = words.Unit.COUNT if spot is None else words.unit_of(spot.field, spot.holder)
+            unit = words.Unit.COUNT
+            if spot is not None:
+                unit = words.unit_of(spot.field, spot.holder, into)
             for one in bounds:
                 if made.WhichOneof("bounds"):
                     self.complain(one, where, "has bounds of two kinds")

@@ -10,7 +10,7 @@ from buf.validate import validate_pb2
 from google.protobuf import descriptor
 from tessera.promotions.v1 import campaign_pb2
 
-from services.promotions.text import trials, words
+from services.promotions.text import references, trials, words
 from services.promotions.text.files import CURRENCY, KEY
 from services.promotions.text.words import Unit
 
@@ -24,6 +24,8 @@ _PATTERNS = {
 #: Without its zone a time would be another one in each store.
 _TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$"
 _WINDOW = r"^\d{1,2}:\d{2} ?- ?\d{1,2}:\d{2}$"
+#: Numbers that are money or not, depending on what is said beside them.
+_EITHER = {("Reward", "amount_max"), ("Step", "begin")}
 _BOUND = "A number in the unit of the field."
 
 
@@ -139,6 +141,8 @@ def _single(field: words.Field, rules: Any, definitions: dict[str, Schema]) -> S
     if field.type == words.Field.TYPE_BOOL:
         return {"type": "boolean"}
     if field.type == words.Field.TYPE_STRING:
+        if field.name == references.FIELD:
+            return {"type": "string", "pattern": f"^({references.ID.pattern}|{KEY.pattern})$"}
         return _text(rules.string)
     return _number(field, rules)
 
@@ -154,7 +158,7 @@ def _text(rules: Any) -> Schema:
 
 def _number(field: words.Field, rules: Any) -> Schema:
     unit = words.unit_of(field)
-    if field.containing_type is campaign_pb2.Reward.DESCRIPTOR and field.name == "amount_max":
+    if field.containing_type and (field.containing_type.name, field.name) in _EITHER:
         money: Schema = {"type": "string", "pattern": _PATTERNS[Unit.MONEY]}
         return {"anyOf": [money, {"type": "integer", "minimum": 0}]}
     if unit in _PATTERNS:

@@ -285,7 +285,7 @@ class _Reader:
             return made
         parameter = next((one for one in rules.parameters if one.name == name), None)
         spot = None if parameter is None else templates.locate(rules, parameter.field)
-        unit = Unit.COUNT if spot is None else unit_of(spot.field, spot.holder)
+        unit = Unit.COUNT if spot is None else unit_of(spot.field, spot.holder, rules)
         made.number = scalars.read_number(str(value), unit, self._currency)
         return made
 

@@ -53,6 +53,12 @@ BRIEF = frozenset(
 )
 RULES = campaign_pb2.CampaignRules.DESCRIPTOR
 _REWARD = campaign_pb2.Reward.DESCRIPTOR
+_STEP = campaign_pb2.Step.DESCRIPTOR
+_IN_MONEY = campaign_pb2.SCALE_MEASURE_AMOUNT
+#: Rewards whose bound counts points or stamps, not money.
+_COUNTED = frozenset({"earn_percent", "earn_points", "earn_stamps", "multiply_points"})
+#: Fields whose units or bounds depend on what is said beside them, so they are read after it.
+LATER = frozenset({"parameters", "amount_max", "steps"})
 
 
 def word_of(field: Field) -> str:
@@ -70,11 +76,21 @@ def fields_of(kind: descriptor.Descriptor) -> Mapping[str, Field]:
     return {word_of(field): field for field in kind.fields}
 
 
-def unit_of(field: Field, holder: message.Message | None = None) -> Unit:
-    """Return what a number counts; `holder`, the message around it, tells money from points."""
+def unit_of(
+    field: Field,
+    holder: message.Message | None = None,
+    rules: campaign_pb2.CampaignRules | None = None,
+) -> Unit:
+    """Return what a number counts.
+
+    `holder`, the message around it, tells money from points; `rules`, what a scale measures.
+    """
     if field.containing_type is _REWARD and field.name == "amount_max":
         kind = "" if holder is None else holder.WhichOneof("kind") or ""
-        return Unit.COUNT if kind.startswith("earn_") else Unit.MONEY
+        return Unit.COUNT if kind in _COUNTED else Unit.MONEY
+    if field.containing_type is _STEP and field.name == "begin":
+        in_money = rules is not None and rules.scale.measure == _IN_MONEY
+        return Unit.MONEY if in_money else Unit.COUNT
     for ending, _, unit in _ENDINGS:
         if field.type in _INTEGERS and field.name.endswith(ending):
             return unit

@@ -1,12 +1,13 @@
 """From messages to text."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 from google.protobuf import message
 from tessera.promotions.v1 import campaign_pb2
 
-from services.promotions.text import scalars, words
+from services.promotions.text import references, scalars, words
 from services.promotions.wire import templates
 
 _WIDTH = 120
@@ -57,17 +58,22 @@ def dump(document: Any) -> str:
     )
 
 
-def write_rules(rules: campaign_pb2.CampaignRules, *, currency: str) -> dict[str, Any]:
-    """Return rules as plain values, ready to be dumped."""
-    written = _Writer(currency, rules).write(rules)
+def write_rules(
+    rules: campaign_pb2.CampaignRules, *, currency: str, names: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return rules as plain values, ready to be dumped; `names` are those of campaigns by id."""
+    written = _Writer(currency, rules, names or {}).write(rules)
     assert isinstance(written, dict)
     return written
 
 
 class _Writer:
-    def __init__(self, currency: str, rules: campaign_pb2.CampaignRules) -> None:
+    def __init__(
+        self, currency: str, rules: campaign_pb2.CampaignRules, names: Mapping[str, str]
+    ) -> None:
         self._currency = currency
         self._rules = rules
+        self._names = names
 
     def write(self, value: message.Message) -> Any:
         """Return a message as a mapping, or as briefly as it may be written."""
@@ -99,9 +105,12 @@ class _Writer:
         if one.enum_type is not None:
             names = {number: word for word, number in words.values_of(one.enum_type).items()}
             return names[held]
+        if one.name == references.FIELD:
+            return self._names.get(held, held)
         if one.type in {words.Field.TYPE_STRING, words.Field.TYPE_BOOL}:
             return held
-        return Bare(scalars.write_number(held, words.unit_of(one, holder), self._currency))
+        unit = words.unit_of(one, holder, self._rules)
+        return Bare(scalars.write_number(held, unit, self._currency))
 
     def _parameter(self, parameter: campaign_pb2.Parameter) -> dict[str, Any]:
         """Return a parameter: its field in words, its bounds in the unit of the field."""
@@ -111,7 +120,9 @@ class _Writer:
                 written["field"] = words.to_words(held)
             elif one.name == "number":
                 spot = templates.locate(self._rules, parameter.field)
-                unit = words.Unit.COUNT if spot is None else words.unit_of(spot.field, spot.holder)
+                unit = words.Unit.COUNT
+                if spot is not None:
+                    unit = words.unit_of(spot.field, spot.holder, self._rules)
                 written["number"] = {
                     bound.name: Bare(scalars.write_number(value, unit, self._currency))
                     for bound, value in held.ListFields()

@@ -5,9 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from tessera.promotions.v1 import campaign_pb2
 from typer.testing import CliRunner
 
-from tools.campaigns import command
+from services.promotions.text import references
+from tools.campaigns import command, comparing
+from tools.campaigns.comparing import Difference, Kind
 
 runner = CliRunner()
 TEMPLATES = sorted(command.TEMPLATES.glob("*.yaml"))
@@ -160,6 +163,39 @@ def test_nobody_home_is_said_in_one_line(file, tmp_path):
     done = run("diff", file, "--gateway", "127.0.0.1:1", "--secret-file", tmp_path / "secret")
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1].startswith("list: UNAVAILABLE: ")
+
+
+def test_campaigns_are_written_after_those_that_they_name():
+    """An id is there once a campaign is written; circles end all the same."""
+    chain = {"c": "b", "b": "a", "a": "", "x": "y", "y": "x"}
+    wanted = []
+    for key, named in chain.items():
+        rules = campaign_pb2.CampaignRules()
+        if named:
+            reward = rules.rewards.add()
+            reward.issue_coupon.campaign_id = references.placeholder(named)
+        wanted.append(Difference(key, Kind.NEW, rules, None, ()))
+    order = [one.key for one in command._in_order(wanted)]
+    assert [key for key in order if key in "abc"] == ["a", "b", "c"]
+    assert sorted(order) == sorted(chain)
+
+
+def test_named_campaigns_are_compared_by_name():
+    """The installation's ids are nobody else's business."""
+    rules = campaign_pb2.CampaignRules()
+    rules.rewards.add().issue_coupon.campaign_id = references.placeholder("next-time")
+    real = "cmp_" + "5" * 32
+    there = {
+        "next-time": campaign_pb2.Campaign(campaign_id=real, key="next-time"),
+        "come-back": campaign_pb2.Campaign(
+            key="come-back",
+            version=1,
+            live_version=1,
+            rules=references.replace(rules, {references.placeholder("next-time"): real}),
+        ),
+    }
+    (found,) = comparing.compare({"come-back": rules}, there, currency="USD")
+    assert (found.kind, found.lines) == (Kind.SAME, ())
 
 
 def test_the_guides_file_works(tmp_path):

@@ -28,6 +28,13 @@ def rules(**limits):
         ({"uses_max": 5}, {"uses_max": 6}, ""),
         ({"uses_max": 5}, {"uses_max": 4}, "limits.uses_max"),
         ({"uses_max": 5}, {}, ""),
+        ({"units_max": 5}, {"units_max": 4}, "limits.units_max"),
+        ({"units_max": 5}, {"units_max": 6}, ""),
+        (
+            {"units_per_article_max": 5},
+            {"units_per_article_max": 6},
+            "limits.units_per_article_max",
+        ),
     ],
 )
 def test_bounds_stay_and_sums_only_grow(before, after, field):

@@ -6,7 +6,7 @@ from google.protobuf import message_factory, timestamp_pb2
 from hypothesis import strategies as st
 from tessera.promotions.v1 import campaign_pb2
 
-from services.promotions.text import words
+from services.promotions.text import references, words
 
 TEXTS = st.one_of(
     st.text(max_size=12),
@@ -76,6 +76,8 @@ def _put(draw, made, one, depth):
 def _values(one):
     if one.enum_type is not None:
         return st.sampled_from(sorted(words.values_of(one.enum_type).values()))
+    if one.name == references.FIELD:
+        return st.from_regex(references.ID, fullmatch=True)
     if one.containing_type is campaign_pb2.Parameter.DESCRIPTOR and one.name == "field":
         return PATHS
     if one.type == words.Field.TYPE_STRING:

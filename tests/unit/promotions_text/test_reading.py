@@ -7,6 +7,7 @@ import yaml
 from tessera.promotions.v1 import campaign_pb2
 
 from services.promotions import text
+from services.promotions.text import references
 
 FRAME = "currency: USD\ncampaigns: {}\n"
 NOON = "2026-03-02T12:00:00Z"
@@ -134,6 +135,53 @@ def test_files_that_are_none_say_why(written, problem):
     """The frame of a file is checked like its campaigns."""
     found = problems_of(written)
     assert found[0].startswith(problem), found
+
+
+COUPONS = """
+currency: USD
+campaigns:
+  next-time:
+    title: Next time
+    trigger: {coupon: {codes: NEXT, personal: true}}
+    rewards: [{amount_off: {amount: 5.00 USD, spread: across}}]
+    combination: coupon
+  come-back:
+    title: Come back
+    trigger: automatic
+    audience: members
+    rewards: [{issue_coupon: {campaign_id: next-time}}]
+    combination: earn
+"""
+
+
+def test_campaigns_name_each_other_by_name():
+    """The contract wants an id, which is another one in each installation: a stand-in till then."""
+    document = text.read(COUPONS)
+    assert document.problems == []
+    stand_in = document.campaigns["come-back"].rewards[0].issue_coupon.campaign_id
+    assert document.references == {stand_in: "next-time"}
+    real = "cmp_" + "5" * 32
+    rules = references.replace(document.campaigns["come-back"], {stand_in: real})
+    assert references.find(rules) == {real}
+    written = text.dump({"come-back": rules}, currency="USD", names={real: "next-time"})
+    assert "campaign_id: next-time" in written
+    assert text.read(written).campaigns["come-back"] == document.campaigns["come-back"]
+
+
+@pytest.mark.parametrize(
+    ("measure", "begin", "number"),
+    [("amount", "100.00 USD", 10_000), ("units", "3", 3)],
+)
+def test_steps_begin_at_money_or_at_a_number(measure, begin, number):
+    """What a scale measures says which, wherever in the mapping it stands."""
+    step = f"{{begin: {begin}, rewards: [{{percent_off: 5%}}]}}"
+    line = f"scale: {{steps: [{step}], measure: {measure}}}"
+    written = in_campaign(line).replace("rewards: [{percent_off: 10%, target: {skus: [1001]}}]", "")
+    document = text.read(written)
+    assert document.problems == []
+    assert document.campaigns["bread"].scale.steps[0].begin == number
+    again = text.read(text.dump(document.campaigns, currency="USD"))
+    assert again.campaigns == document.campaigns
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file():
