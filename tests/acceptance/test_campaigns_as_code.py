@@ -110,6 +110,41 @@ async def test_a_file_becomes_live_changes_and_comes_back(admin, tool, tmp_path)
     assert "acc-code-tea: version 1 is written" in told
 
 
+COUPONS = """\
+currency: USD
+campaigns:
+  acc-come-back:
+    title: Come back
+    trigger: automatic
+    audience: {membership: members, store_ids: [nowhere]}
+    rewards: [{issue_coupon: {campaign_id: acc-next-time}}]
+    combination: earn
+  acc-next-time:
+    title: Next time
+    trigger: {coupon: {codes: ACC-NEXT, personal: true}}
+    audience: {store_ids: [nowhere]}
+    rewards: [{amount_off: {amount: 5.00 USD, spread: across}}]
+    combination: coupon
+"""
+
+
+async def test_files_name_campaigns_by_name(admin, tool, tmp_path):
+    """The named one is written first, and its id is put in; comparing puts the name back."""
+    file = tmp_path / "campaigns.yaml"
+    file.write_text(COUPONS)
+    code, told = await tool("apply", file, "--yes", "--publish")
+    assert code == 0, told
+    keys = ["acc-come-back", "acc-next-time"]
+    listed = await admin.call(
+        admin.campaigns.ListCampaigns, campaign_service_pb2.ListCampaignsRequest(keys=keys)
+    )
+    made = {one.key: one for one in listed.campaigns}
+    issued = made["acc-come-back"].rules.rewards[0].issue_coupon
+    assert issued.campaign_id == made["acc-next-time"].campaign_id
+    code, told = await tool("diff", file)
+    assert code == 0, told
+
+
 async def test_another_currency_and_refusals_are_told_in_one_line(tool, tmp_path):
     """A file of another program writes nothing."""
     file = tmp_path / "campaigns.yaml"
