@@ -1,6 +1,7 @@
 """Expectations beside campaigns: a cart, and what it must get, in the words of the file."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from tessera.promotions.v1 import campaign_pb2
 
 from services.chassis import errors as chassis_errors
 from services.promotions import engine
-from services.promotions.text import scalars
+from services.promotions.text import references, scalars
 from services.promotions.text.problems import Unreadable
 from services.promotions.text.words import Unit, unit_of
 from services.promotions.wire import rules as wire_rules
@@ -63,6 +64,7 @@ class Shopper(_Part):
     tiers: list[str] = []
     purchases_before: int | None = 0
     points: int = 0
+    stamps: dict[str, int] = {}
     says: dict[str, str] = {}
     dates: dict[str, str] = {}
     bought: Moment | None = None
@@ -95,6 +97,12 @@ class Expectation(_Part):
     discounts: dict[str, Money] | None = None
     #: Every campaign that gives points, and how many.
     points: dict[str, int] | None = None
+    #: Every article that is given, and how many units of it.
+    gifts: dict[str, int] | None = None
+    #: Every campaign of coupons that are given for later, and how many uses.
+    coupons: dict[str, int] | None = None
+    #: Every card that gets stamps, and how many.
+    stamps: dict[str, int] | None = None
     #: Why campaigns do not apply; others may, too.
     why_not: dict[str, Reason] | None = None
     #: What is missing to campaigns.
@@ -152,7 +160,8 @@ def run(
     if trial.campaigns is not None:
         _require_known(trial.campaigns, campaigns)
         chosen = {key: campaigns[key] for key in trial.campaigns}
-    for part in (trial.expect.discounts, trial.expect.points, trial.expect.why_not):
+    expected = trial.expect
+    for part in (expected.discounts, expected.points, expected.coupons, expected.why_not):
         _require_known(part or (), campaigns)
     ruleset = engine.compile(
         [
@@ -168,7 +177,10 @@ def run(
         now=_aware(trial.now),
         explain=engine.Explain.FULL,
     )
-    return list(_differences(trial.expect, decision, currency))
+    return [
+        *_differences(expected, decision, currency),
+        *_extra_differences(expected, decision, campaigns),
+    ]
 
 
 def _require_known(named: Iterable[str], known: Iterable[str]) -> None:
@@ -302,6 +314,7 @@ def _member(shopper: Shopper) -> engine.Member:
         purchases_before=shopper.purchases_before,
         points_balance=shopper.points,
         tier_ids=frozenset(shopper.tiers),
+        stamps=shopper.stamps,
         attributes=shopper.says,
         dates={name: date.fromisoformat(day) for name, day in shopper.dates.items()},
         last_purchase_time=None if shopper.bought is None else _aware(shopper.bought),
@@ -342,6 +355,23 @@ def _differences(expected: Expectation, decision: engine.Decision, currency: str
             yield f"to {key} is missing {_show(near)}, not {_show(wanted_near)}"
 
 
+def _extra_differences(
+    expected: Expectation, decision: engine.Decision, keys: Iterable[str]
+) -> Iterable[str]:
+    """Return differences in what is neither money nor points."""
+    names = {references.placeholder(key): key for key in keys}
+    gifts, coupons, stamps = Counter[str](), Counter[str](), Counter[str]()
+    for gift in decision.gifts:
+        gifts[gift.sku] += gift.units
+    for grant in decision.coupon_grants:
+        coupons[names.get(grant.coupon_campaign_id, grant.coupon_campaign_id)] += grant.uses
+    for move in decision.stamp_moves:
+        stamps[move.card] += move.earned
+    yield from _compare("gift", expected.gifts, gifts, {})
+    yield from _compare("coupons", expected.coupons, coupons, {})
+    yield from _compare("stamps", expected.stamps, +stamps, {})
+
+
 def _show(near: Near) -> str:
     return ", ".join(f"{name} {value}" for name, value in near if value is not None) or "nothing"
 
@@ -356,7 +386,8 @@ def _compare(
         return
     for key, wanted in expected.items():
         if key not in found:
-            yield f"{what} of {key} is missing ({_tell(why.get(key))}), not {wanted}"
+            reason = f" ({_tell(why.get(key))})" if why else ""
+            yield f"{what} of {key} is missing{reason}, not {wanted}"
         elif found[key] != wanted:
             yield f"{what} of {key} is {found[key]}, not {wanted}"
     for key in found.keys() - expected.keys():

@@ -107,6 +107,51 @@ def test_what_turns_out_otherwise_is_said(file, expected, told):
     assert lines[-1] == "0 of 1 trials turned out as expected"
 
 
+GIFTS = """\
+currency: USD
+campaigns:
+  next-time:
+    title: Next time
+    trigger: {coupon: {codes: NEXT, personal: true}}
+    rewards: [{amount_off: {amount: 5.00 USD, spread: across}}]
+    combination: coupon
+  come-back:
+    title: Come back
+    trigger: automatic
+    rewards: [{issue_coupon: {campaign_id: next-time, uses: 2}}]
+    combination: earn
+  mug:
+    title: A mug
+    trigger: automatic
+    rewards: [{gift_items: {items: [{sku: mug, units: 1, value: 4.00 USD}]}}]
+    combination: receipt
+trials:
+  - name: What comes besides money
+    member: {}
+    cart: [1 tea at 60.00 USD]
+    expect: EXPECTED
+"""
+
+
+@pytest.mark.parametrize(
+    ("expected", "told"),
+    [
+        ("{coupons: {next-time: 2}, gifts: {mug: 1}, stamps: {}}", ""),
+        ("{coupons: {}}", "coupons of next-time is 2, and not expected at all"),
+        ("{coupons: {next-time: 1}}", "coupons of next-time is 2, not 1"),
+        ("{gifts: {mug: 2}}", "gift of mug is 1, not 2"),
+        ("{gifts: {mug: 1, cup: 1}}", "gift of cup is missing, not 1"),
+        ("{stamps: {coffee: 1}}", "stamps of coffee is missing, not 1"),
+    ],
+)
+def test_gifts_coupons_and_stamps_can_be_expected(file, expected, told):
+    """Articles by number, coupons by the name of their campaign, stamps by their card."""
+    file.write_text(GIFTS.replace("EXPECTED", expected))
+    done = run("test", file)
+    assert done.exit_code == bool(told), done.output
+    assert told in done.output
+
+
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_what_is_shipped_works(path):
     """Every template has trials, and they turn out as expected."""
