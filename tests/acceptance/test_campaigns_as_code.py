@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tessera.promotions.v1 import campaign_service_pb2
@@ -181,7 +182,7 @@ async def test_the_life_of_a_campaign_in_json(admin, pos):
             }
         ],
     }
-    body = {"requestId": "acc-life-json", "key": "acc-life-json", "rules": rules}
+    body: dict[str, Any] = {"requestId": "acc-life-json", "key": "acc-life-json", "rules": rules}
     status, document, _ = await admin.json("POST", "/v1/campaigns", body)
     assert status == 200, document
     campaign_id = document["campaign"]["campaign_id"]
@@ -199,7 +200,11 @@ async def test_the_life_of_a_campaign_in_json(admin, pos):
         "POST", "/v1/campaigns:publish", {"campaignIds": [campaign_id]}
     )
     assert (status, document["campaigns"][0]["state"]) == (200, "CAMPAIGN_STATE_LIVE")
-    local = {"requestId": "acc-local-json", "templateId": campaign_id, "storeIds": ["nowhere"]}
+    local: dict[str, Any] = {
+        "requestId": "acc-local-json",
+        "templateId": campaign_id,
+        "storeIds": ["nowhere"],
+    }
     body = {**local, "arguments": [{"name": "percent", "number": "1600"}]}
     status, document, _ = await admin.json("POST", "/v1/localCampaigns", body)
     assert status == 400, document
