@@ -110,7 +110,12 @@ def test_compiled_conditions_hold_exactly_when_the_words_do(condition, cart, fac
     if facts.member is not None:
         member = dataclasses.replace(facts.member, purchases_before=purchases)
         facts = dataclasses.replace(facts, member=member)
-    facts = dataclasses.replace(facts, identity_answered=True, articles=_without_floors(facts))
+    facts = dataclasses.replace(
+        facts,
+        identity_answered=True,
+        articles=_without_floors(facts),
+        cap=engine.ReceiptCap(),
+    )
     ruleset = engine.compile([_simple_campaign(condition=condition)], version=1)
     decision = engine.evaluate(ruleset, cart, facts, now=samples.NOW)
     goods = [line for line in cart.lines if line.kind is engine.LineKind.GOODS]
@@ -129,7 +134,7 @@ def _without_floors(facts):
 @given(samples.filters, samples.carts(), samples.facts())
 def test_compiled_filters_mean_exactly_the_goods_that_the_words_mean(item_filter, cart, facts):
     """A discount of everything leaves exactly the goods that are not meant."""
-    facts = dataclasses.replace(facts, articles=_without_floors(facts))
+    facts = dataclasses.replace(facts, articles=_without_floors(facts), cap=engine.ReceiptCap())
     rewards = (engine.Reward(engine.PercentOff(10_000), item_filter),)
     ruleset = engine.compile([_simple_campaign(rewards=rewards)], version=1)
     decision = engine.evaluate(ruleset, cart, facts, now=samples.NOW)
