@@ -154,7 +154,8 @@ def _first_refusal(campaign, cart, facts, now):
         or audience.plan_ids
         or rules.limits.uses_per_member_max
         or audience.tier_ids
-        or rules.combination.lane is engine.Lane.EARN
+        or rules.stamp_price is not None
+        or (rules.combination.lane is engine.Lane.EARN and not _is_for_bearers(rules))
     )
     fits_audience = (member is not None or not asks) and (
         member is None
@@ -188,6 +189,15 @@ def _first_refusal(campaign, cart, facts, now):
         (about_member, fits_audience),
     ]
     return next((reason for reason, passed in checks if not passed), None)
+
+
+def _is_for_bearers(rules):
+    """Tell whether all it gives are coupons for whoever holds them."""
+    steps = rules.scale.steps if rules.scale is not None else ()
+    rewards = [*rules.rewards, *(reward for step in steps for reward in step.rewards)]
+    return all(
+        isinstance(reward.kind, engine.IssueCoupon) and reward.kind.bearer for reward in rewards
+    )
 
 
 def _is_open(validity, now):
