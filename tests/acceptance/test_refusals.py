@@ -251,3 +251,47 @@ async def test_no_more_comes_back_than_was_bought(pos, member):
         "RETURN_EXCEEDS_BOUGHT",
         "1000",
     )
+
+
+async def test_a_bad_return_is_refused_with_what_is_wrong(pos):
+    """Nobody's receipt, a line that it does not have or has twice, goods that are back already."""
+    receipt = await chain.buy(pos, chain.cart(chain.line("1", "acc-bread", 2000, 500)))
+
+    async def refused(*lines, receipt_id=receipt.receipt_id, key=None):
+        request = checkout_service_pb2.ReturnRequest(
+            receipt_id=receipt_id,
+            receipt_key=key or chain.receipt_key(),
+            lines=[
+                checkout_pb2.ReturnLine(line_id=line_id, quantity_thousandths=quantity)
+                for line_id, quantity in lines
+            ],
+            occurred_time=chain.moment(),
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await pos.call(pos.checkout.Return, request)
+        info = chain.refusal(caught.value)
+        return info.reason, dict(info.metadata)
+
+    assert (await refused(("1", 1), receipt_id="rcp_" + "0" * 32))[0] == "RECEIPT_NOT_FOUND"
+    assert await refused(("9", 1)) == ("LINE_NOT_FOUND", {"line_id": "9"})
+    assert await refused(("1", 1), ("1", 1)) == ("LINE_DUPLICATE", {"line_id": "1"})
+    for lines in ((), (("1", 0),), (("1", -1),), tuple((str(one), 1) for one in range(1001))):
+        assert (await refused(*lines))[0] == "INVALID_REQUEST"
+    reason, metadata = await refused(("1", 1000), key=receipt.receipt_key)
+    assert (reason, metadata) == ("RECEIPT_CONFLICT", {"field": "receipt_key"})
+    everything = checkout_service_pb2.ReturnRequest(
+        receipt_id=receipt.receipt_id,
+        receipt_key=chain.receipt_key(),
+        lines=[checkout_pb2.ReturnLine(line_id="1", quantity_thousandths=2000)],
+        occurred_time=chain.moment(),
+    )
+    await pos.call(pos.checkout.Return, everything)
+    assert await refused(("1", 1)) == ("RECEIPT_STATE", {"state": "RETURNED"})
+    again = await pos.call(pos.checkout.Return, everything)
+    assert again.replayed
+
+
+async def test_what_the_catalogue_does_not_know_is_sold(pos):
+    """A missing article is no reason to send a shopper away; it only belongs to no category."""
+    receipt = await chain.buy(pos, chain.cart(chain.line("1", "acc-of-tomorrow", 1000, 500)))
+    assert receipt.evaluation.total_minor == 500
