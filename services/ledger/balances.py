@@ -190,7 +190,7 @@ class Balances:
         tallies = await self._statements.tallies(list(worlds))
         return {
             account_id: engine.Balance(
-                key, tallies.get(account_id, 0), 0, 0, 0, 0, None, 0, now, None
+                key, tallies.get(account_id, 0), 0, 0, 0, 0, 0, None, 0, now, None
             )
             for account_id, key in worlds.items()
         }

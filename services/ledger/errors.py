@@ -37,6 +37,13 @@ class AccountsMustDiffer(LedgerRefusal):
     reason = "ACCOUNTS_MUST_DIFFER"
 
 
+class DebtAccount(LedgerRefusal):
+    """What owners owe is changed by the ledger itself alone."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "DEBT_ACCOUNT"
+
+
 class LotsNotKept(LedgerRefusal):
     """Lot terms were given, but the receiving account keeps no lots."""
 
@@ -91,6 +98,27 @@ class HoldExpired(LedgerRefusal):
 
     category = Category.FAILED_PRECONDITION
     reason = "HOLD_EXPIRED"
+
+
+class AccountNotFound(LedgerRefusal):
+    """The account was not opened, and those of its asset do not open by themselves."""
+
+    category = Category.NOT_FOUND
+    reason = "ACCOUNT_NOT_FOUND"
+
+
+class AccountClosed(LedgerRefusal):
+    """The account is closed."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "ACCOUNT_CLOSED"
+
+
+class AccountFrozen(LedgerRefusal):
+    """The account is frozen: nothing may be spent from it."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "ACCOUNT_FROZEN"
 
 
 class ExceedsReversible(LedgerRefusal):
@@ -322,3 +350,17 @@ class PeriodNotFound(LedgerRefusal):
 
     category = Category.NOT_FOUND
     reason = "PERIOD_NOT_FOUND"
+
+
+class AccountNotEmpty(LedgerRefusal):
+    """The account holds {balance} and owes {debt}, and cannot be closed."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "ACCOUNT_NOT_EMPTY"
+
+
+class AccountConflict(LedgerRefusal):
+    """The account was opened before with another {field}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "ACCOUNT_CONFLICT"

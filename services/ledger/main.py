@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from google.protobuf import descriptor
 from tessera.ledger.v1 import (
+    account_service_pb2,
     adjustment_service_pb2,
     books_service_pb2,
     coupon_service_pb2,
@@ -25,6 +26,7 @@ from services.ledger.chainer import Chainer
 from services.ledger.checker import Checker, Examiner
 from services.ledger.committer import Committer
 from services.ledger.config import Settings
+from services.ledger.servicer.accounts import AccountServicer
 from services.ledger.servicer.adjustments import AdjustmentServicer
 from services.ledger.servicer.books import BooksServicer
 from services.ledger.servicer.coupons import CouponServicer
@@ -36,6 +38,7 @@ from services.ledger.servicer.presenting import Presenting
 from services.ledger.servicer.settlements import SettlementServicer
 from services.ledger.servicer.uploads import UploadServicer
 from services.ledger.storage import (
+    Accounts,
     Adjustments,
     Assets,
     Books,
@@ -68,6 +71,7 @@ _ADJUSTMENTS = adjustment_service_pb2.DESCRIPTOR.services_by_name["AdjustmentSer
 _BOOKS = books_service_pb2.DESCRIPTOR.services_by_name["BooksService"]
 _HOUSEHOLDS = household_service_pb2.DESCRIPTOR.services_by_name["HouseholdService"]
 _SETTLEMENTS = settlement_service_pb2.DESCRIPTOR.services_by_name["SettlementService"]
+_ACCOUNTS = account_service_pb2.DESCRIPTOR.services_by_name["AccountService"]
 _HOLDS = hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"]
 _LEDGER = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
 _COUPONS = coupon_service_pb2.DESCRIPTOR.services_by_name["CouponService"]
@@ -83,6 +87,7 @@ _LOW = frozenset(
         "GetLiability",
         "GetPastBalance",
         "GetStatement",
+        "ListAccountActs",
         "ListAdjustmentLimits",
         "ListAdjustments",
         "IssueCoupons",
@@ -122,7 +127,7 @@ def build(
 ) -> Server:
     """Put the parts together. Valkey is not among the checks: without it the ledger is slower."""
     server = Server("ledger", settings.server, verifier=verifier, checks={"postgresql": db.ping})
-    assets, statements = Assets(db), Statements(db)
+    accounts, assets, statements = Accounts(db), Assets(db), Statements(db)
     balances = Balances(statements, assets, Copies(hot), now=now)
     relay = outbox.Relay(db, hot, role="ledger")
     postings = Postings(db)
@@ -145,9 +150,16 @@ def build(
     checker = Checker(db, Checks(db), examiner, interval_s=settings.check_interval_s)
     chainer = Chainer(db, Journal(), interval_s=settings.chain_interval_s)
     servicer = LedgerServicer(
-        committer=committer, balances=balances, assets=assets, statements=statements, now=now
+        committer=committer,
+        balances=balances,
+        accounts=accounts,
+        assets=assets,
+        statements=statements,
+        now=now,
     )
     _add(server, _LEDGER, servicer)
+    people = AccountServicer(committer=committer, accounts=accounts, assets=assets, now=now)
+    _add(server, _ACCOUNTS, people)
     _add(server, _HOLDS, HoldServicer(holds=Holds(db), assets=assets, now=now))
     _add(server, _UPLOADS, UploadServicer(lanes=bulk, uploads=Uploads(db), now=now))
     cards = GiftCards(db)

@@ -13,6 +13,7 @@ CREATE TABLE assets (
     ceiling BIGINT,
     lot_policy JSONB,
     create_time TIMESTAMPTZ NOT NULL,
+    accounts_opened_explicitly BOOLEAN NOT NULL DEFAULT FALSE,
     CONSTRAINT assets_pkey PRIMARY KEY (asset_code),
     CONSTRAINT assets_floor_not_positive CHECK (floor <= 0),
     CONSTRAINT assets_ceiling_not_negative CHECK (ceiling >= 0),
@@ -42,6 +43,8 @@ CREATE TABLE accounts (
     held BIGINT NOT NULL DEFAULT 0,
     incoming BIGINT NOT NULL DEFAULT 0,
     next_hold_time TIMESTAMPTZ,
+    state SMALLINT NOT NULL DEFAULT 1,
+    debt BIGINT NOT NULL DEFAULT 0,
     CONSTRAINT accounts_pkey PRIMARY KEY (account_id),
     CONSTRAINT accounts_floor_kept CHECK (balance >= floor),
     CONSTRAINT accounts_ceiling_kept CHECK (balance <= ceiling),
@@ -52,7 +55,9 @@ CREATE TABLE accounts (
     CONSTRAINT accounts_held_not_negative CHECK (held >= 0),
     CONSTRAINT accounts_incoming_not_negative CHECK (incoming >= 0),
     CONSTRAINT accounts_held_above_floor CHECK (balance - held >= floor),
-    CONSTRAINT accounts_incoming_below_ceiling CHECK (balance + incoming <= ceiling)
+    CONSTRAINT accounts_incoming_below_ceiling CHECK (balance + incoming <= ceiling),
+    CONSTRAINT accounts_state_known CHECK (state BETWEEN 1 AND 3),
+    CONSTRAINT accounts_debt_not_negative CHECK (debt >= 0)
 ) WITH (fillfactor = 70);
 -- Only accounts of assets whose lots slide: there, everything expires with the account.
 CREATE INDEX accounts_slide_index ON accounts (slide_time) WHERE slide_time IS NOT NULL;
@@ -207,6 +212,18 @@ CREATE TABLE reserves (
 CREATE INDEX reserves_active_index ON reserves (account_id) WHERE state = 1;
 CREATE INDEX reserves_expire_index ON reserves (expire_time) WHERE state = 1;
 
+-- Who opened, froze and closed accounts, and why; the number is the version that it made. State 1 is
+-- open, 2 frozen, 3 closed.
+CREATE TABLE account_acts (
+    account_id UUID NOT NULL,
+    number BIGINT NOT NULL,
+    action SMALLINT NOT NULL,
+    operator_id TEXT NOT NULL,
+    note TEXT NOT NULL,
+    record_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT account_acts_pkey PRIMARY KEY (account_id, number),
+    CONSTRAINT account_acts_action_known CHECK (action BETWEEN 1 AND 5)
+);
 -- Accounts of the world take part in nearly every movement. Each posting appends what they received,
 -- and rows are folded together later: no posting waits for another.
 CREATE TABLE tallies (
@@ -458,7 +475,7 @@ CREATE TABLE outbox_events (
 
 -- Evidence is only ever added to.
 GRANT SELECT, INSERT ON assets, batches, transfers, entries, lot_takes, reversals, holds,
-    journal_blocks TO ledger;
+    account_acts, journal_blocks TO ledger;
 GRANT SELECT, INSERT, UPDATE ON accounts, lots, reserves, sweeps, tally_audits, audits
     TO ledger;
 GRANT SELECT, INSERT, DELETE ON tallies, outbox_events TO ledger;

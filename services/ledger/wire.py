@@ -11,7 +11,7 @@ from tessera.ledger.v1 import account_pb2, asset_pb2, batch_pb2, error_reason_pb
 
 from services.chassis import ids, outbox, timestamps
 from services.ledger import engine, errors
-from services.ledger.storage import EntryLine, HoldLine
+from services.ledger.storage import Act, EntryLine, HoldLine
 
 BATCH = "bat"
 LOT = "lot"
@@ -138,12 +138,20 @@ def asset(sent: asset_pb2.Asset, *, now: datetime) -> engine.Asset:
     """Return the asset that a caller wants to make now."""
     lots = _policy(sent.lot_policy) if sent.HasField("lot_policy") else None
     ceiling = sent.ceiling or None
-    return engine.Asset(sent.asset_code, sent.scale, sent.floor, ceiling, lots, now)
+    return engine.Asset(
+        sent.asset_code,
+        sent.scale,
+        sent.floor,
+        ceiling,
+        lots,
+        now,
+        sent.accounts_opened_explicitly,
+    )
 
 
 def _policy(sent: asset_pb2.LotPolicy) -> engine.LotPolicy:
     pending_days = None if sent.pending_until_release else sent.pending_days
-    return engine.LotPolicy(pending_days, _expiry(sent), sent.time_zone)
+    return engine.LotPolicy(pending_days, _expiry(sent), sent.time_zone, sent.refund_grace_days)
 
 
 def _expiry(
@@ -180,6 +188,10 @@ def result(decision: engine.Decision, *, now: datetime) -> batch_pb2.BatchResult
             timestamps.write(moved.expire_time, operation.expires_at)
         if operation.refusal is not None:
             moved.refusal.CopyFrom(_refusal(operation.refusal, index))
+        if operation.owed:
+            moved.owed = operation.owed
+        if operation.paid_off:
+            moved.paid_off = operation.paid_off
         for part in operation.taken:
             taken = moved.taken.add()
             taken.lot_id = ids.show(LOT, part.lot_id)
@@ -271,11 +283,35 @@ def fill_balance(target: account_pb2.Balance, one: engine.Balance) -> None:
     target.pending = one.pending
     target.held = one.held
     target.incoming = one.incoming
+    if one.debt:
+        target.debt = one.debt
     target.version = one.version
     if one.next_expire_at is not None:
         timestamps.write(target.next_expire_time, one.next_expire_at)
         target.next_expire_amount = one.next_expire_amount
     timestamps.write(target.as_of_time, one.as_of)
+
+
+def account(one: engine.Account) -> account_pb2.Account:
+    """Return what an account lets happen."""
+    return account_pb2.Account(
+        account=show_key(one.key),
+        state=account_pb2.AccountState.ValueType(one.state),
+        floor=one.floor,
+        ceiling=one.ceiling,
+        version=one.version,
+    )
+
+
+def act(one: Act) -> account_pb2.AccountAct:
+    """Return what somebody did to an account."""
+    return account_pb2.AccountAct(
+        action=account_pb2.AccountAction.ValueType(one.action),
+        operator_id=one.operator_id,
+        note=one.note,
+        record_time=timestamps.show(one.recorded_at),
+        version=one.number,
+    )
 
 
 def entry(line: EntryLine, account: engine.Key) -> account_pb2.Entry:
@@ -347,6 +383,7 @@ def show_asset(one: engine.Asset) -> asset_pb2.Asset:
         floor=one.floor,
         ceiling=one.ceiling or 0,
         create_time=timestamps.show(one.created_at),
+        accounts_opened_explicitly=one.opened_explicitly,
     )
     if one.lots is not None:
         _fill_policy(shown.lot_policy, one.lots)
@@ -355,6 +392,7 @@ def show_asset(one: engine.Asset) -> asset_pb2.Asset:
 
 def _fill_policy(target: asset_pb2.LotPolicy, policy: engine.LotPolicy) -> None:
     target.time_zone = policy.time_zone
+    target.refund_grace_days = policy.refund_grace_days
     if policy.pending_days is None:
         target.pending_until_release = True
     else:

@@ -1,10 +1,12 @@
 """The rules of the ledger, pure: facts, ids and the time go in, decisions come out."""
 
 from services.ledger.engine.accounts import (
+    DEBT,
     PARTNER,
     PEOPLE,
     WORLD,
     Account,
+    AccountState,
     Balance,
     HoldState,
     Key,
@@ -14,6 +16,7 @@ from services.ledger.engine.accounts import (
     Reserve,
     Summary,
     balance_at,
+    debt_key,
     expiry,
     handed_lot_id,
     is_due,
@@ -50,6 +53,8 @@ from services.ledger.engine.batches import (
     BY_LEDGER,
     EXPIRE,
     IRREVERSIBLE,
+    OWE,
+    PAY_OFF,
     POOL,
     REVERSE,
     SPLIT,
@@ -105,17 +110,21 @@ from services.ledger.engine.past import PastBalance, is_handed, past_balance
 from services.ledger.engine.planning import Plan, asset_codes, plan, target_codes, targets
 from services.ledger.engine.posting import FUTURE_MAX, PRECEDENCE, post
 from services.ledger.engine.settlements import Accepted, Debt, Net, Rate, debts, nets
+from services.ledger.engine.standing import Action, changed, differs
 
 __all__ = [
     "ADJUSTMENT_DAY",
     "BREAKAGE",
     "BY_LEDGER",
+    "DEBT",
     "EXPIRE",
     "FUTURE_MAX",
     "HISTORY_MONTHS",
     "IRREVERSIBLE",
     "NO_LIMIT",
+    "OWE",
     "PARTNER",
+    "PAY_OFF",
     "PEOPLE",
     "POOL",
     "PRECEDENCE",
@@ -125,6 +134,8 @@ __all__ = [
     "WORLD",
     "Accepted",
     "Account",
+    "AccountState",
+    "Action",
     "Adjustment",
     "AdjustmentAction",
     "AdjustmentLimit",
@@ -189,7 +200,10 @@ __all__ = [
     "asset_codes",
     "balance_at",
     "breakage_rates",
+    "changed",
+    "debt_key",
     "debts",
+    "differs",
     "expiry",
     "first_difference",
     "handed_lot_id",

@@ -18,10 +18,23 @@ from services.ledger.engine.assets import Asset
 WORLD = 1
 #: The owner type of companies of the coalition, whose accounts keep no lots: see `keeps_lots`.
 PARTNER = 6
+#: The owner type of what owners owe: see `debt_key`.
+DEBT = 9
 #: The owner types of members and households: lots remember which of them they came from.
 PEOPLE = frozenset({2, 3})
 #: No account holds more than this, whatever its ceiling: sums stay far inside of 64 bits.
 BALANCE_MAX = 10**18
+
+#: Owner types by name, as the ids of debts have them.
+_OWNERS = {
+    2: "member",
+    3: "household",
+    4: "card",
+    5: "campaign",
+    6: "partner",
+    7: "store",
+    8: "program",
+}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -53,6 +66,11 @@ def key(asset_code: str, owner_type: int, owner_id: str) -> Key:
     text = f"{asset_code}\x1f{owner_type}\x1f{owner_id}".encode()
     digest = hashlib.blake2b(text, digest_size=16, person=b"tessera.account").digest()
     return Key(_uuid8(int.from_bytes(digest, "big")), asset_code, owner_type, owner_id)
+
+
+def debt_key(owner: Key) -> Key:
+    """Return the account of what an account's owner owes of its asset; it holds 0 or less."""
+    return key(owner.asset_code, DEBT, f"{_OWNERS[owner.owner_type]}:{owner.owner_id}")
 
 
 class Place(NamedTuple):
@@ -174,12 +192,23 @@ class Summary(NamedTuple):
 EMPTY = Summary(0, None, None, 0, None)
 
 
+class AccountState(IntEnum):
+    """What an account lets happen; numbers as in the contract."""
+
+    OPEN = 1
+    #: Nothing is spent; what comes comes, and what the program takes back it takes.
+    FROZEN = 2
+    #: Nothing moves but what holds give back.
+    CLOSED = 3
+
+
 class Account(NamedTuple):
     """An account as it was last written.
 
     `ceiling` None is no ceiling. `slides_until` keeps lots that follow a sliding policy alive.
     `lots` None: not read, which is enough while only credits come. `reserves` None: not read, which
-    is enough while no hold ends; where they were read, so were the lots.
+    is enough while no hold ends; where they were read, so were the lots. `debt` is what its owner
+    owes, which the debt's own account holds as a negative balance.
     """
 
     key: Key
@@ -191,19 +220,23 @@ class Account(NamedTuple):
     slides_until: datetime | None
     lots: tuple[Lot, ...] | None
     reserves: tuple[Reserve, ...] | None
+    state: AccountState = AccountState.OPEN
+    debt: int = 0
 
 
 def keeps_lots(key: Key, asset: Asset) -> bool:
-    """Tell whether an account keeps lots: the world's do not, and neither do those of partners.
+    """Tell whether an account keeps lots: the world's do not, nor do debts and those of partners.
 
     A partner gives out points that it does not have, down to the floor of its account, and takes in
     points that no longer age.
     """
-    return asset.lots is not None and key.owner_type not in {WORLD, PARTNER}
+    return asset.lots is not None and key.owner_type not in {WORLD, PARTNER, DEBT}
 
 
 def opened(key: Key, asset: Asset) -> Account:
     """Return an account that nothing was posted to, with the limits of its asset."""
+    if key.owner_type == DEBT:
+        return Account(key, -BALANCE_MAX, 0, 0, 0, EMPTY, None, (), ())
     return Account(key, asset.floor, asset.ceiling, 0, 0, EMPTY, None, (), ())
 
 
@@ -226,7 +259,7 @@ def limited(account: Account, asset: Asset, *, floor: int, ceiling: int | None) 
 class Balance(NamedTuple):
     """What an account holds at `as_of`; right as long as `as_of` is before `changes_at`.
 
-    `held` is neither available nor pending; `incoming` is not there yet.
+    `held` is neither available nor pending; `incoming` is not there yet. `debt` is owed apart.
     """
 
     key: Key
@@ -234,6 +267,7 @@ class Balance(NamedTuple):
     pending: int
     held: int
     incoming: int
+    debt: int
     version: int
     next_expire_at: datetime | None
     next_expire_amount: int
@@ -314,6 +348,7 @@ def balance_at(account: Account, now: datetime) -> Balance:
         summary.pending,
         summary.held,
         summary.incoming,
+        account.debt,
         account.version,
         summary.next_expire_at,
         summary.next_expire_amount,
@@ -372,8 +407,8 @@ def handed_lot_id(lot_id: UUID, *, batch_id: UUID, operation_index: int) -> UUID
     return ids.from_int(lot_id.int >> 64 << 64 | _VARIANT | tail)
 
 
-def expiry_id(account_id: UUID, version: int) -> UUID:
-    """Return the id under which an expiry is booked, where other transfers have their batch's."""
+def booking_id(account_id: UUID, version: int) -> UUID:
+    """Return the id of a movement that the ledger books itself, where others have their batch's."""
     digest = hashlib.blake2b(
         account_id.bytes + version.to_bytes(8, "big"), digest_size=16, person=b"tessera.expiry"
     )

@@ -44,11 +44,16 @@ class Sliding:
 
 @dataclass(frozen=True, slots=True)
 class LotPolicy:
-    """How lots age: `pending_days` None waits for a release; no `expiry` is never."""
+    """How lots age: `pending_days` None waits for a release; no `expiry` is never.
+
+    What a refund restores after its expiry lives on for `refund_grace_days`, to the end of the last
+    of them; 0: it has expired.
+    """
 
     pending_days: int | None
     expiry: Rolling | Calendar | Sliding | None
     time_zone: str
+    refund_grace_days: int = 0
 
     @property
     def slides(self) -> bool:
@@ -58,7 +63,10 @@ class LotPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A unit of value. `ceiling` None is no ceiling; without `lots` a balance is one amount."""
+    """A unit of value. `ceiling` None is no ceiling; without `lots` a balance is one amount.
+
+    Accounts open by themselves when they are first named, unless `opened_explicitly`.
+    """
 
     code: str
     scale: int
@@ -66,6 +74,7 @@ class Asset:
     ceiling: int | None
     lots: LotPolicy | None
     created_at: datetime
+    opened_explicitly: bool = False
 
 
 def first_difference(one: Asset, other: Asset) -> str | None:
@@ -78,7 +87,11 @@ def first_difference(one: Asset, other: Asset) -> str | None:
 
 
 #: Properties that the contract calls by another name.
-_NAMES = {"code": "asset_code", "lots": "lot_policy"}
+_NAMES = {
+    "code": "asset_code",
+    "lots": "lot_policy",
+    "opened_explicitly": "accounts_opened_explicitly",
+}
 
 
 def activation(policy: LotPolicy, *, credited_at: datetime) -> datetime | None:
@@ -114,6 +127,14 @@ def slide(policy: LotPolicy, *, credited_at: datetime) -> datetime | None:
     if not isinstance(policy.expiry, Sliding):
         return None
     return expiry(policy, activated_at=credited_at)
+
+
+def grace(policy: LotPolicy, *, refunded_at: datetime) -> datetime | None:
+    """Return until when a refund keeps alive what it restores too late; None: not at all."""
+    if not policy.refund_grace_days:
+        return None
+    local = refunded_at.astimezone(_zone(policy.time_zone))
+    return _instant(_end(local.date() + timedelta(days=policy.refund_grace_days)), policy)
 
 
 def _rolled(rule: Rolling, start: datetime) -> datetime:

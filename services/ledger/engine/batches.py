@@ -22,11 +22,14 @@ from services.ledger.engine.assets import Asset
 #: Reasons that the ledger books itself; numbers as in the contract.
 EXPIRE = 3
 REVERSE = 8
+#: What a reversal could not take back becomes a debt; what comes then pays it off.
+OWE = 10
+PAY_OFF = 11
 #: Reasons of handovers: into a household, and out of it.
 POOL = 20
 SPLIT = 21
 #: Movements with these reasons are not undone by reversals.
-IRREVERSIBLE = frozenset({EXPIRE, REVERSE, POOL, SPLIT})
+IRREVERSIBLE = frozenset({EXPIRE, REVERSE, OWE, PAY_OFF, POOL, SPLIT})
 #: The operation index of expiries, which belong to no batch.
 BY_LEDGER = -1
 
@@ -37,6 +40,8 @@ class Shortfall(IntEnum):
     REFUSE = 1
     TAKE_AVAILABLE = 2
     TAKE_PENDING = 3
+    #: Take what there is, and owe the rest.
+    DEBT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +216,16 @@ class Facts:
 class OperationResult(NamedTuple):
     """What an operation moved or reserved, the parts of lots that it took, oldest first.
 
-    Of a hold, also when it times out; of an independent operation without effect, why.
+    Of a hold, also when it times out; of an independent operation without effect, why; of a
+    reversal, what is owed now; of what came in, how much of it has paid off a debt.
     """
 
     amount: int
     taken: tuple[LotPart, ...] = ()
     expires_at: datetime | None = None
     refusal: errors.LedgerRefusal | None = None
+    owed: int = 0
+    paid_off: int = 0
 
 
 class Movement(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from services.ledger.engine import accounts
+from services.ledger.engine import accounts, assets
 from services.ledger.engine.accounts import (
     Account,
     Balance,
@@ -80,6 +80,7 @@ class Page:
         "asset",
         "balance",
         "changed",
+        "debt",
         "held",
         "incoming",
         "lots",
@@ -96,6 +97,7 @@ class Page:
         self.asset = asset
         self.balance = account.balance
         self.version = account.version
+        self.debt = account.debt
         self.slides_until = account.slides_until
         self.held = account.summary.held
         self.incoming = account.summary.incoming
@@ -123,6 +125,7 @@ class Page:
         page.held = self.held
         page.incoming = self.incoming
         page.version = self.version
+        page.debt = self.debt
         page.slides_until = self.slides_until
         page.unread = self.unread
         page.lots = self.lots.copy()
@@ -180,12 +183,27 @@ class Page:
         return parts
 
     def give_back(
-        self, parts: Iterable[LotPart], known: dict[UUID, Lot], place: Place, rows: Rows
+        self,
+        parts: Iterable[LotPart],
+        known: dict[UUID, Lot],
+        place: Place,
+        rows: Rows,
+        *,
+        now: datetime,
     ) -> None:
-        """Restore parts of lots; `known` has the lots that were spent before."""
+        """Restore parts of lots; `known` has the lots that were spent before.
+
+        What has expired meanwhile becomes a lot of its own when the asset grants it some grace.
+        """
+        policy = self.asset.lots
+        grace = assets.grace(policy, refunded_at=now) if policy is not None else None
         for part in parts:
             changed = self.changed.get(part.lot_id)
             lot = changed[1] if changed else self.lots.get(part.lot_id) or known[part.lot_id]
+            ends = accounts.expiry(lot, self.slides_until)
+            if grace is not None and ends is not None and ends <= now:
+                self.put(None, _renewed(lot, part.amount, place, expires_at=grace, now=now))
+                continue
             self.put(lot, lot.holding(lot.remaining + part.amount, lot.held))
             rows.take(place, lot, -part.amount)
 
@@ -288,13 +306,17 @@ class Page:
     def _expire_together(self, lots: Sequence[Lot], ends: datetime, rows: Rows) -> None:
         key = self.account.key
         amount = sum(lot.remaining - lot.held for lot in lots)
-        place = Place(accounts.expiry_id(key.id, self.version + 1), BY_LEDGER)
+        place = self.own_place()
         breakage = accounts.key(key.asset_code, accounts.WORLD, BREAKAGE)
         self.take(lots, amount, place, rows)
         self.move(-amount, place, rows)
         rows.transfers.append(TransferRow(*place, key.id, breakage.id, amount, EXPIRE, "", ends))
         rows.tallies[breakage] += amount
         rows.expiries.append(ExpiryRow(key, amount, ends))
+
+    def own_place(self) -> Place:
+        """Return the place of the next movement here, when the ledger books it itself."""
+        return Place(accounts.booking_id(self.account.key.id, self.version + 1), BY_LEDGER)
 
     def summary(self, now: datetime) -> Summary:
         """Return what lots and reserves come to, once nothing changes on the page any more."""
@@ -320,6 +342,7 @@ class Page:
             summary.pending,
             summary.held,
             summary.incoming,
+            self.debt,
             self.version,
             summary.next_expire_at,
             summary.next_expire_amount,
@@ -340,6 +363,8 @@ class Page:
             self.slides_until,
             None,
             None,
+            account.state,
+            self.debt,
         )
         return Written(account, after)
 
@@ -356,6 +381,21 @@ class Page:
         return [
             self.reserves[place] for place, is_new in self.reserves_changed.items() if is_new is new
         ]
+
+
+def _renewed(lot: Lot, amount: int, place: Place, *, expires_at: datetime, now: datetime) -> Lot:
+    """Return what a refund makes of a part of a lot that has expired."""
+    return lot._replace(
+        id=accounts.handed_lot_id(lot.id, **place._asdict()),
+        batch_id=place.batch_id,
+        operation_index=place.operation_index,
+        amount=amount,
+        remaining=amount,
+        held=0,
+        expires_at=expires_at,
+        expiry_given=True,
+        created_at=now,
+    )
 
 
 def _unread(account: Account) -> Summary:

@@ -15,6 +15,9 @@ from services.ledger.engine.batches import (
     Hold,
     Moved,
     Operation,
+    Release,
+    Reversal,
+    Shortfall,
     Target,
     Transfer,
     Void,
@@ -117,10 +120,12 @@ class _Planner:
             self.touch(target.credit, deep=True)
             self.touch(target.debit, deep=True)
             self._name_lots(operation.target, target)
+            if _may_owe(operation, target.credit):
+                self.touch(accounts.debt_key(target.credit), deep=False)
         elif isinstance(target, Held) and isinstance(operation, Capture | Void):
             self._touch_hold(operation.target, target)
         elif target is None:
-            self._touch_neighbour(operation.target)
+            self._touch_neighbour(operation)
 
     def touch(self, key: Key, *, deep: bool) -> None:
         """Plan to read an account, and its lots if `deep`."""
@@ -149,8 +154,9 @@ class _Planner:
             )
             self.lots[made] = moved.credit.id
 
-    def _touch_neighbour(self, target: Place) -> None:
+    def _touch_neighbour(self, referring: Reversal | Release | Capture | Void) -> None:
         """Touch the accounts of a transfer that is only now being decided, in the same group."""
+        target = referring.target
         if self._by_id is None:
             self._by_id = {batch.id: batch for batch in self._batches}
         batch = self._by_id.get(target.batch_id)
@@ -160,3 +166,14 @@ class _Planner:
         if isinstance(operation, Transfer | Hold):
             self.touch(operation.debit, deep=True)
             self.touch(operation.credit, deep=True)
+            if _may_owe(referring, operation.credit):
+                self.touch(accounts.debt_key(operation.credit), deep=False)
+
+
+def _may_owe(operation: Operation, giver: Key) -> bool:
+    """Tell whether undoing may leave a debt on the account that is to give back."""
+    return (
+        isinstance(operation, Reversal)
+        and operation.shortfall is Shortfall.DEBT
+        and not giver.is_world
+    )

@@ -7,9 +7,19 @@ from uuid import UUID
 
 from services.ledger import errors
 from services.ledger.engine import accounts, assets, handing
-from services.ledger.engine.accounts import HoldState, Key, Lot, LotPart, Place, Reserve
+from services.ledger.engine.accounts import (
+    AccountState,
+    HoldState,
+    Key,
+    Lot,
+    LotPart,
+    Place,
+    Reserve,
+)
 from services.ledger.engine.batches import (
     BY_LEDGER,
+    OWE,
+    PAY_OFF,
     REVERSE,
     Batch,
     Capture,
@@ -50,6 +60,7 @@ PRECEDENCE: tuple[type[errors.LedgerRefusal], ...] = (
     errors.OccurredInFuture,
     errors.AssetNotFound,
     errors.AccountsMustDiffer,
+    errors.DebtAccount,
     errors.LotsNotKept,
     errors.TransferNotFound,
     errors.HoldNotFound,
@@ -58,6 +69,9 @@ PRECEDENCE: tuple[type[errors.LedgerRefusal], ...] = (
     errors.HoldCaptured,
     errors.HoldVoided,
     errors.HoldExpired,
+    errors.AccountNotFound,
+    errors.AccountClosed,
+    errors.AccountFrozen,
     errors.ExceedsReversible,
     errors.ExceedsHold,
     errors.InsufficientFunds,
@@ -105,7 +119,7 @@ class _Desk:
         page = self._pages.get(key.id)
         if page is None:
             asset = self.facts.assets[key.asset_code]
-            if key.owner_type == accounts.PARTNER:
+            if asset.lots is not None and not accounts.keeps_lots(key, asset):
                 asset = replace(asset, lots=None)
             account = self.facts.accounts.get(key.id) or accounts.opened(key, asset)
             page = Page(account, asset, self.now)
@@ -272,6 +286,8 @@ class _Draft:
             self._refuse(errors.AssetNotFound(asset_code=operation.debit.asset_code))
         if operation.debit.id == operation.credit.id:
             self._refuse(errors.AccountsMustDiffer())
+        if accounts.DEBT in {operation.debit.owner_type, operation.credit.owner_type}:
+            self._refuse(errors.DebtAccount())
         for_lots = operation.needs_lots
         if for_lots and asset and not all(accounts.keeps_lots(key, asset) for key in for_lots):
             self._refuse(errors.LotsNotKept())
@@ -279,6 +295,7 @@ class _Draft:
 
     def _transfer(self, transfer: Transfer) -> None:
         debit, credit = self._page(transfer.debit), self._page(transfer.credit)
+        self._admit(debit, credit)
         amount, lots = self._bounded(transfer, debit, credit)
         if self._is_void:
             return
@@ -304,13 +321,15 @@ class _Draft:
             reason=transfer.reason,
             campaign_id=transfer.campaign_id,
         )
-        self.results.append(OperationResult(amount, tuple(taken)))
+        paid_off = self._pay_off(credit, amount) if credit is not None else 0
+        self.results.append(OperationResult(amount, tuple(taken), paid_off=paid_off))
         self._note_moved(
             transfer.debit, transfer.credit, amount, taken, campaign_id=transfer.campaign_id
         )
 
     def _hold(self, hold: Hold) -> None:
         debit, credit = self._page(hold.debit), self._page(hold.credit)
+        self._admit(debit, credit)
         amount, lots = self._bounded(hold, debit, credit)
         ends = self._now + hold.life
         if debit is not None:
@@ -354,6 +373,7 @@ class _Draft:
 
     def _capture(self, capture: Capture, held: Held) -> None:
         debit, credit = self._page(held.debit), self._page(held.credit)
+        self._admit(debit, credit)
         sides = [(page, page.reserves[capture.target]) for page in (debit, credit) if page]
         remaining = sides[0][1].remaining
         amount = remaining if capture.amount is None else capture.amount
@@ -373,7 +393,8 @@ class _Draft:
         self._record(
             held.debit, held.credit, amount, reason=held.reason, campaign_id=held.campaign_id
         )
-        self.results.append(OperationResult(amount, tuple(taken)))
+        paid_off = self._pay_off(credit, amount) if credit is not None else 0
+        self.results.append(OperationResult(amount, tuple(taken), paid_off=paid_off))
         self._note_moved(held.debit, held.credit, amount, taken, campaign_id=held.campaign_id)
 
     def _void(self, place: Place, pages: Sequence[Page]) -> None:
@@ -466,6 +487,7 @@ class _Draft:
         giver, receiver = self._page(handover.debit), self._page(handover.credit)
         assert giver is not None
         assert receiver is not None
+        self._admit(giver, receiver)
         parts = handing.parts(handover, giver.spendable_lots(self._now))
         amount = sum(part for _, part in parts)
         self._check_room(receiver, amount)
@@ -506,28 +528,79 @@ class _Draft:
         if reversal.amount > remaining:
             self._refuse(errors.ExceedsReversible(remaining=remaining))
         giver, receiver = self._page(moved.credit), self._page(moved.debit)
-        amount, lots = reversal.amount, list[Lot]()
+        self._admit(giver, receiver, takes_back=True)
+        amount, owed, lots = reversal.amount, 0, list[Lot]()
         if giver is not None:
             available, lots = self._reclaimable(giver, reversal, moved)
             if available < amount and reversal.shortfall == Shortfall.REFUSE:
                 self._refuse(errors.InsufficientFunds(available=available, required=amount))
+            if reversal.shortfall == Shortfall.DEBT:
+                owed = max(amount - available, 0)
             amount = min(amount, available)
-        self._check_room(receiver, amount)
+        self._check_room(receiver, amount + owed)
         taken: list[LotPart] = []
         if amount and giver is not None:
             taken = giver.take(lots, amount, self._place, self.rows)
             giver.move(-amount, self._place, self.rows)
         if amount and receiver is not None:
             receiver.move(amount, self._place, self.rows)
-            parts = _last_taken(moved.taken, skip=moved.reversed, amount=amount)
-            receiver.give_back(parts, self._desk.lots, self._place, self.rows)
         self._record(
             moved.credit, moved.debit, amount, reason=REVERSE, campaign_id=moved.campaign_id
         )
-        self.results.append(OperationResult(amount, tuple(taken)))
+        if owed and giver is not None:
+            self._owe(giver, receiver, moved, owed)
+        if receiver is not None:
+            parts = _last_taken(moved.taken, skip=moved.reversed, amount=amount + owed)
+            receiver.give_back(parts, self._desk.lots, self._place, self.rows, now=self._now)
+        self.results.append(OperationResult(amount, tuple(taken), owed=owed))
         self.targets[self._place] = Other()
-        if amount:
-            self._count(reversal.target, moved, amount)
+        if amount + owed:
+            self._count(reversal.target, moved, amount + owed)
+
+    def _owe(self, giver: Page, receiver: Page | None, moved: Moved, amount: int) -> None:
+        """Let the giver's debt give what the giver does not have."""
+        key = accounts.debt_key(moved.credit)
+        debt = self._page(key)
+        assert debt is not None
+        place = debt.own_place()
+        debt.move(-amount, place, self.rows)
+        if receiver is not None:
+            receiver.move(amount, place, self.rows)
+        giver.debt += amount
+        giver.version += 1
+        self._record(
+            key, moved.debit, amount, reason=OWE, campaign_id=moved.campaign_id, place=place
+        )
+
+    def _pay_off(self, page: Page, amount: int) -> int:
+        """Let what has just come pay off what its owner owes; returns how much that was."""
+        paid = min(page.debt, amount)
+        if not paid:
+            return 0
+        key = accounts.debt_key(page.account.key)
+        debt = self._page(key)
+        assert debt is not None
+        place = page.own_place()
+        if page.asset.lots is not None:
+            made = page.lots[self._lot_id(self._place, self._batch.occurred_at)]
+            page.take([made], paid, place, self.rows)
+        page.move(-paid, place, self.rows)
+        debt.move(paid, place, self.rows)
+        page.debt -= paid
+        self._record(page.account.key, key, paid, reason=PAY_OFF, campaign_id="", place=place)
+        return paid
+
+    def _admit(self, debit: Page | None, credit: Page | None, *, takes_back: bool = False) -> None:
+        """Refuse what accounts do not let happen; from frozen ones the program still takes back."""
+        for side, page in (("debit", debit), ("credit", credit)):
+            if page is None:
+                continue
+            if page.asset.opened_explicitly and not page.version:
+                self._refuse(errors.AccountNotFound(side=side))
+            if page.account.state is AccountState.CLOSED:
+                self._refuse(errors.AccountClosed(side=side))
+        if debit is not None and debit.account.state is AccountState.FROZEN and not takes_back:
+            self._refuse(errors.AccountFrozen(side="debit"))
 
     def _reclaimable(self, giver: Page, reversal: Reversal, moved: Moved) -> tuple[int, list[Lot]]:
         """Return how much a reversal may take, and the lots to take it from, in order."""
@@ -593,11 +666,18 @@ class _Draft:
         self.targets[self._place] = Other()
 
     def _record(
-        self, debit: Key, credit: Key, amount: int, *, reason: int, campaign_id: str
+        self,
+        debit: Key,
+        credit: Key,
+        amount: int,
+        *,
+        reason: int,
+        campaign_id: str,
+        place: Place | None = None,
     ) -> None:
         self.rows.transfers.append(
             TransferRow(
-                *self._place,
+                *(place or self._place),
                 debit.id,
                 credit.id,
                 amount,

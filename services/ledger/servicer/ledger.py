@@ -15,7 +15,7 @@ from services.ledger import engine, errors, pages, wire
 from services.ledger.balances import Balances
 from services.ledger.committer import Committer
 from services.ledger.servicer import known
-from services.ledger.storage import Assets, LotCursor, Statements
+from services.ledger.storage import Accounts, Assets, LotCursor, Statements
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,12 +34,14 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         *,
         committer: Committer,
         balances: Balances,
+        accounts: Accounts,
         assets: Assets,
         statements: Statements,
         now: clock.Clock = clock.system,
     ) -> None:
         self._committer = committer
         self._balances = balances
+        self._accounts = accounts
         self._assets = assets
         self._statements = statements
         self._now = now
@@ -111,11 +113,13 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         floor = request.floor if request.HasField("floor") else asset.floor
         ceiling = request.ceiling if request.HasField("ceiling") else asset.ceiling
         await self._committer.sweep([key])  # what is held no longer does not stand in the way
-        async with self._statements.transaction() as tx:
-            account = await self._statements.lock(tx, key, asset)
+        async with self._accounts.transaction() as tx:
+            account = await self._accounts.lock(tx, key, asset)
+            if asset.opened_explicitly and not account.version:
+                raise errors.AccountNotFound
             limited = engine.limited(account, asset, floor=floor, ceiling=ceiling)
             if limited.version != account.version:
-                await self._statements.save_limits(tx, limited)
+                await self._accounts.save(tx, limited)
         found = await self._balances.read([key], version_min=limited.version)
         return pb.SetAccountLimitsResponse(balance=wire.balance(found[key.id]))
 

@@ -1,5 +1,6 @@
 """Where the ledger keeps what it knows: PostgreSQL for the truth, Valkey for speed."""
 
+from services.ledger.storage.accounts import Accounts, Act
 from services.ledger.storage.adjustments import Adjustments
 from services.ledger.storage.assets import Assets
 from services.ledger.storage.books import Books
@@ -19,6 +20,8 @@ from services.ledger.storage.uploads import Upload, Uploads
 from services.ledger.storage.writing import StoredBatch
 
 __all__ = [
+    "Accounts",
+    "Act",
     "Adjustments",
     "Assets",
     "Books",

@@ -7,10 +7,10 @@ from typing import Any
 from services.chassis import database
 from services.ledger import engine
 
-_COLUMNS = "asset_code, scale, floor, ceiling, lot_policy, create_time"
+_COLUMNS = "asset_code, scale, floor, ceiling, lot_policy, create_time, accounts_opened_explicitly"
 _INSERT = f"""
 INSERT INTO assets ({_COLUMNS})
-VALUES ($1, $2, $3, $4, $5, $6)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (asset_code) DO NOTHING
 """  # noqa: S608  constants only
 _SELECT = f"SELECT {_COLUMNS} FROM assets WHERE asset_code = ANY($1::TEXT[])"  # noqa: S608  constants only
@@ -44,6 +44,7 @@ class Assets:
             asset.ceiling,
             policy,
             asset.created_at,
+            asset.opened_explicitly,
         )
         return (await self.get([asset.code]))[asset.code]
 
@@ -53,15 +54,16 @@ class Assets:
 
 
 def _asset(row: database.Record) -> engine.Asset:
-    code, scale, floor, ceiling, policy, created_at = row
+    code, scale, floor, ceiling, policy, created_at, opened_explicitly = row
     lots = None if policy is None else _policy(json.loads(policy))
-    return engine.Asset(code, scale, floor, ceiling, lots, created_at)
+    return engine.Asset(code, scale, floor, ceiling, lots, created_at, opened_explicitly)
 
 
 def _document(policy: engine.LotPolicy) -> dict[str, Any]:
     document: dict[str, Any] = {
         "pending_days": policy.pending_days,
         "time_zone": policy.time_zone,
+        "refund_grace_days": policy.refund_grace_days,
     }
     match policy.expiry:
         case engine.Rolling(months, days, rounding):
@@ -83,4 +85,6 @@ def _policy(document: dict[str, Any]) -> engine.LotPolicy:
         expiry = engine.Calendar(days, marked["minimum_days"])
     elif sliding := document.get("sliding"):
         expiry = engine.Sliding(sliding["days"])
-    return engine.LotPolicy(document["pending_days"], expiry, document["time_zone"])
+    # Policies that are older than the grace have none.
+    grace_days = document.get("refund_grace_days", 0)
+    return engine.LotPolicy(document["pending_days"], expiry, document["time_zone"], grace_days)

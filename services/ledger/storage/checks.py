@@ -144,6 +144,7 @@ FROM (
 FULL JOIN taken ON taken.account_id = lots.account_id AND taken.lot_id = lots.lot_id
 WHERE lots.remaining IS DISTINCT FROM lots.amount - COALESCE(taken.amount, 0)
 UNION ALL
+-- A refund makes lots of what has expired, and gives the rest back to the lots that it came from.
 SELECT 'takes', made.account_id, format('batch %s operation %s moves %s and makes lots of %s',
     made.batch_id, made.operation_index, transfers.amount, made.amount)
 FROM (
@@ -155,7 +156,7 @@ FROM (
 ) AS made
 JOIN transfers ON transfers.batch_id = made.batch_id
     AND transfers.operation_index = made.operation_index
-WHERE transfers.amount <> made.amount
+WHERE transfers.reason <> 8 AND transfers.amount <> made.amount
 """  # noqa: S608  constants only
 
 _HOLDS = """

@@ -20,7 +20,7 @@ from services.ledger import engine
 #: How long a copy lives, in seconds.
 LIFE_S = 60
 #: Copies of another form are not found by those who could not read them.
-_FORM = "balance.2"
+_FORM = "balance.3"
 _LIFE_MS = LIFE_S * 1000
 _LEASE_MS = 2_000
 
@@ -129,11 +129,12 @@ def encode(balance: engine.Balance) -> bytes:
         balance.pending,
         balance.held,
         balance.incoming,
+        balance.debt,
         balance.next_expire_amount,
         _microseconds(balance.next_expire_at),
         _microseconds(balance.changes_at),
     )
-    return b"%d %d %d %d %d %d %d %d" % numbers
+    return b"%d %d %d %d %d %d %d %d %d" % numbers
 
 
 def decode(
@@ -145,7 +146,7 @@ def decode(
     """
     if held is None or held.startswith(b"L"):
         return None
-    (version, available, pending, reserved, incoming, amount, expires, changes) = map(
+    (version, available, pending, reserved, incoming, debt, amount, expires, changes) = map(
         int, held.split()
     )
     changes_at = _instant(changes)
@@ -157,6 +158,7 @@ def decode(
         pending,
         reserved,
         incoming,
+        debt,
         version,
         _instant(expires),
         amount,

@@ -24,13 +24,16 @@ _TABLES = f"""
 SELECT {records.ACCOUNT_COLUMNS}, NULL::BYTEA AS request, NULL::BYTEA AS answer
 FROM (SELECT * FROM accounts WHERE account_id = ANY($1::TEXT::UUID[])) AS found
 UNION ALL
-SELECT batch_id, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, NULL, 0, 0, NULL, request, answer
+SELECT batch_id, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, NULL, 0, 0, NULL, 0, 0, request,
+    answer
 FROM batches
 WHERE batch_id = ANY($2::TEXT::UUID[])
 """  # noqa: S608  constants only
 _TABLES_LOCKED = _TABLES.replace(
     "ANY($1::TEXT::UUID[])", "ANY($1::TEXT::UUID[]) ORDER BY account_id FOR UPDATE"
 )
+
+_ACCOUNTS = f"SELECT {records.ACCOUNT_COLUMNS} FROM accounts WHERE account_id = ANY($1::UUID[])"  # noqa: S608  constants only
 
 _LOTS = f"""
 SELECT {records.LOT_COLUMNS}
@@ -189,6 +192,12 @@ class Postings:
                 rows.append(row)
             else:
                 known[row["account_id"]] = Known(row["request"], row["answer"])
+        keys = dict(plan.keys)
+        owing = [engine.debt_key(keys[row[0]]) for row in rows if row["debt"]]
+        if missing := {key.id: key for key in owing if key.id not in keys}:
+            # Debts change together with what their owners have, so locks and versions of those do.
+            rows += await source.fetch(_ACCOUNTS, list(missing))
+            keys.update(missing)
         deep: dict[UUID, database.Record] = {}
         holding = set(plan.holding)
         for row in rows:
@@ -201,7 +210,7 @@ class Postings:
         accounts = {
             row[0]: records.account(
                 row,
-                plan.keys[row[0]],
+                keys[row[0]],
                 tuple(lots.get(row[0], ())) if row[0] in deep else None,
                 tuple(reserves.get(row[0], ())) if row[0] in holding else None,
             )

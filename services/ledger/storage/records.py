@@ -14,7 +14,7 @@ BEGINNING = datetime.min  # noqa: DTZ901
 #: Columns of `accounts` that `account` reads.
 ACCOUNT_COLUMNS = """account_id, floor, ceiling, balance, version, pending, next_event_time,
     next_expire_time, next_expire_amount, slide_time, lots_from_time, held, incoming,
-    next_hold_time"""
+    next_hold_time, state, debt"""
 
 #: Columns of `lots` that `lot` reads; infinity is a lot that never expires.
 LOT_COLUMNS = """lots.lot_id, lots.account_id, lots.batch_id, lots.operation_index, lots.amount,
@@ -50,6 +50,8 @@ def account(
         held,
         incoming,
         next_hold,
+        state,
+        debt,
         *_,
     ) = row
     summary = engine.Summary(
@@ -63,7 +65,17 @@ def account(
         next_hold,
     )
     return engine.Account(
-        key, floor, ceiling, balance, version, summary, slides_until, lots, reserves
+        key,
+        floor,
+        ceiling,
+        balance,
+        version,
+        summary,
+        slides_until,
+        lots,
+        reserves,
+        engine.AccountState(state),
+        debt,
     )
 
 

@@ -1,7 +1,6 @@
-"""What others want to know: balances, movements, lots, answers, limits."""
+"""What others want to know: balances, movements, lots, answers."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -94,21 +93,6 @@ ORDER BY spent.last_time, lots.lot_id
 LIMIT $5
 """  # noqa: S608  constants only
 
-_OPEN = """
-INSERT INTO accounts (
-    account_id, asset_code, owner_type, owner_id, floor, ceiling, balance, version, pending,
-    next_expire_amount
-)
-VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0)
-ON CONFLICT (account_id) DO NOTHING
-"""
-_LOCK = f"SELECT {records.ACCOUNT_COLUMNS} FROM accounts WHERE account_id = $1 FOR UPDATE"  # noqa: S608  constants only
-_LIMIT = """
-UPDATE accounts
-SET floor = $2, ceiling = $3, version = $4
-WHERE account_id = $1
-"""
-
 
 class EntryLine(NamedTuple):
     """A line of an account's statement; `batch_id` is not a batch's for expiries."""
@@ -185,25 +169,6 @@ class Statements:
             expires_at, lot_id = after.expires_at or records.INFINITY, after.lot_id
         rows = await self._source.fetch(_LOTS, account_id, now, expires_at, lot_id, limit)
         return [_lot_line(row, now) for row in rows]
-
-    def transaction(self) -> AbstractAsyncContextManager[database.Queryable]:
-        """Open a transaction, for setting limits."""
-        return self._source.transaction()
-
-    async def lock(
-        self, tx: database.Queryable, key: engine.Key, asset: engine.Asset
-    ) -> engine.Account:
-        """Return an account, opened if need be, that nobody else can change until the end."""
-        names = (key.id, key.asset_code, key.owner_type, key.owner_id)
-        await tx.execute(_OPEN, *names, asset.floor, asset.ceiling)
-        row = await tx.fetchrow(_LOCK, key.id)
-        assert row is not None
-        return records.account(row, key)
-
-    async def save_limits(self, tx: database.Queryable, account: engine.Account) -> None:
-        """Write the limits and the version of a locked account."""
-        arguments = account.key.id, account.floor, account.ceiling, account.version
-        await tx.execute(_LIMIT, *arguments)
 
     async def _due(
         self, account_ids: Sequence[UUID], keys: Mapping[UUID, engine.Key]

@@ -191,6 +191,7 @@ _SUMS = {
     "held": NUMBERS,
     "incoming": NUMBERS,
     "next_hold": INSTANTS,
+    "debt": NUMBERS,
 }
 _OPENED = Part(
     "opened",
@@ -209,11 +210,11 @@ _OPENED = Part(
     INSERT INTO accounts (
         account_id, asset_code, owner_type, owner_id, floor, ceiling, balance, version, pending,
         next_event_time, next_expire_time, next_expire_amount, slide_time, lots_from_time, held,
-        incoming, next_hold_time
+        incoming, next_hold_time, debt
     )
     SELECT account_id, asset_code, owner_type, owner_id, floor, ceiling, balance, version, pending,
         instant(next_event), instant(next_expire), next_expire_amount, instant(slide),
-        instant(lots_from), held, incoming, instant(next_hold)
+        instant(lots_from), held, incoming, instant(next_hold), debt
     FROM {rows}
     """,
 )
@@ -241,7 +242,8 @@ _MOVED = Part(
         lots_from_time = instant(moved.lots_from),
         held = moved.held,
         incoming = moved.incoming,
-        next_hold_time = instant(moved.next_hold)
+        next_hold_time = instant(moved.next_hold),
+        debt = moved.debt
     FROM {rows}
     WHERE accounts.account_id = moved.account_id
     """,
@@ -440,6 +442,7 @@ def _sums(account: engine.Account) -> tuple[Any, ...]:
         summary.held,
         summary.incoming,
         summary.next_hold_at,
+        account.debt,
     )
 
 

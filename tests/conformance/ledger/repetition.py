@@ -87,6 +87,7 @@ async def a_script_that_is_sent_again_changes_nothing(bank: Bank) -> None:
         pending=0,
         held=0,
         incoming=0,
+        debt=0,
         version=spent.balances[0].version,
         next_expire_at=None,
         next_expire_amount=0,

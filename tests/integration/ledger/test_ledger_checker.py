@@ -257,7 +257,9 @@ async def test_a_copy_that_lies_is_found(office):
     for version, available in ((4, 13), (9, 12)):
         seen = await held.get([key])
         lease, _ = await held.lease([key], seen=seen)
-        lie = engine.Balance(key, available, 0, 0, 0, version, None, 0, office.ledger.now(), None)
+        lie = engine.Balance(
+            key, available, 0, 0, 0, 0, version, None, 0, office.ledger.now(), None
+        )
         await held.fill(lease, [lie])
         assert [finding.kind for finding in await office.examine(anna)] == ["copy"]
 
@@ -267,7 +269,7 @@ async def test_an_old_copy_is_wrong_only_when_it_stays(office, monkeypatch):
     anna = await office.account()
     held, key = Copies(office.ledger.hot), key_of(anna)
     lease, _ = await held.lease([key], seen=await held.get([key]))
-    old = engine.Balance(key, 0, 0, 0, 0, 2, None, 0, office.ledger.now(), None)
+    old = engine.Balance(key, 0, 0, 0, 0, 0, 2, None, 0, office.ledger.now(), None)
     await held.fill(lease, [old])
     assert await office.examine(anna) == []
     assert await office.examine(anna) == []

@@ -15,7 +15,7 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
 def _balance(key, version, available=0, changes_at=None):
-    return engine.Balance(key, available, 0, 0, 0, version, None, 0, NOW, changes_at)
+    return engine.Balance(key, available, 0, 0, 0, 0, version, None, 0, NOW, changes_at)
 
 
 def _key(name):
@@ -102,7 +102,7 @@ async def test_a_copy_tells_what_a_balance_holds():
     """Encoding and decoding are each other's inverse."""
     key = _key("codec")
     balance = engine.Balance(
-        key, -5, 7, 4, 9, 12, NOW + timedelta(1), 3, NOW, NOW + timedelta(hours=1)
+        key, -5, 7, 4, 9, 3, 12, NOW + timedelta(1), 3, NOW, NOW + timedelta(hours=1)
     )
     assert copies.decode(key, copies.encode(balance), now=NOW, version_min=12) == balance
     assert copies.decode(key, copies.encode(balance), now=NOW, version_min=13) is None

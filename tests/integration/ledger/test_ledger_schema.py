@@ -63,7 +63,17 @@ def test_the_outbox_is_the_chassis_own():
 
 
 @pytest.mark.parametrize(
-    "table", ["assets", "batches", "transfers", "entries", "lot_takes", "reversals", "holds"]
+    "table",
+    [
+        "assets",
+        "batches",
+        "transfers",
+        "entries",
+        "lot_takes",
+        "reversals",
+        "holds",
+        "account_acts",
+    ],
 )
 async def test_evidence_can_only_be_added_to(ledger, table):
     """The runtime role may neither change nor remove it."""
@@ -104,6 +114,8 @@ async def test_evidence_can_only_be_added_to(ledger, table):
             "transfers_accounts_differ",
         ),
         ("UPDATE accounts SET held = -1", "accounts_held_not_negative"),
+        ("UPDATE accounts SET state = 4", "accounts_state_known"),
+        ("UPDATE accounts SET debt = -1", "accounts_debt_not_negative"),
         ("UPDATE accounts SET incoming = -1", "accounts_incoming_not_negative"),
         (
             "UPDATE accounts SET held = balance - floor + 1 WHERE balance > 0",

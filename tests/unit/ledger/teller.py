@@ -19,9 +19,10 @@ def points(
     time_zone: str = "UTC",
     code: str = "points",
     ceiling: int | None = None,
+    grace_days: int = 0,
 ) -> engine.Asset:
     """Return an asset that keeps lots."""
-    policy = engine.LotPolicy(pending_days, expiry, time_zone)
+    policy = engine.LotPolicy(pending_days, expiry, time_zone, grace_days)
     return engine.Asset(code, 0, 0, ceiling, policy, START)
 
 
@@ -88,6 +89,18 @@ class Teller:
         place = engine.Place(target.batch.id, index)
         return self.post(engine.Reversal(place, amount, shortfall))
 
+    def act(self, action: engine.Action, key: engine.Key | None = None) -> None:
+        """Open, freeze or close an account."""
+        key = key or member("anna")
+        account = self.accounts.get(key.id)
+        if account is None:
+            account = engine.opened(key, self.assets[key.asset_code])._replace(version=1)
+        self.accounts[key.id] = engine.changed(account, action)
+
+    def debt(self, key: engine.Key | None = None) -> int:
+        """Return what the owner of an account owes."""
+        return self.balance(key).debt
+
     def release(self, target: Any) -> Any:
         return self.post(engine.Release(engine.Place(target.batch.id, 0)))
 
@@ -125,6 +138,10 @@ class Teller:
             for account_id in plan.keys
             if account_id in self.accounts
         }
+        for account in list(accounts.values()):
+            if account.debt:
+                debt = self.accounts[engine.debt_key(account.key).id]
+                accounts.setdefault(debt.key.id, self._read(debt, deep=False))
         lots = {lot_id: self.lots[lot_id] for lot_id in plan.lots if lot_id in self.lots}
         facts = engine.Facts(self.assets, accounts, targets, lots)
         outcome = engine.post(facts, batches, now=self.now)
@@ -193,17 +210,7 @@ class Teller:
                 and lot.remaining
                 and (lot.expires_at is None or (from_ is not None and lot.expires_at >= from_))
             )
-        return engine.Account(
-            account.key,
-            account.floor,
-            account.ceiling,
-            account.balance,
-            account.version,
-            account.summary,
-            account.slides_until,
-            lots,
-            reserves,
-        )
+        return account._replace(lots=lots, reserves=reserves)
 
     def _keep(self, changes: engine.Changes) -> None:
         for written in changes.accounts:

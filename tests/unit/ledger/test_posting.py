@@ -1,6 +1,7 @@
 """Deciding batches, told as bank statements."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tessera.ledger.v1 import error_reason_pb2
@@ -151,6 +152,11 @@ def test_of_several_reasons_the_first_of_the_documented_order_is_given():
     teller.at(1).earn(50)
     earned = teller.earn(10, BORIS)
     captured, voided, active = teller.hold(2), teller.hold(3), teller.hold(4)
+    frozen, closed = member("clara"), member("dora")
+    teller.act(engine.Action.FREEZE, frozen)
+    teller.act(engine.Action.CLOSE, closed)
+    cards = replace(plain(code="cards"), opened_explicitly=True)
+    teller.assets["cards"] = cards
     teller.capture(captured)
     teller.void(voided)
     broken = [
@@ -158,6 +164,9 @@ def test_of_several_reasons_the_first_of_the_documented_order_is_given():
         move(ANNA, SHOP, 10**6),  # INSUFFICIENT_FUNDS
         engine.Capture(engine.Place(active.batch.id, 0), 5, is_final=True),  # EXCEEDS_HOLD
         engine.Reversal(engine.Place(earned.batch.id, 0), 11, TAKE_AVAILABLE),  # EXCEEDS_REVERSIBLE
+        move(frozen, SHOP, 1),  # ACCOUNT_FROZEN
+        move(SHOP, closed, 1),  # ACCOUNT_CLOSED
+        move(engine.key("cards", 1, "bank"), member("anna", "cards"), 1),  # ACCOUNT_NOT_FOUND
         engine.Void(engine.Place(late.batch.id, 0)),  # HOLD_EXPIRED
         engine.Void(engine.Place(voided.batch.id, 0)),  # HOLD_VOIDED
         engine.Void(engine.Place(captured.batch.id, 0)),  # HOLD_CAPTURED
@@ -166,6 +175,7 @@ def test_of_several_reasons_the_first_of_the_documented_order_is_given():
         engine.Void(engine.Place(batch_id("nobody"), 0)),  # HOLD_NOT_FOUND
         engine.Release(engine.Place(batch_id("nobody"), 0)),  # TRANSFER_NOT_FOUND
         move(SHOP, ANNA, 1, expires_at=START),  # LOTS_NOT_KEPT
+        move(SHOP, engine.debt_key(ANNA), 1),  # DEBT_ACCOUNT
         move(ANNA, ANNA, 1),  # ACCOUNTS_MUST_DIFFER
         move(member("anna", "gold"), member("boris", "gold"), 1),  # ASSET_NOT_FOUND
     ]
@@ -474,6 +484,38 @@ def test_what_is_restored_after_its_expiry_expires_at_once():
     assert teller.entries[-1].operation_index == engine.BY_LEDGER
 
 
+def test_a_grace_keeps_alive_what_a_refund_restores_too_late():
+    """Three days from the refund, to the end of the last; what has not expired keeps its date."""
+    teller = Teller(points(grace_days=3, time_zone="Europe/Berlin"))
+    teller.earn(100, expires_at=START + timedelta(days=20))
+    teller.earn(100, expires_at=START + timedelta(days=5))
+    spent = teller.at(1).spend(150)
+    refund = teller.at(7).reverse(spent, 150)
+    end = datetime(2026, 1, 20, 23, tzinfo=UTC)
+    assert [(lot.remaining, lot.expires_at) for lot in teller.live()] == [
+        (100, end),
+        (100, START + timedelta(days=20)),
+    ]
+    assert refund.balances[0].next_expire_at == end
+    assert teller.live()[0].batch_id == refund.batch.id
+    teller.now = end
+    assert teller.available() == 100
+
+
+def test_refunds_in_parts_each_have_their_own_grace():
+    """And together they restore no more than was taken."""
+    teller = Teller(points(grace_days=1))
+    teller.earn(100, expires_at=START + timedelta(days=5))
+    spent = teller.at(1).spend(100)
+    teller.at(6).reverse(spent, 60)
+    teller.at(8).reverse(spent, 40)
+    assert refusal(teller.reverse(spent, 1)) == errors.ExceedsReversible(remaining=0)
+    assert teller.available() == 40
+    again = teller.spend(40)
+    assert refusal(teller.at(20).reverse(again, 40)) is None
+    assert teller.available() == 40
+
+
 def test_two_refunds_in_one_group_share_the_limit():
     """The second sees what the first gave back."""
     teller, spent = _spent_from_two_lots()
@@ -525,7 +567,12 @@ def test_a_reversal_cannot_be_reversed():
 
 @pytest.mark.parametrize(
     ("shortfall", "left", "taken"),
-    [(engine.Shortfall.REFUSE, 30, None), (TAKE_AVAILABLE, 0, 30), (TAKE_PENDING, 30, 0)],
+    [
+        (engine.Shortfall.REFUSE, 30, None),
+        (TAKE_AVAILABLE, 0, 30),
+        (TAKE_PENDING, 30, 0),
+        (engine.Shortfall.DEBT, 0, 30),
+    ],
 )
 def test_claiming_back_points_that_are_already_spent_follows_the_policy(shortfall, left, taken):
     """100 earned, 70 spent, the purchase is returned."""

@@ -36,6 +36,7 @@ policies = st.builds(
     ),
     time_zone=st.sampled_from(["UTC", "Europe/Berlin"]),
     ceiling=st.sampled_from([None, 300]),
+    grace_days=st.sampled_from([0, 3]),
 )
 assets = st.one_of(policies, st.builds(plain, floor=st.sampled_from([0, -40])))
 moves = st.builds(
@@ -136,6 +137,7 @@ def test_invariants_hold_after_any_history(asset, history):
         assert teller.sum() == 0
         for account in teller.accounts.values():
             _check_account(teller, asset, account)
+            _check_debt(teller, account)
         _check_transfers(teller)
         _check_holds(teller)
 
@@ -155,7 +157,7 @@ def _check_account(teller, asset, account):
     view = engine.balance_at(teller._read(account, deep=True, holds=()), teller.now)
     assert teller.balance(account.key) == view
     _check_reserves(teller, account, view)
-    if asset.lots is not None:
+    if engine.keeps_lots(account.key, asset):
         _check_lots(teller, account, view)
 
 
@@ -204,6 +206,13 @@ def _check_reserves(teller, account, view):
     assert all(reserved[lot.id] == lot.held <= lot.remaining for lot in lots)
     if lots:
         assert account.summary.held == sum(lot.held for lot in lots)
+
+
+def _check_debt(teller, account):
+    """What an account says that its owner owes is what the debt's own account says."""
+    if account.key.owner_type != engine.DEBT:
+        debt = teller.accounts.get(engine.debt_key(account.key).id)
+        assert account.debt == (-debt.balance if debt else 0) >= 0
 
 
 def _check_holds(teller):
