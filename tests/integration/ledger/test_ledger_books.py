@@ -394,18 +394,18 @@ async def test_the_command_reports_what_the_service_does(database, valkey, tmp_p
         await ledger.asset("points", lot_policy=asset_pb2.LotPolicy(time_zone="UTC"))
         await ledger.earn(ledger.member(), 1250)
 
-        async def run(*options):
-            command = ["liability", *options, "--config", str(file)]
-            return await asyncio.to_thread(CliRunner().invoke, app, command)
+    async def run(*options):
+        command = ["liability", *options, "--config", str(file)]
+        return await asyncio.to_thread(CliRunner().invoke, app, command)
 
-        worth = ("--currency", "EUR", "--value-minor", "1", "--units", "100")
-        shown = await run("points", *worth)
-        assert shown.exit_code == 0, shown.output
-        assert "1,250" in shown.output
-        document = json.loads((await run("points", *worth, "--json")).output)
-        assert document["outstanding"] == document["available"] == 1250
-        assert document["by_expiry"] == [{"month": "", "available": 1250, "pending": 0, "held": 0}]
-        assert document["money"]["liability_minor"] == 13
-        rows = (await run("points", "--csv")).output.splitlines()
-        assert rows == ["age,outstanding,breakage_rate,breakage", "0,1250,0,0"]
-        assert (await run("nothing")).exit_code == 2
+    worth = ("--currency", "EUR", "--value-minor", "1", "--units", "100")
+    shown = await run("points", *worth)
+    assert shown.exit_code == 0, shown.output
+    assert "1,250" in shown.output
+    document = json.loads((await run("points", *worth, "--json")).output)
+    assert document["outstanding"] == document["available"] == 1250
+    assert document["by_expiry"] == [{"month": "", "available": 1250, "pending": 0, "held": 0}]
+    assert document["money"]["liability_minor"] == 13
+    rows = (await run("points", "--csv")).output.splitlines()
+    assert rows == ["age,outstanding,breakage_rate,breakage", "0,1250,0,0"]
+    assert (await run("nothing")).exit_code == 2
