@@ -25,6 +25,9 @@ class GoodsSettings(config.Settings):
     exclude_tags: frozenset[str] = frozenset()
 
 
+PartnerId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}$")]
+
+
 class PointsSettings(config.Settings):
     """The program's points: the ledger's asset, its ageing, and what one smallest unit pays."""
 
@@ -44,6 +47,8 @@ class PointsSettings(config.Settings):
     payment_step_units: int = Field(default=0, ge=0, le=1_000_000_000)
     #: What points may pay for, besides what each product's own flag says.
     payment_goods: GoodsSettings = GoodsSettings()
+    #: The partners of the coalition that stores belong to, by store id; see SettlementService.
+    partners: dict[str, PartnerId] = Field(default_factory=dict)
     #: Points expire at the end of the month so many months after the purchase; 0 means never.
     expire_months: int = Field(default=12, ge=0, le=120)
     #: Where days and months of points begin and end.

@@ -261,4 +261,5 @@ def terms_of(settings: config.Settings) -> batches.Terms:
             payment_step_units=points.payment_step_units,
             payment_goods=engine.ItemFilter(**points.payment_goods.model_dump()),
         ),
+        partners=points.partners,
     )

@@ -30,10 +30,12 @@ def draw_up(
     What must happen `first` stands before everything else in its batch.
     """
     occurred_time = times.read(request.occurred_time, field="occurred_time")
+    store_id = request.cart.store_id
     batch = draw_batch(
         receipt_id,
         decided,
         occurred_time,
+        store_id=store_id,
         terms=terms,
         now=now,
         lenient=lenient,
@@ -48,7 +50,7 @@ def draw_up(
         occurred_time=occurred_time,
         record_time=now,
         state=storage.receipts.PENDING if batch else storage.receipts.COMMITTED,
-        store_id=request.cart.store_id,
+        store_id=store_id,
         member_id=decided.gathered.member_id,
         ruleset_version=decided.decision.ruleset_version,
         request=request.SerializeToString(),
@@ -70,6 +72,7 @@ def draw_batch(
     decided: Decided,
     occurred_time: datetime,
     *,
+    store_id: str,
     terms: Terms,
     now: datetime,
     lenient: bool = False,
@@ -83,6 +86,7 @@ def draw_batch(
         decided.decision,
         ruleset=decided.ruleset,
         member_id=decided.gathered.member_id,
+        store_id=store_id,
         occurred_time=occurred_time,
         terms=terms,
     )

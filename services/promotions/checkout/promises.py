@@ -70,6 +70,7 @@ class Promises:
             receipt.receipt_id,
             met.decided,
             receipt.occurred_time,
+            store_id=receipt.store_id,
             terms=self._terms,
             now=self._now(),
             lenient=True,

@@ -62,7 +62,14 @@ class Reserving:
         """
         now, seconds = self._now(), request.time_to_live.seconds
         reservation_id = ids.new(PREFIX)
-        draft = drafts.draw_batch(reservation_id, decided, now, terms=self._terms, now=now)
+        draft = drafts.draw_batch(
+            reservation_id,
+            decided,
+            now,
+            store_id=request.cart.store_id,
+            terms=self._terms,
+            now=now,
+        )
         holds = batches.build_holds(draft.operations, seconds=seconds) if draft else []
         batch = batch_pb2.Batch(
             batch_id=draft.batch_id if draft else "",

@@ -128,3 +128,10 @@ def owner(account: Account) -> account_pb2.Owner:
 def world(purpose: str) -> account_pb2.Owner:
     """Return the outside of the ledger, by purpose."""
     return account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_WORLD, owner_id=purpose)
+
+
+def company(partner_id: str, purpose: str) -> account_pb2.Owner:
+    """Return whose account points come from and go to: a partner's, or else the outside's."""
+    if not partner_id:
+        return world(purpose)
+    return account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_PARTNER, owner_id=partner_id)

@@ -35,6 +35,8 @@ class Terms:
     zone: ZoneInfo
     points: engine.PointsTerms
     cap: engine.ReceiptCap = field(default_factory=engine.ReceiptCap)
+    #: The partners that stores belong to, by store: they give points out and take them in.
+    partners: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_purchase(
@@ -42,13 +44,17 @@ def build_purchase(
     *,
     ruleset: engine.Ruleset,
     member_id: str,
+    store_id: str,
     occurred_time: datetime,
     terms: Terms,
 ) -> list[batch_pb2.Operation]:
     """Return what a purchase takes and gives, in order; empty when it moves nothing of value.
 
+    Points go to and come from the account of the store's partner, if it has one.
+
     Raises AmountOutOfRange when it is more than the ledger takes in one batch.
     """
+    partner_id = terms.partners.get(store_id, "")
     operations = [
         batch_pb2.Operation(transfer=transfer)
         for transfer in (
@@ -57,8 +63,8 @@ def build_purchase(
             *_uses(decision, member_id, ruleset),
             *_budgets(decision, terms),
             *_stamps_spent(decision, member_id),
-            *_redeemed(decision, member_id, terms),
-            *_earned(decision, member_id, occurred_time, terms),
+            *_redeemed(decision, member_id, partner_id, terms),
+            *_earned(decision, member_id, partner_id, occurred_time, terms),
             *_stamps_earned(decision, member_id),
             *_coupons_granted(decision, member_id, ruleset, occurred_time, terms),
         )
@@ -213,27 +219,31 @@ def _coupons_granted(
 
 
 def _redeemed(
-    decision: engine.Decision, member_id: str, terms: Terms
+    decision: engine.Decision, member_id: str, partner_id: str, terms: Terms
 ) -> Iterator[batch_pb2.Transfer]:
     if decision.points_spent:
         held = accounts.points(member_id, terms.points_asset)
         yield batch_pb2.Transfer(
             asset_code=held.asset_code,
             debit=accounts.owner(held),
-            credit=accounts.world(accounts.REDEMPTION),
+            credit=accounts.company(partner_id, accounts.REDEMPTION),
             amount=decision.points_spent,
             reason=account_pb2.TRANSFER_REASON_REDEEM,
         )
 
 
 def _earned(
-    decision: engine.Decision, member_id: str, occurred_time: datetime, terms: Terms
+    decision: engine.Decision,
+    member_id: str,
+    partner_id: str,
+    occurred_time: datetime,
+    terms: Terms,
 ) -> Iterator[batch_pb2.Transfer]:
     for earning in decision.earnings:
         held = accounts.points(member_id, terms.points_asset)
         transfer = batch_pb2.Transfer(
             asset_code=held.asset_code,
-            debit=accounts.world(accounts.ISSUANCE),
+            debit=accounts.company(partner_id, accounts.ISSUANCE),
             credit=accounts.owner(held),
             amount=earning.points,
             reason=account_pb2.TRANSFER_REASON_EARN,

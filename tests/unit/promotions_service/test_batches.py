@@ -1,12 +1,13 @@
 """What purchases and returns move in the ledger."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tessera.ledger.v1 import batch_pb2, error_reason_pb2
+from tessera.ledger.v1 import account_pb2, batch_pb2, error_reason_pb2
 
 from services.promotions import engine, errors
 from services.promotions.wire import batches
@@ -64,8 +65,38 @@ def charge(campaign_id, *, personal=False, uses=False, member_uses=False, budget
 
 def build(made, *campaign_ids):
     return batches.build_purchase(
-        made, ruleset=ruleset(*campaign_ids), member_id="mem_1", occurred_time=NOW, terms=TERMS
+        made,
+        ruleset=ruleset(*campaign_ids),
+        member_id="mem_1",
+        store_id="7",
+        occurred_time=NOW,
+        terms=TERMS,
     )
+
+
+def test_a_partners_store_gives_points_out_and_takes_them_in():
+    """On the partner's account; other stores' points come from the outside and go there."""
+    made = decision(points_spent=40, earnings=(engine.Earning("c3", 9, 0),))
+    terms = replace(TERMS, partners={"7": "fuel"})
+    owners = {}
+    for store_id in ("7", "8"):
+        spent, earned = batches.build_purchase(
+            made,
+            ruleset=ruleset("c3"),
+            member_id="mem_1",
+            store_id=store_id,
+            occurred_time=NOW,
+            terms=terms,
+        )
+        owners[store_id] = [
+            (owner.owner_type, owner.owner_id)
+            for owner in (spent.transfer.credit, earned.transfer.debit)
+        ]
+    partner, world = account_pb2.OWNER_TYPE_PARTNER, account_pb2.OWNER_TYPE_WORLD
+    assert owners == {
+        "7": [(partner, "fuel"), (partner, "fuel")],
+        "8": [(world, "redemption"), (world, "issuance")],
+    }
 
 
 def test_a_purchase_moves_in_a_fixed_order():
@@ -237,7 +268,12 @@ def test_units_and_stamps_move_with_a_purchase():
         stamp_moves=(engine.StampMove("c2", "coffee", 0, 9), engine.StampMove("c4", "tea", 2, 0)),
     )
     operations = batches.build_purchase(
-        made, ruleset=known, member_id="mem_1", occurred_time=NOW, terms=TERMS
+        made,
+        ruleset=known,
+        member_id="mem_1",
+        store_id="7",
+        occurred_time=NOW,
+        terms=TERMS,
     )
     told = [(one.transfer.asset_code, one.transfer.amount) for one in operations]
     assert told == [

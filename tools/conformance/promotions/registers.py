@@ -115,6 +115,7 @@ def _write(name: str, amount: int, *, by_uses: bool) -> batch_pb2.Batch:
     operations = batches.build_purchase(
         replace(nothing, charges=(charge,)),
         ruleset=ruleset,
+        store_id="",
         member_id="",
         occurred_time=_MOMENT,
         terms=_TERMS,
