@@ -57,11 +57,19 @@ class Examiner:
         if not keys:
             return []
         shown = await self._shown(keys)  # before the truth: a copy is never ahead of it
-        extract = await self._truth.extract(keys, entries_max=entries_max)
+        debts = {
+            key.id: engine.debt_key(key)
+            for key in keys
+            if not key.is_world and key.owner_type != engine.DEBT
+        }
+        everybody = list({key.id: key for key in (*keys, *debts.values())}.values())
+        extract = await self._truth.extract(everybody, entries_max=entries_max)
         now = self._now()
         findings = list(extract.findings)
         for account in extract.accounts.values():
             findings += _summary(account, now)
+            if account.key.id in debts:
+                findings += _debt(account, extract.accounts.get(debts[account.key.id].id))
         for key, copy in shown.items():
             account_or_none = extract.accounts.get(key.id)
             if account_or_none is not None:
@@ -183,6 +191,14 @@ def _summary(account: engine.Account, now: datetime) -> list[Finding]:
         return []
     detail = f"{_amounts(written)} is written, {_amounts(counted)} is what it has"
     return [Finding("summary", account.key.id, detail)]
+
+
+def _debt(account: engine.Account, debt: engine.Account | None) -> list[Finding]:
+    """Hold what an account's row says is owed against the account of the debt."""
+    owed = -debt.balance if debt is not None else 0
+    if owed == account.debt:
+        return []
+    return [Finding("debts", account.key.id, f"{account.debt} is owed, by its own account {owed}")]
 
 
 def _is_about_to_change(account: engine.Account, true: engine.Balance, now: datetime) -> bool:

@@ -16,16 +16,17 @@ from services.ledger.storage import records
 
 #: What can be wrong. `entries`: an account's row and its entries. `transfers`: entries and
 #: transfers. `lots`: an account's row and its lots. `takes`: lots and what was taken from them.
-#: `holds`: what holds keep back, and the accounts and lots that it is kept back on. `summary`: the
-#: sums in an account's row. `copy`: a copy in Valkey and the account. `copy_stale`: one that has
-#: outlived a copy's life. `tallies`: what accounts of the world received. `sum`: all accounts of an
-#: asset together.
+#: `holds`: what holds keep back, and the accounts and lots that it is kept back on. `debts`: what
+#: an account's row says is owed, and the account of the debt. `summary`: the sums in an account's
+#: row. `copy`: a copy in Valkey and the account. `copy_stale`: one that has outlived a copy's life.
+#: `tallies`: what accounts of the world received. `sum`: all accounts of an asset together.
 KINDS = (
     "entries",
     "transfers",
     "lots",
     "takes",
     "holds",
+    "debts",
     "summary",
     "copy",
     "copy_stale",

@@ -4,10 +4,16 @@ from tests.conformance.ledger.register import Policy
 
 POLICIES = [
     Policy(
-        "nothing is closed or owed",
-        "Accounts are never closed, and what a giver does not have cannot be taken: there are no "
-        "debts. A limit of zero keeps an account from receiving.",
-        frozenset({"acct-005", "acct-006", "acct-007", "rev-005", "lot-007", "lot-008"}),
+        "only what is empty is closed",
+        "Whoever closes an account first ends its holds and empties it: then nothing can come to "
+        "light behind its back.",
+        frozenset({"acct-006", "acct-007"}),
+    ),
+    Policy(
+        "a debt is an account of its own",
+        "What cannot be taken back is owed beside the balance, which is never negative; the next "
+        "credits pay it off.",
+        frozenset({"rev-005", "lot-007", "lot-008"}),
     ),
     Policy(
         "accounts open by themselves",

@@ -198,6 +198,10 @@ FAULTS = {
         "summary",
         "UPDATE accounts SET incoming = 1 WHERE account_id = $1",
     ),
+    "a debt that nobody has": (
+        "debts",
+        "UPDATE accounts SET debt = 5 WHERE account_id = $1",
+    ),
     "points that wait for nothing": (
         "summary",
         "UPDATE accounts SET pending = 1 WHERE account_id = $1",
