@@ -90,7 +90,7 @@ class CampaignSettings(config.Settings):
     review_required: bool = False
     #: How long after its period a campaign is taken out of the rule set: tills that were offline
     #: may still bring receipts of it.
-    retire_after_s: int = Field(default=86_400, ge=0, le=31_536_000)
+    retire_after_s: int = Field(default=86_400, ge=0, le=315_360_000)
     #: How often that is looked for.
     retire_interval_s: float = Field(default=60.0, gt=0)
 

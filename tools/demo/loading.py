@@ -38,21 +38,25 @@ class Loaded:
 
 
 async def find_campaigns(session: Session) -> list[campaign_pb2.Campaign]:
-    """Return the campaigns that are live."""
+    """Return the campaigns that are live, and those whose period is over: the year is, too."""
     found: list[campaign_pb2.Campaign] = []
     token = ""
     while True:
         page = await session.ask(
             "ListCampaigns",
             session.campaigns.ListCampaigns,
-            campaign_service_pb2.ListCampaignsRequest(
-                state=campaign_pb2.CAMPAIGN_STATE_LIVE, page_size=100, page_token=token
-            ),
+            campaign_service_pb2.ListCampaignsRequest(page_size=100, page_token=token),
         )
-        found += page.campaigns
+        found += filter(_was_live, page.campaigns)
         token = page.next_page_token
         if not token:
             return found
+
+
+def _was_live(campaign: campaign_pb2.Campaign) -> bool:
+    is_over = campaign.state == campaign_pb2.CAMPAIGN_STATE_ENDED
+    by_itself = campaign.rules.validity.period.HasField("end_time")
+    return campaign.state == campaign_pb2.CAMPAIGN_STATE_LIVE or (is_over and by_itself)
 
 
 async def load(

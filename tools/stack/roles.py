@@ -68,6 +68,9 @@ ROLES = (
 )
 
 
+_TWO_YEARS_S = 2 * 366 * 86_400
+
+
 def python(module: str, *arguments: str) -> tuple[str, ...]:
     """Return the command that runs a module with this very interpreter."""
     return (sys.executable, "-m", module, *arguments)
@@ -98,6 +101,9 @@ def section(
         made |= _identity(chosen, vault)
     if role.name == "ledger":
         made["code_key_file"] = str(vault.key("ledger-code-key"))
+    if role.name == "promotions":
+        # Whoever replays a year that is over wants its campaigns to the end.
+        made["campaigns"] = {"retire_after_s": _TWO_YEARS_S}
     return made
 
 
