@@ -191,7 +191,7 @@ def _charge(
         campaign_id=campaign.campaign_id,
         code=called[0] if called else "",
         personal=personal,
-        uses=limits.uses_max > 0,
+        uses=1 if limits.uses_max else 0,
         member_uses=limits.uses_per_member_max > 0,
         budget_minor=outcome.discount_minor if limits.budget_minor else 0,
     )

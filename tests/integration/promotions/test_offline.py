@@ -258,3 +258,17 @@ async def test_other_refusals(house, tills):
     receipt = await record(house, tills, happened(cart, offer))
     returned = await house.refusal(house.checkout.Return, return_of(receipt, {"1": 1_001}))
     assert returned.reason == "RETURN_EXCEEDS_BOUGHT"
+
+
+async def test_a_use_of_a_limited_campaign_is_counted(house, tills):
+    """As it would be with a line; and a use too many is a conflict."""
+    rules = promises.amount_off(100, limits=promises.limits(uses_max=1))
+    (campaign_id,) = await house.publish(rules)
+    cart = cart_of(line("1", "bread", 10_000))
+    offer = await house.evaluate(cart)
+    assert not (await record(house, tills, happened(cart, offer))).conflicts
+    assert await house.uses(campaign_id) == 1
+    receipt = await record(house, tills, happened(cart, offer))
+    assert "LIMIT_REACHED" in kinds(receipt)
+    assert await house.uses(campaign_id) == 1
+    await house.end(campaign_id)
