@@ -1,15 +1,16 @@
 """How long the promotions engine takes for one cart: `python -m tools.bench.promotions`.
 
 Mixed campaigns, of which a few dozen match; each evaluation matches, prices, combines and explains
-the candidates. Nothing but the engine is measured: no network, no database.
+the candidates. Nothing but the engine is measured: no network, no database. Time is the
+processor's, because the machine may be shared.
 """
 
 import argparse
-import itertools
 import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,10 +25,21 @@ _SKUS = 20_000
 _SEGMENTS = 100
 
 
-def make_campaigns(count: int, *, seed: int = 1) -> list[engine.Campaign]:
-    """Return campaigns of every kind, the same ones for the same seed."""
+def make_campaigns(count: int, *, seed: int = 1, here: int | None = None) -> list[engine.Campaign]:
+    """Return campaigns of every kind, the same ones for the same seed.
+
+    Those beyond the first `here` are for other shops than the one of the carts: a chain with more
+    campaigns has more local ones.
+    """
     chance = random.Random(seed)  # noqa: S311 - a benchmark, not a secret
-    return [_make_campaign(chance, place) for place in range(count)]
+    campaigns = [_make_campaign(chance, place) for place in range(count)]
+    first = count if here is None else here
+    return campaigns[:first] + [_move_away(one) for one in campaigns[first:]]
+
+
+def _move_away(one: engine.Campaign) -> engine.Campaign:
+    audience = replace(one.rules.audience, exclude_store_ids=frozenset({"store-1"}))
+    return replace(one, rules=replace(one.rules, audience=audience))
 
 
 def make_cart(lines: int, *, seed: int = 2) -> tuple[engine.Cart, engine.Facts]:
@@ -213,32 +225,40 @@ def measure(
     work: Callable[[engine.Cart, engine.Facts], object],
     carts: Sequence[tuple[engine.Cart, engine.Facts]],
     *,
-    rounds: int,
+    laps: int,
 ) -> tuple[float, float]:
-    """Return the median and the 99th percentile of a call over these carts, in milliseconds."""
-    for cart, facts in carts:
-        work(cart, facts)
-    laps = []
-    for cart, facts in itertools.islice(itertools.cycle(carts), rounds):
-        start = time.perf_counter_ns()
-        work(cart, facts)
-        laps.append((time.perf_counter_ns() - start) / 1e6)
-    laps.sort()
-    return statistics.median(laps), laps[len(laps) * 99 // 100]
+    """Return the median and the 99th percentile over these carts, in milliseconds of the processor.
+
+    A cart counts with the best of its laps: whoever else uses the machine makes it slower, never
+    faster. The laps of a cart lie far apart, so that no cart meets one busy moment alone.
+    """
+    best = [float("inf")] * len(carts)
+    for _ in range(laps + 1):
+        for place, (cart, facts) in enumerate(carts):
+            start = time.thread_time_ns()
+            work(cart, facts)
+            best[place] = min(best[place], (time.thread_time_ns() - start) / 1e6)
+    best.sort()
+    return statistics.median(best), best[len(best) * 99 // 100]
 
 
 def main() -> None:
     """Measure compiling and evaluating, and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--campaigns", type=int, default=1_000)
+    parser.add_argument(
+        "--here",
+        type=int,
+        help="how many of the campaigns may be for the cart's shop; the others are for others",
+    )
     parser.add_argument("--lines", type=int, default=40)
-    parser.add_argument("--carts", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=3_000)
+    parser.add_argument("--carts", type=int, default=200)
+    parser.add_argument("--laps", type=int, default=15)
     options = parser.parse_args()
-    campaigns = make_campaigns(options.campaigns)
-    start = time.perf_counter()
+    campaigns = make_campaigns(options.campaigns, here=options.here)
+    start = time.thread_time()
     ruleset = engine.compile(campaigns, version=1)
-    print(f"compile       {(time.perf_counter() - start) * 1e3:8.1f} ms")
+    print(f"compile       {(time.thread_time() - start) * 1e3:8.1f} ms")
     carts = [make_cart(options.lines, seed=seed) for seed in range(options.carts)]
     print(f"{options.campaigns} campaigns, {options.lines} lines; {_describe(ruleset, carts)}")
     for name, work in (
@@ -251,7 +271,7 @@ def main() -> None:
             ),
         ),
     ):
-        median, p99 = measure(work, carts, rounds=options.rounds)
+        median, p99 = measure(work, carts, laps=options.laps)
         print(f"{name:<12} median {median:6.3f} ms   p99 {p99:6.3f} ms")
 
 
