@@ -123,10 +123,11 @@ def _mark(keys: Sequence[_Key], priced: int) -> tuple[dict[LineKind, int], int]:
     """Return the piles of each kind of fee, and those below their regular price."""
     fees: dict[LineKind, int] = {}
     reduced = 0
+    goods = LineKind.GOODS
     for place, (_, unit_price, regular, kind) in enumerate(keys):
         if regular > unit_price:
             reduced |= priced & 1 << place
-        if kind is not LineKind.GOODS:
+        if kind is not goods:
             fees[kind] = fees.get(kind, 0) | priced & 1 << place
     return fees, reduced
 
@@ -153,13 +154,15 @@ def _search(
     bit = 1
     for key, article, amount in zip(keys, articles, sums, strict=True):
         if amount:
-            sku = key[0]
+            sku, brand = key[0], article.brand
             priced |= bit
-            earning |= 0 if article.earning_excluded else bit
-            payable |= 0 if article.points_payment_excluded else bit
+            if not article.earning_excluded:
+                earning |= bit
+            if not article.points_payment_excluded:
+                payable |= bit
             skus[sku] = skus.get(sku, 0) | bit
-            if article.brand:
-                brands[article.brand] = brands.get(article.brand, 0) | bit
+            if brand:
+                brands[brand] = brands.get(brand, 0) | bit
             for name in article.category_ids:
                 categories[name] = categories.get(name, 0) | bit
             for name in article.tags:

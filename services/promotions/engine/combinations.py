@@ -43,6 +43,8 @@ class Combination(NamedTuple):
 
 def combine(table: Table, entries: Sequence[Entry]) -> Combination:
     """Return which sets to make; entries stand in the order of priority and id."""
+    if len(entries) == 1:
+        return Combination({0: make_alone(table, entries[0].plan, table.counts)}, {})
     made: dict[int, Made] = {}
     searched: dict[int, bool] = {}
     for members in _connect(entries):

@@ -39,6 +39,9 @@ _HALF = amounts.BASIS_POINTS // 2
 _WHOLE = amounts.BASIS_POINTS
 _HALF_UNIT = amounts.THOUSANDTHS // 2
 _EVERY_UNIT = rules.Pick()
+_APPLIED = OutcomeReason.APPLIED
+#: Makes a named tuple as its own constructor does, in half the time, where one is made per offer.
+_new_tuple = tuple.__new__
 
 
 def compile_discounts(given: rules.Rules) -> Discounter:
@@ -50,21 +53,33 @@ def compile_discounts(given: rules.Rules) -> Discounter:
     keeps_rest = given.limits.rest is rules.BudgetRest.KEEP
 
     def offer(turn: Turn) -> Offer:
-        made = give(turn)
-        desired = sum(made.amounts)
-        if not desired and not made.presents and not made.choices:
-            return refuse(why_nothing(made.piles, turn.basket, turn.left))
-        found = Offer(
-            desired,
-            made.piles,
-            made.amounts,
-            desired,
-            strata=made.touched,
-            presents=made.presents,
-            choices=made.choices,
-            units=count_units(made.units) if counted else (),
+        piles, given_amounts, touched, units, presents, choices = give(turn)
+        desired = sum(given_amounts)
+        if not desired and not presents and not choices:
+            return refuse(why_nothing(piles, turn.basket, turn.left))
+        counts = count_units(units) if counted else ()
+        found = _new_tuple(
+            Offer,
+            (
+                desired,
+                piles,
+                given_amounts,
+                desired,
+                _APPLIED,
+                (),
+                touched,
+                (),
+                None,
+                presents,
+                choices,
+                (),
+                (),
+                counts,
+                1,
+            ),
         )
-        return bound(found, turn.budget, keeps_rest=keeps_rest)
+        budget = turn.budget
+        return found if budget is None else bound(found, budget, keeps_rest=keeps_rest)
 
     return offer
 
@@ -98,12 +113,17 @@ def compile_reward(reward: rules.Reward, basis: rules.Basis, *, counted: bool) -
     cut = _compile_cut(reward, basis)
 
     def give(turn: Turn) -> Given:
-        piles = turn.basket.places(select(turn.basket))
-        if pick is not None:
-            piles = picks.choose_lines(turn.basket, turn.left, piles, pick)
+        basket = turn.basket
+        piles = basket.places(select(basket))
+        return _new_tuple(Given, (piles, cut(turn, piles), None, (), (), ()))
+
+    def give_some_lines(turn: Turn) -> Given:
+        assert pick is not None
+        found = turn.basket.places(select(turn.basket))
+        piles = picks.choose_lines(turn.basket, turn.left, found, pick)
         return Given(piles, cut(turn, piles))
 
-    return give
+    return give if pick is None else give_some_lines
 
 
 def _compile_picked(reward: rules.Reward, pick: rules.Pick, basis: rules.Basis) -> Giver:
@@ -357,8 +377,7 @@ def _compile_fixed_price(unit_price_minor: int) -> _Cutter:
         for pile in piles:
             target = (quantities[pile] * unit_price_minor + _HALF_UNIT) // amounts.THOUSANDTHS
             floor = floors[pile]
-            room = left[pile] - (max(target, floor))
-            given.append(max(0, room))
+            given.append(max(0, left[pile] - max(target, floor)))
         return given
 
     return cut

@@ -32,6 +32,8 @@ def compile_filter(item_filter: ItemFilter) -> Selector:
     price_max = item_filter.unit_price_max_minor
     state = item_filter.price_state
     kinds = item_filter.kinds
+    if len(includes) == 1 and not (excludes or bounded or state or kinds):
+        return _compile_single(*includes[0])
 
     def select(basket: Basket) -> int:
         mask = _of_kinds(basket, kinds) if kinds else basket.priced
@@ -44,6 +46,15 @@ def compile_filter(item_filter: ItemFilter) -> Selector:
         if state:
             mask &= basket.reduced if state is PriceState.REDUCED else ~basket.reduced
         return mask
+
+    return select
+
+
+def _compile_single(dimension: int, pick: _Picker) -> Selector:
+    """Return the commonest filter without any detour: goods of one kind of name."""
+
+    def select(basket: Basket) -> int:
+        return basket.priced & pick(basket.masks[dimension])
 
     return select
 
@@ -85,6 +96,10 @@ def _picker(names: frozenset[str]) -> _Picker:
     """Choose what to walk through: the filter's names when they are few, else the cart's."""
     few = tuple(sorted(names)) if len(names) <= _FEW else ()
 
+    if len(few) == 1:
+        name = few[0]
+        return lambda masks: masks.get(name, 0)
+
     def pick_few(masks: Mapping[str, int]) -> int:
         found = 0
         for name in few:
@@ -93,9 +108,8 @@ def _picker(names: frozenset[str]) -> _Picker:
 
     def pick_many(masks: Mapping[str, int]) -> int:
         found = 0
-        for name, mask in masks.items():
-            if name in names:
-                found |= mask
+        for name in names.intersection(masks):
+            found |= masks[name]
         return found
 
     return pick_few if few else pick_many

@@ -43,11 +43,13 @@ class Run:
     they might, None when nobody chooses any more. `applied` holds what
     was taken, in order; `verdicts` why other candidates were not, by place. `strata` is what the
     units of those piles cost whose units do not all cost the same. `watches_prices` when somebody
-    asks what has been reduced so far. `items` is what piles cost after the lanes of articles and
-    sets, `points` what they have earned so far. `stamps` are what the member still has by card,
-    None when nobody knows; `moves` are (campaign, card, earned, spent). `vain` are campaigns whose
-    code counts as used even if they give nothing. `barred` are lanes in
-    which nothing may follow, by who says so; `labels` and `foes` are those of what was applied.
+    asks what has been reduced so far, `capped` when the receipt bounds its discounts. `turn` is
+    what the last campaign without bounds found; most find the same. `items` is what piles cost
+    after the lanes of articles and sets, `points` what they have earned so far. `stamps` are what
+    the member still has by card, None when nobody knows; `moves` are (campaign, card, earned,
+    spent). `vain` are campaigns whose code counts as used even if they give nothing. `barred` are
+    lanes in which nothing may follow, by who says so; `labels` and `foes` are those of what was
+    applied.
     """
 
     cart: Cart
@@ -62,6 +64,8 @@ class Run:
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     strata: dict[int, Strata] = field(default_factory=dict)
     watches_prices: bool = False
+    capped: bool = False
+    turn: Turn | None = None
     items: list[int] = field(default_factory=list)
     points: list[int] = field(default_factory=list)
     stamps: dict[str, int] | None = None
@@ -76,6 +80,7 @@ def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
     """Return the state before the first lane."""
     member = facts.member
     known = None if member is None or member.stamps is None else dict(member.stamps)
+    cap = facts.cap
     return Run(
         cart=cart,
         facts=facts,
@@ -86,6 +91,7 @@ def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
         items=list(basket.amounts),
         points=[0] * len(basket.amounts),
         stamps=known,
+        capped=cap.share_basis_points < amounts.BASIS_POINTS or cap.amount_minor > 0,
     )
 
 
@@ -125,9 +131,12 @@ def _offer_discount(run: Run, one: Compiled, begun: Sequence[int]) -> Offer:
 
 def _make_turn(run: Run, one: Compiled, begun: Sequence[int]) -> Turn:
     """Return what a campaign finds when its turn comes."""
+    if not (one.bounded or run.capped):
+        turn = run.turn
+        if turn is None or turn.begun is not begun or turn.basket is not run.basket:
+            turn = run.turn = Turn(run.basket, run.left, begun, run.strata)
+        return turn
     budget = _find_cap(run)
-    if not one.bounded:
-        return Turn(run.basket, run.left, begun, run.strata, budget)
     name = one.campaign.campaign_id
     limits = one.limits
     known = run.facts.remaining.get(name, _NOTHING_KNOWN)
@@ -154,9 +163,9 @@ def _make_turn(run: Run, one: Compiled, begun: Sequence[int]) -> Turn:
 
 def _find_cap(run: Run) -> int | None:
     """Return how much may still be taken off the receipt; None without an end."""
-    cap, basket = run.facts.cap, run.basket
-    if cap.share_basis_points >= amounts.BASIS_POINTS and not cap.amount_minor:
+    if not run.capped:
         return None
+    cap, basket = run.facts.cap, run.basket
     most = basket.subtotal * cap.share_basis_points // amounts.BASIS_POINTS
     if cap.amount_minor:
         most = min(most, cap.amount_minor)
@@ -186,7 +195,7 @@ def _take_units(run: Run, offer: Offer) -> None:
     if not touched:
         units = run.strata
         for pile, amount in zip(offer.piles, offer.amounts, strict=True):
-            if amount and pile in units:
+            if pile in units and amount:
                 before = run.left[pile]
                 units[pile] = strata.settle(units[pile], before=before, after=before - amount)
         return
@@ -248,7 +257,9 @@ def _run_lane(
         if turn[0].contends and _contends(turn):
             _run_contest(run, scene, turn, stopped_by)
         elif len(turn) == 1:
-            for one, offer in _collect(run, turn, scene, make, stopped_by):
+            one = turn[0]
+            offer = _ask(run, one, scene, make, stopped_by)
+            if offer is not None:
                 take(run, one, offer)
                 if one.stop:
                     stopped_by = one.campaign.campaign_id
@@ -297,20 +308,35 @@ def _collect(
     """Return the offers of those who may make one and have something to give."""
     offers = []
     for one in turn:
-        verdict = None
-        if one.check is not None or one.bounded:
-            verdict = _admit(run, scene, one)
-        if verdict is None and (stopped_by or run.barred or one.has_terms):
-            verdict = _find_stop(run, one, stopped_by)
-        if verdict is not None:
-            run.verdicts[one.place] = verdict
-        elif (offer := make(run, one, scene.left)).gives:
+        offer = _ask(run, one, scene, make, stopped_by)
+        if offer is not None:
             offers.append((one, offer))
-        else:
-            run.verdicts[one.place] = _tell_refused(run, scene, one, offer)
-            if one.coded and one.limits.count_without_effect:
-                run.vain.append(one)
     return offers
+
+
+def _ask(
+    run: Run,
+    one: Compiled,
+    scene: scenes.Scene,
+    make: Callable[[Run, Compiled, Sequence[int]], Offer],
+    stopped_by: str,
+) -> Offer | None:
+    """Return what a campaign offers, None with a verdict when that is nothing."""
+    verdict = None
+    if one.check is not None or one.bounded:
+        verdict = _admit(run, scene, one)
+    if verdict is None and (stopped_by or run.barred or one.has_terms):
+        verdict = _find_stop(run, one, stopped_by)
+    if verdict is not None:
+        run.verdicts[one.place] = verdict
+        return None
+    offer = make(run, one, scene.left)
+    if offer.total or offer.gives:
+        return offer
+    run.verdicts[one.place] = _tell_refused(run, scene, one, offer)
+    if one.coded and one.limits.count_without_effect:
+        run.vain.append(one)
+    return None
 
 
 def _find_stop(run: Run, one: Compiled, stopped_by: str) -> Verdict | None:
@@ -354,8 +380,8 @@ def _take_turns(members: list[Compiled]) -> list[list[Compiled]]:
 
 def _contends(turn: list[Compiled]) -> bool:
     """Tell whether a turn is for the best combination: sets, all of the same priority."""
-    priority = turn[0].campaign.rules.combination.priority
-    return all(one.contends and one.campaign.rules.combination.priority == priority for one in turn)
+    priority = turn[0].priority
+    return all(one.contends and one.priority == priority for one in turn)
 
 
 def _gather(turns: list[list[Compiled]]) -> list[list[Compiled]]:
@@ -364,7 +390,7 @@ def _gather(turns: list[list[Compiled]]) -> list[list[Compiled]]:
     contests: dict[int, list[Compiled]] = {}
     for turn in turns:
         if turn[0].sets is not None:
-            priority = turn[0].campaign.rules.combination.priority
+            priority = turn[0].priority
             if priority not in contests:
                 contests[priority] = []
                 gathered.append(contests[priority])
@@ -445,7 +471,8 @@ def _tell_refused(run: Run, scene: scenes.Scene, one: Compiled, offer: Offer) ->
     if one.discount is not None and _find_cap(run) == 0:
         return Verdict(OutcomeReason.RECEIPT_CAP_REACHED)
     if one.sets is not None:
-        offer = multibuys.explain_refusal(run.basket, scene.left, one.sets, offer)
+        explain = multibuys.explain_lack if offer is _NO_SET else multibuys.explain_refusal
+        offer = explain(run.basket, scene.left, one.sets, offer)
     return Verdict(offer.reason, offer.near_miss, offer.details)
 
 

@@ -6,6 +6,7 @@ a set hold for each set exactly.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from services.promotions.engine import amounts, combinations, filters, picks, rules, sets, strata
 from services.promotions.engine.baskets import Basket
@@ -13,6 +14,8 @@ from services.promotions.engine.combinations import Made
 from services.promotions.engine.decisions import NearMiss, OutcomeReason
 from services.promotions.engine.discounts import Discounter, bound, choose_gifts, why_nothing
 from services.promotions.engine.offers import Offer, Present, Turn, count_units, refuse
+
+Rows: TypeAlias = Sequence[Sequence[int]]
 
 
 @dataclass(slots=True)
@@ -340,54 +343,54 @@ def explain_refusal(
     plan = sets.read_plan(table, basket, given, fresh=True)
     drawn = sets.draw(plan, table, table.counts)
     if drawn is None:
-        reason, near_miss, details = _explain_lack(table, plan)
-        return offer._replace(reason=reason, near_miss=near_miss, details=details)
+        return _explain_lack(table, given, plan.rows, offer)
     if sets.save(plan, table, drawn) > 0:
         return offer._replace(reason=OutcomeReason.ITEMS_ALREADY_CONSUMED)
     return offer._replace(reason=why_nothing([t.pile for t in table.lots], basket, left))
 
 
-def _explain_lack(
-    table: sets.Table, plan: sets.Plan
-) -> tuple[OutcomeReason, NearMiss | None, tuple[tuple[str, str], ...]]:
+def explain_lack(basket: Basket, left: Sequence[int], given: sets.SetRules, offer: Offer) -> Offer:
+    """Return what `explain_refusal` does for a campaign whose sets are known to be impossible."""
+    table = sets.lay_out(basket, left, {}, [given])
+    return _explain_lack(table, given, sets.find_rows(table, basket, given, fresh=True), offer)
+
+
+def _explain_lack(table: sets.Table, given: sets.SetRules, rows: Rows, offer: Offer) -> Offer:
     """Return why a campaign cannot make one set of goods that nobody else has used."""
-    groups = plan.rules.groups
+    groups = given.groups
     if any(
-        group.roles == strata.TARGET and not row
-        for group, row in zip(groups, plan.rows, strict=True)
-    ) or not any(plan.rows):
-        return OutcomeReason.NO_TARGET_ITEMS, None, ()
-    missing, required, bits = _find_missing(table, plan)
+        group.roles == strata.TARGET and not row for group, row in zip(groups, rows, strict=True)
+    ) or not any(rows):
+        return offer._replace(reason=OutcomeReason.NO_TARGET_ITEMS)
+    missing, required, bits = _find_missing(table, given, rows)
     if missing:
         reason = OutcomeReason.GROUP_INCOMPLETE
         if all(group.roles == strata.TARGET for n, group in enumerate(groups) if bits >> n & 1):
             reason = OutcomeReason.INSUFFICIENT_TARGET_UNITS
         details = (("available", str(required - missing)), ("required", str(required)))
         near = NearMiss(0, missing * amounts.THOUSANDTHS, missing * 2 <= required)
-        return reason, near, details
-    return _explain_amount(table, plan)
+        return offer._replace(reason=reason, near_miss=near, details=details)
+    return _explain_amount(table, given, rows, offer)
 
 
-def _find_missing(table: sets.Table, plan: sets.Plan) -> tuple[int, int, int]:
+def _find_missing(table: sets.Table, given: sets.SetRules, rows: Rows) -> tuple[int, int, int]:
     """Return how many units one set lacks, how many it needs, and which groups lack them."""
-    required = sum(group.units for group in plan.rules.groups)
+    required = sum([group.units for group in given.groups])
     worst, at = 0, 0
-    counted = [n for n, group in enumerate(plan.rules.groups) if group.units]
+    counted = [n for n, group in enumerate(given.groups) if group.units]
     for choice in range(1, 1 << len(counted)):
         chosen = [n for place, n in enumerate(counted) if choice >> place & 1]
-        pool = {lot for n in chosen for lot in plan.rows[n]}
-        lack = sum([plan.rules.groups[n].units for n in chosen])
+        pool = {lot for n in chosen for lot in rows[n]}
+        lack = sum([given.groups[n].units for n in chosen])
         lack -= sum([table.counts[lot] for lot in pool])
         if lack > worst:
             worst, at = lack, sum([1 << n for n in chosen])
     return worst, required, at
 
 
-def _explain_amount(
-    table: sets.Table, plan: sets.Plan
-) -> tuple[OutcomeReason, NearMiss | None, tuple[tuple[str, str], ...]]:
-    taken = sum(group.units for group in plan.rules.groups)
-    for group, row in zip(plan.rules.groups, plan.rows, strict=True):
+def _explain_amount(table: sets.Table, given: sets.SetRules, rows: Rows, offer: Offer) -> Offer:
+    taken = sum([group.units for group in given.groups])
+    for group, row in zip(given.groups, rows, strict=True):
         if group.amount_min:
             worth = sum([table.strata[lot].amount for lot in row])
             required = group.amount_min // sets.SCALE
@@ -395,5 +398,5 @@ def _explain_amount(
                 lack = max(0, required - worth)
                 near = NearMiss(lack, 0, 2 * worth >= required) if lack else None
                 details = (("available_minor", str(worth)), ("required_minor", str(required)))
-                return OutcomeReason.GROUP_INCOMPLETE, near, details
-    return OutcomeReason.GROUP_INCOMPLETE, None, ()
+                return offer._replace(near_miss=near, details=details)
+    return offer

@@ -39,6 +39,7 @@ class Compiled:
     campaign: rules.Campaign
     lane: rules.Lane
     exclusive_group: str
+    priority: int
     stop: bool
     coded: bool
     personal: bool
@@ -152,6 +153,7 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
         campaign=campaign,
         lane=given.combination.lane,
         exclusive_group=given.combination.exclusive_group,
+        priority=given.combination.priority,
         stop=given.combination.stop,
         coded=coded,
         personal=personal,

@@ -212,17 +212,12 @@ def lay_out(
 def read_plan(table: Table, basket: Basket, given: SetRules, *, fresh: bool = False) -> Plan:
     """Return a campaign's view of a table; `fresh` forgets what other campaigns did with units."""
     rows = []
-    for group in given.groups:
-        mask = group.select(basket)
-        if not group.weighed:
-            mask &= ~basket.weighed
-        found = [
-            lot
-            for lot, (at, one) in enumerate(zip(table.lots, table.strata, strict=True))
-            if mask >> at.pile & 1 and (fresh or _is_free(one, group.roles, given.allowed))
-        ]
-        sign = 1 if group.cheapest else -1
-        found.sort(key=lambda lot: (sign * table.lots[lot].value, table.lots[lot]))
+    for group, found in zip(
+        given.groups, find_rows(table, basket, given, fresh=fresh), strict=True
+    ):
+        if len(found) > 1:
+            sign = 1 if group.cheapest else -1
+            found.sort(key=lambda lot: (sign * table.lots[lot].value, table.lots[lot]))
         rows.append(tuple(found))
     meant: list[frozenset[int] | None] = []
     for gift in given.gifts:
@@ -234,8 +229,23 @@ def read_plan(table: Table, basket: Basket, given: SetRules, *, fresh: bool = Fa
     return Plan(given, tuple(rows), _find_narrow(given, rows), tuple(meant))
 
 
-def _is_free(one: strata.Stratum, roles: int, allowed: int) -> bool:
-    return not roles & ~one.allowed and not one.roles & ~allowed
+def find_rows(table: Table, basket: Basket, given: SetRules, *, fresh: bool) -> list[list[int]]:
+    """Return for each group its lots, in the order of the table."""
+    rows = []
+    taken = ~given.allowed
+    for group in given.groups:
+        mask, roles = group.select(basket), group.roles
+        if not group.weighed:
+            mask &= ~basket.weighed
+        rows.append(
+            [
+                lot
+                for lot, (at, one) in enumerate(zip(table.lots, table.strata, strict=True))
+                if mask >> at.pile & 1
+                and (fresh or not (roles & ~one.allowed or one.roles & taken))
+            ]
+        )
+    return rows
 
 
 def _find_narrow(

@@ -65,6 +65,9 @@ def settle(strata: Strata, *, before: int, after: int) -> Strata:
 
     What came off, or was put back, lies on units and rest in proportion to what they cost.
     """
+    if len(strata) == 1 and strata[0].amount == before:
+        units, _, roles, allowed = strata[0]
+        return (Stratum(units, after, roles, allowed),)
     weights = [one.amount for one in strata]
     rest = before - sum(weights)
     if before:

@@ -13,6 +13,8 @@ from services.promotions.engine.rules import CouponTrigger, Text
 from services.promotions.engine.rulesets import Compiled, Ruleset
 
 _NO_TITLE = Text("")
+#: Makes an outcome as its own constructor does, in half the time.
+_new_outcome = tuple.__new__
 
 
 def tell(ruleset: Ruleset, run: Run, found: Match, *, explain: Explain) -> tuple[Outcome, ...]:
@@ -97,32 +99,38 @@ def _find_refused(found: Match, asked: int) -> dict[int, Verdict]:
 def _tell_applied(one: Compiled, offer: Offer, codes: Mapping[str, str]) -> Outcome:
     campaign = one.campaign
     discount = one.discount is not None
-    details = _name_code(one, codes) + offer.details
+    details = _name_code(one, codes) + offer.details if one.coded else offer.details
     if cut := offer.desired - offer.total:
         details += (("cut_minor", str(cut)), ("desired_minor", str(offer.desired)))
-    return Outcome(
-        campaign.campaign_id,
-        campaign.version,
-        campaign.rules.title,
-        OutcomeReason.APPLIED,
-        offer.total if discount else 0,
-        0 if discount else offer.total,
-        None,
-        details,
+    return _new_outcome(
+        Outcome,
+        (
+            campaign.campaign_id,
+            campaign.version,
+            campaign.rules.title,
+            OutcomeReason.APPLIED,
+            offer.total if discount else 0,
+            0 if discount else offer.total,
+            None,
+            details,
+        ),
     )
 
 
 def _tell(one: Compiled, verdict: Verdict, codes: Mapping[str, str]) -> Outcome:
     campaign = one.campaign
-    return Outcome(
-        campaign.campaign_id,
-        campaign.version,
-        campaign.rules.title,
-        verdict.reason,
-        0,
-        0,
-        verdict.near_miss,
-        _name_code(one, codes) + verdict.details,
+    return _new_outcome(
+        Outcome,
+        (
+            campaign.campaign_id,
+            campaign.version,
+            campaign.rules.title,
+            verdict.reason,
+            0,
+            0,
+            verdict.near_miss,
+            _name_code(one, codes) + verdict.details if one.coded else verdict.details,
+        ),
     )
 
 
