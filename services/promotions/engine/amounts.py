@@ -47,14 +47,15 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
     if not total or not whole:
         assert not total, "an amount needs something to lie on"
         return [0] * len(weights)
-    shares = [total * weight // whole for weight in weights]
+    products = [total * weight for weight in weights]
+    shares = [product // whole for product in products]
     rest = total - sum(shares)
     if rest:
         order = sorted(
             [
-                (-(total * weight % whole), -weight, place)
-                for place, weight in enumerate(weights)
-                if weight
+                (-remainder, -weight, place)
+                for place, (product, weight) in enumerate(zip(products, weights, strict=True))
+                if (remainder := product % whole)
             ]
         )
         for _, _, place in order[:rest]:

@@ -4,9 +4,8 @@ A condition is measured once per lane, on what the lanes before it have left.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from services.promotions.engine import expressions, filters, rules
 from services.promotions.engine.carts import PlannedPayment
@@ -16,8 +15,7 @@ from services.promotions.engine.scenes import Scene
 _UNIT = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Shortfall:
+class Shortfall(NamedTuple):
     """What a failed condition lacks.
 
     It `helps` to buy more when amounts and quantities are all that is missing; it is `near` when

@@ -151,6 +151,14 @@ def _compile_percent(kind: rules.EarnPercent) -> _Earn:
     )
 
     def earn(till: Till, piles: Sequence[int]) -> list[int]:
+        source = _find_source(till, kind.basis)
+        weights = [source[pile] for pile in piles]
+        value = sum(weights) * kind.basis_points * till.terms.point_units
+        return amounts.spread(
+            value // (amounts.BASIS_POINTS * till.terms.point_value_minor), weights
+        )
+
+    def earn_multiplied(till: Till, piles: Sequence[int]) -> list[int]:
         factors = dict.fromkeys(piles, _FACTOR_ONE)
         taken = 0
         for select, factor in multipliers:
@@ -165,7 +173,7 @@ def _compile_percent(kind: rules.EarnPercent) -> _Earn:
         divisor = _FACTOR_ONE * amounts.BASIS_POINTS * till.terms.point_value_minor
         return amounts.spread(value // divisor, weights)
 
-    return earn
+    return earn_multiplied if multipliers else earn
 
 
 def _compile_pieces(

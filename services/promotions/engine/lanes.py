@@ -176,15 +176,14 @@ def _take_discount(run: Run, one: Compiled, offer: Offer) -> None:
     left = run.left
     if run.strata or offer.strata:
         _take_units(run, offer)
-    for pile, amount in zip(offer.piles, offer.amounts, strict=True):
+    piles, given = offer.piles, offer.amounts
+    for pile, amount in zip(piles, given, strict=True):
         left[pile] -= amount
     run.applied.append((one, offer))
     if one.has_terms:
         _settle_terms(run, one, offer)
     if run.watches_prices:
-        touched = sum(
-            [1 << pile for pile, cut in zip(offer.piles, offer.amounts, strict=True) if cut]
-        )
+        touched = sum([1 << pile for pile, cut in zip(piles, given, strict=True) if cut])
         run.basket = replace(run.basket, reduced=run.basket.reduced | touched)
 
 

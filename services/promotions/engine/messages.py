@@ -277,7 +277,7 @@ def _tell_coupons(outcomes: Iterable[Outcome], cart: Cart) -> list[Message]:
         return []
     found = []
     for outcome in outcomes:
-        if not outcome.details:
+        if not outcome.details or outcome.reason is OutcomeReason.APPLIED:
             continue
         details = dict(outcome.details)
         if outcome.reason is OutcomeReason.UNKNOWN_CODE:

@@ -91,6 +91,8 @@ def _find_refused(found: Match, asked: int) -> dict[int, Verdict]:
     """Give each campaign the first dimension that it failed as its reason."""
     verdicts: dict[int, Verdict] = {}
     for reason, admitted in found.dimensions:
+        if not asked:
+            break
         verdicts.update(dict.fromkeys(places(asked & ~admitted), Verdict(reason)))
         asked &= admitted
     return verdicts
