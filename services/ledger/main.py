@@ -167,6 +167,7 @@ def build(
     presenting = Presenting(made, cards, settings.code_attempts_max, now=now)
     gift_cards = GiftCardServicer(
         cards=cards,
+        accounts=accounts,
         presenting=presenting,
         committer=committer,
         balances=balances,

@@ -523,8 +523,7 @@ CREATE TABLE gift_card_issues (
 );
 
 -- card_id is a keyed hash of the card's code, which is stored nowhere; what the card holds is its
--- account's business. state: 1 issued, 2 active, 3 blocked. block_number counts how often it was
--- blocked, blocked_amount is what the last time took aside.
+-- account's business. state: 1 issued, 2 active, 3 blocked: then its account is frozen.
 CREATE TABLE gift_cards (
     card_id UUID NOT NULL,
     request_id TEXT COLLATE "C" NOT NULL,
@@ -534,15 +533,12 @@ CREATE TABLE gift_cards (
     state SMALLINT NOT NULL,
     create_time TIMESTAMPTZ NOT NULL,
     activate_time TIMESTAMPTZ,
-    block_number INTEGER NOT NULL,
     block_time TIMESTAMPTZ,
-    blocked_amount BIGINT NOT NULL,
     CONSTRAINT gift_cards_pkey PRIMARY KEY (card_id),
     CONSTRAINT gift_cards_number_key UNIQUE (request_id, number),
     CONSTRAINT gift_cards_state_known CHECK (state BETWEEN 1 AND 3),
     CONSTRAINT gift_cards_active_since CHECK (state <> 2 OR activate_time IS NOT NULL),
-    CONSTRAINT gift_cards_blocked_since CHECK ((state = 3) = (block_time IS NOT NULL)),
-    CONSTRAINT gift_cards_blocked_amount CHECK (blocked_amount >= 0)
+    CONSTRAINT gift_cards_blocked_since CHECK ((state = 3) = (block_time IS NOT NULL))
 );
 
 GRANT SELECT, INSERT ON code_key_checks, gift_card_issues TO ledger;

@@ -6,7 +6,7 @@ import grpc
 from tessera.ledger.v1 import account_pb2, batch_pb2, gift_card_service_pb2_grpc
 from tessera.ledger.v1 import gift_card_service_pb2 as pb
 
-from services.chassis import clock, ids, timestamps
+from services.chassis import auth, clock, database, ids, timestamps
 from services.ledger import codes, engine, errors, wire
 from services.ledger.balances import Balances
 from services.ledger.committer import Committer
@@ -15,7 +15,7 @@ from services.ledger.engine import giftcards
 from services.ledger.engine.giftcards import State
 from services.ledger.servicer import moving
 from services.ledger.servicer.presenting import Presenting
-from services.ledger.storage import Assets, GiftCards, Postings
+from services.ledger.storage import Accounts, Act, Assets, GiftCards, Postings
 from services.ledger.storage.gift_cards import Card, Draft, Issue
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -28,9 +28,6 @@ Money = (
 
 CARD = "gcd"
 _HINT = 4
-#: Where the money of blocked cards is.
-_BLOCKED = "blocked"
-_EVERYTHING = 10**15
 _KIND = codes.Kind.GIFT_CARD
 
 
@@ -41,6 +38,7 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
         self,
         *,
         cards: GiftCards,
+        accounts: Accounts,
         presenting: Presenting,
         committer: Committer,
         balances: Balances,
@@ -49,6 +47,7 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
         now: clock.Clock = clock.system,
     ) -> None:
         self._cards = cards
+        self._accounts = accounts
         self._presenting = presenting
         self._committer = committer
         self._balances = balances
@@ -174,55 +173,38 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
     async def BlockGiftCard(
         self, request: pb.BlockGiftCardRequest, context: Context
     ) -> pb.BlockGiftCardResponse:
-        """Block a card: nothing is promised any more, then its money is taken aside."""
+        """Block a card: from one instant on nothing is spent from its account."""
         card = await self._require(request.card_id)
-        if card.state is not State.BLOCKED:
-            card = await self._cards.block(card.id, at=self._now()) or await self._reread(card)
-        result = await self._take_aside(card)
-        return pb.BlockGiftCardResponse(
-            gift_card=await self._show(await self._reread(card), result)
-        )
+        async with self._accounts.transaction() as tx:
+            await self._change(tx, card, engine.Action.FREEZE, "The gift card was blocked.")
+            await self._cards.block(tx, card.id, at=self._now())
+        return pb.BlockGiftCardResponse(gift_card=await self._show(await self._reread(card)))
 
     async def UnblockGiftCard(
         self, request: pb.UnblockGiftCardRequest, context: Context
     ) -> pb.UnblockGiftCardResponse:
-        """Unblock a card: its money comes back, then it is promised again."""
+        """Unblock a card: what it holds may be spent again."""
         card = await self._require(request.card_id)
-        if card.state is not State.BLOCKED:
-            raise errors.GiftCardState(state=card.state.name)
-        taken = await self._take_aside(card)
-        result = taken
-        amount = taken.operations[0].amount
-        if amount:
-            assert card.blocked_at is not None
-            result = await moving.post(
-                self._committer,
-                _block_id(card, "unblock"),
-                [_undo(taken.batch_id, 0, amount)],
-                occurred_time=timestamps.show(card.blocked_at),
-            )
-        card = await self._cards.unblock(card) or await self._reread(card)
-        return pb.UnblockGiftCardResponse(gift_card=await self._show(card, result))
+        async with self._accounts.transaction() as tx:
+            await self._change(tx, card, engine.Action.UNFREEZE, "The gift card was unblocked.")
+            if await self._cards.unblock(tx, card.id) is None:
+                raise errors.GiftCardState(state=(await self._reread(card)).state.name)
+        return pb.UnblockGiftCardResponse(gift_card=await self._show(await self._reread(card)))
 
-    async def _take_aside(self, card: Card) -> batch_pb2.BatchResult:
-        """Take what a blocked card holds out of its account; once for each time it is blocked."""
-        assert card.blocked_at is not None
-        transfer = batch_pb2.Transfer(
-            asset_code=card.asset_code,
-            debit=moving.card(ids.show(CARD, card.id)),
-            credit=moving.world(_BLOCKED),
-            amount=_EVERYTHING,
-            reason=account_pb2.TRANSFER_REASON_ADJUST,
-            up_to=True,
-        )
-        result = await moving.post(
-            self._committer,
-            _block_id(card, "block"),
-            [batch_pb2.Operation(transfer=transfer)],
-            occurred_time=timestamps.show(card.blocked_at),
-        )
-        await self._cards.set_aside(card, result.operations[0].amount)
-        return result
+    async def _change(
+        self, tx: database.Queryable, card: Card, action: engine.Action, note: str
+    ) -> None:
+        """Freeze or unfreeze a card's account; a closed one moves nothing in any case."""
+        asset = (await self._assets.get([card.asset_code]))[card.asset_code]
+        account = await self._accounts.lock(tx, _key(card), asset)
+        if account.state is engine.AccountState.CLOSED:
+            return
+        if asset.opened_explicitly and not account.version:
+            return  # nothing comes to it before somebody opens it
+        changed = engine.changed(account, action)
+        if changed.version != account.version:
+            act = Act(changed.version, action, auth.current().client_id, note, self._now())
+            await self._accounts.save(tx, changed, act)
 
     async def _require_payment(self, card: Card, request: pb.RefundGiftCardRequest) -> None:
         """Raise TransferNotFound unless the card itself paid with the operation."""
@@ -231,8 +213,6 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
         paid = (await self._postings.targets([place])).get(place)
         key = _key(card)
         if not isinstance(paid, engine.Moved) or paid.debit != key or not paid.credit.is_world:
-            raise errors.TransferNotFound
-        if paid.credit.owner_id == _BLOCKED:
             raise errors.TransferNotFound
 
     async def _post_on_active(
@@ -273,13 +253,14 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
         versions = [one.version for one in result.balances] if result is not None else []
         found = await self._balances.read([key], version_min=max(versions, default=0))
         balance = found[key.id]
+        is_blocked = card.state is State.BLOCKED
         return pb.GiftCard(
             card_id=ids.show(CARD, card.id),
             asset_code=card.asset_code,
             state=pb.GiftCardState.ValueType(card.state),
             hint=card.hint,
-            available=balance.available,
-            blocked_amount=card.blocked_amount,
+            available=0 if is_blocked else balance.available,
+            blocked_amount=balance.available if is_blocked else 0,
             next_expire_time=timestamps.show(balance.next_expire_at),
             next_expire_amount=balance.next_expire_amount,
             create_time=timestamps.show(card.created_at),
@@ -294,10 +275,6 @@ def _draft(made: codes.Codes, request_id: str, number: int) -> Draft:
 
 def _key(card: Card) -> engine.Key:
     return engine.key(card.asset_code, account_pb2.OWNER_TYPE_CARD, ids.show(CARD, card.id))
-
-
-def _block_id(card: Card, verb: str) -> str:
-    return ids.derive(wire.BATCH, f"gift card {verb}", card.id.hex, str(card.block_number))
 
 
 def _move(

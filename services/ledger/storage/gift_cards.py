@@ -25,17 +25,16 @@ _ISSUE = "SELECT asset_code, card_count, create_time FROM gift_card_issues WHERE
 # The same issue may come again; a code that another issue drew before stays that one's.
 _INSERT_CARDS = """
 INSERT INTO gift_cards (
-    card_id, request_id, number, asset_code, hint, state, create_time, block_number, blocked_amount
+    card_id, request_id, number, asset_code, hint, state, create_time
 )
-SELECT card_id, $1, number, $2, hint, 1, $3, 0, 0
+SELECT card_id, $1, number, $2, hint, 1, $3
 FROM unnest($4::UUID[], $5::INTEGER[], $6::TEXT[]) AS made (card_id, number, hint)
 ORDER BY card_id
 ON CONFLICT DO NOTHING
 """
 _NUMBERS = "SELECT number FROM gift_cards WHERE request_id = $1"
 
-_COLUMNS = """card_id, asset_code, hint, state, create_time, activate_time, block_number,
-    block_time, blocked_amount"""
+_COLUMNS = "card_id, asset_code, hint, state, create_time, activate_time"
 _SELECT = f"SELECT {_COLUMNS} FROM gift_cards WHERE card_id = $1"  # noqa: S608  constants only
 _ACTIVATE = f"""
 UPDATE gift_cards
@@ -45,21 +44,14 @@ RETURNING {_COLUMNS}
 """  # noqa: S608  constants only
 _BLOCK = f"""
 UPDATE gift_cards
-SET state = 3, block_time = $2, block_number = block_number + 1, blocked_amount = 0
+SET state = 3, block_time = $2
 WHERE card_id = $1 AND state <> 3
-RETURNING {_COLUMNS}
-"""  # noqa: S608  constants only
-_SET_ASIDE = f"""
-UPDATE gift_cards
-SET blocked_amount = $3
-WHERE card_id = $1 AND state = 3 AND block_number = $2
 RETURNING {_COLUMNS}
 """  # noqa: S608  constants only
 _UNBLOCK = f"""
 UPDATE gift_cards
-SET state = CASE WHEN activate_time IS NULL THEN 1 ELSE 2 END, block_time = NULL,
-    blocked_amount = 0
-WHERE card_id = $1 AND state = 3 AND block_number = $2
+SET state = CASE WHEN activate_time IS NULL THEN 1 ELSE 2 END, block_time = NULL
+WHERE card_id = $1 AND state = 3
 RETURNING {_COLUMNS}
 """  # noqa: S608  constants only
 
@@ -73,9 +65,6 @@ class Card(NamedTuple):
     state: State
     created_at: datetime
     activated_at: datetime | None
-    block_number: int
-    blocked_at: datetime | None
-    blocked_amount: int
 
 
 class Issue(NamedTuple):
@@ -131,17 +120,13 @@ class GiftCards:
         """Make an issued card active; None when it is not issued any more."""
         return _card(await self._source.fetchrow(_ACTIVATE, card_id, at))
 
-    async def block(self, card_id: UUID, *, at: datetime) -> Card | None:
+    async def block(self, tx: database.Queryable, card_id: UUID, *, at: datetime) -> Card | None:
         """Make a card blocked; None when it is already."""
-        return _card(await self._source.fetchrow(_BLOCK, card_id, at))
+        return _card(await tx.fetchrow(_BLOCK, card_id, at))
 
-    async def set_aside(self, card: Card, amount: int) -> Card | None:
-        """Note what a blocked card had; None when it is not blocked any more."""
-        return _card(await self._source.fetchrow(_SET_ASIDE, card.id, card.block_number, amount))
-
-    async def unblock(self, card: Card) -> Card | None:
-        """Give a blocked card its state back; None when somebody else did."""
-        return _card(await self._source.fetchrow(_UNBLOCK, card.id, card.block_number))
+    async def unblock(self, tx: database.Queryable, card_id: UUID) -> Card | None:
+        """Give a blocked card its state back; None when it is not blocked."""
+        return _card(await tx.fetchrow(_UNBLOCK, card_id))
 
 
 def _card(row: database.Record | None) -> Card | None:

@@ -8,7 +8,11 @@ import grpc
 import pytest
 from tessera.ledger.v1 import (
     account_pb2,
+    account_service_pb2,
+    account_service_pb2_grpc,
     asset_pb2,
+    batch_pb2,
+    error_reason_pb2,
     gift_card_service_pb2,
     gift_card_service_pb2_grpc,
 )
@@ -150,7 +154,7 @@ async def test_code_that_another_issue_drew_before_is_skipped(cards, ledger):
     await ledger.db.execute(
         """
         INSERT INTO gift_cards SELECT $1, request_id, 999, asset_code, hint, state, create_time,
-            NULL, 0, NULL, 0 FROM gift_cards WHERE card_id = $2
+            NULL, NULL FROM gift_cards WHERE card_id = $2
         """,
         drawn,
         ids.parse("gcd", other.card_id),
@@ -267,13 +271,48 @@ async def test_blocked_card_cannot_be_spent_in_any_batch(active):
     blocked = await active.block()
     assert (blocked.state, blocked.available, blocked.blocked_amount) == (BLOCKED, 0, 1000)
     result = await active.ledger.post(move(active.account, world(ASSET), 1))
-    assert result.refusal.metadata["available"] == "0"
+    assert result.refusal.reason == error_reason_pb2.ERROR_REASON_ACCOUNT_FROZEN
     assert await active.block() == blocked
     card = await active.unblock()
     assert (card.state, card.available, card.blocked_amount) == (ACTIVE, 1000, 0)
     assert card.next_expire_time == before.next_expire_time
     assert (await active.block()).blocked_amount == 1000
     assert (await active.unblock()).available == 1000
+
+
+async def test_what_comes_back_to_a_blocked_card_cannot_be_spent_either(active):
+    """Goods that it paid for are returned: the money is its again, and waits with the rest."""
+    receipt = await active.ledger.post(move(active.account, world(ASSET, "redemption"), 400))
+    assert (await active.block()).blocked_amount == 600
+    returned = await active.ledger.post(undo(receipt, 400))
+    assert returned.state == batch_pb2.BATCH_STATE_POSTED
+    card = await active.get()
+    assert (card.state, card.available, card.blocked_amount) == (BLOCKED, 0, 1000)
+    stolen = await active.ledger.post(move(active.account, world(ASSET, "redemption"), 1))
+    assert stolen.refusal.reason == error_reason_pb2.ERROR_REASON_ACCOUNT_FROZEN
+    assert (await active.block()).blocked_amount == 1000
+    card = await active.unblock()
+    assert (card.state, card.available, card.blocked_amount) == (ACTIVE, 1000, 0)
+    assert (await active.redeem(1000)).gift_card.available == 0
+
+
+async def test_money_that_comes_to_a_card_blocked_before_its_activation_is_blocked(desk):
+    """Whoever posts to its account by hand cannot spend it either."""
+    await desk.block()
+    await desk.ledger.post(move(world(ASSET), desk.account, 100))
+    stolen = await desk.ledger.post(move(desk.account, world(ASSET), 1))
+    assert stolen.refusal.reason == error_reason_pb2.ERROR_REASON_ACCOUNT_FROZEN
+    assert (await desk.get()).blocked_amount == 100
+
+
+async def test_card_whose_account_somebody_froze_can_be_blocked(active):
+    """Two people who act at once do not stand in each other's way."""
+    await asyncio.gather(active.block(), active.block())
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{active.ledger.port}") as channel:
+        stub = account_service_pb2_grpc.AccountServiceStub(channel)
+        request = account_service_pb2.ListAccountActsRequest(account=active.account)
+        acts = (await stub.ListAccountActs(request)).acts
+    assert [one.action for one in acts] == [account_pb2.ACCOUNT_ACTION_FREEZE]
 
 
 async def test_card_blocked_before_its_activation_waits_for_it_again(desk):

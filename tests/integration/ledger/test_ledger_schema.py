@@ -13,8 +13,9 @@ FOLDER = Path(migrations.__file__).parent.parent / "ledger"
 
 _SHAPE = (
     """
-    SELECT table_name, column_name, ordinal_position, data_type, collation_name, is_nullable,
-        column_default, is_identity
+    SELECT table_name, column_name,
+        row_number() OVER (PARTITION BY table_name ORDER BY ordinal_position), data_type,
+        collation_name, is_nullable, column_default, is_identity
     FROM information_schema.columns
     WHERE table_schema = $1 ORDER BY table_name, ordinal_position
     """,
