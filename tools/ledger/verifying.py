@@ -132,6 +132,8 @@ class Verification:
         """Verify the blocks behind `after` up to `head`, yielding each when it is done."""
         roots = {anchor.block: anchor.root for anchor in anchors}
         until = head.number if head else 0
+        if after > until:
+            self.findings.append(f"block {after}: trusted, but the chain ends at block {until}")
         previous: Block | None = None
         async for block in self._journal.blocks(self._source, after=max(after - 1, 0), until=until):
             if block.number > after or not after:

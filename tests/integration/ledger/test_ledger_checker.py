@@ -383,6 +383,7 @@ async def test_the_command_checks_everything(database, valkey, tmp_path):
         for options in ((), ("--all",)):
             done = await run(*options)
             assert (done.exit_code, "The books agree." in done.output) == (0, True)
+            assert "[info" not in done.output
         owner = await chassis_database.connect_owner(made.settings())
         await owner.execute("UPDATE accounts SET balance = 4 WHERE balance = 3")
         done = await run("--all")

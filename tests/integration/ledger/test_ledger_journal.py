@@ -278,6 +278,28 @@ async def test_an_anchor_finds_a_chain_that_was_cut(owner):
     ]
 
 
+async def test_a_chain_that_ends_before_what_is_trusted_does_not_hold(
+    ledger_database, valkey, chained, tmp_path
+):
+    """Who trusts a block that is not there has another chain before him."""
+    head = await _covered(chained.db)
+    assert await _verified(chained.db, after=head.number) == []
+    missing = f"block {head.number + 1}: trusted, but the chain ends at block {head.number}"
+    assert await _verified(chained.db, after=head.number + 1) == [missing]
+    file = tmp_path / "tessera.yaml"
+    section = {
+        "server": {"port": 0, "metrics_port": 0},
+        "database": {name: str(value) for name, value in ledger_database.fields().items()},
+        "hotstore": {"url": valkey.url},
+    }
+    file.write_text(yaml.safe_dump({"ledger": section}))
+    command = ["verify", "--config", str(file), "--after", "120000"]
+    done = await asyncio.to_thread(CliRunner().invoke, app, command)
+    assert done.exit_code == 1
+    assert f"block 120000: trusted, but the chain ends at block {head.number}" in done.output
+    assert "The journal holds" not in done.output
+
+
 async def test_the_runtime_role_cannot_rewrite_the_chain(chained):
     """It may append, and no more."""
     for statement in ("DELETE FROM journal_blocks", "UPDATE journal_blocks SET row_count = 1"):
