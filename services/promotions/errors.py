@@ -178,7 +178,7 @@ class ReservationEnded(PromotionsRefusal):
 
 
 class GiftCardShort(PromotionsRefusal):
-    """The gift card {card_id} has {available_minor} to pay with."""
+    """The gift card {card_id} has {available_minor} of {asset_code}, which is what pays here."""
 
     category = Category.FAILED_PRECONDITION
     reason = "GIFT_CARD_SHORT"

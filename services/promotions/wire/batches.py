@@ -537,7 +537,9 @@ def _explain_short(
     available = int(refusal.metadata.get("available", "0"))
     if _is_gift(operation):
         return errors.GiftCardShort(
-            card_id=operation.transfer.debit.owner_id, available_minor=available
+            card_id=operation.transfer.debit.owner_id,
+            available_minor=available,
+            asset_code=operation.transfer.asset_code,
         )
     if refusal.reason not in {
         error_reason_pb2.ERROR_REASON_INSUFFICIENT_FUNDS,

@@ -2,8 +2,16 @@
 
 import secrets
 
+import grpc
 import pytest
-from tessera.ledger.v1 import account_pb2, asset_pb2, batch_pb2, ledger_service_pb2
+from tessera.ledger.v1 import (
+    account_pb2,
+    account_service_pb2,
+    account_service_pb2_grpc,
+    asset_pb2,
+    batch_pb2,
+    ledger_service_pb2,
+)
 from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from services.chassis import ids
@@ -22,11 +30,11 @@ async def campaigns(house):
     return await house.publish(promises.earn(500), promises.percent_off(1000, "milk"))
 
 
-async def new_card(house, amount):
+async def new_card(house, amount, asset_code=ASSET):
     """Return a card with money."""
     card_id = "gcd_" + secrets.token_hex(16)
     transfer = batch_pb2.Transfer(
-        asset_code=ASSET,
+        asset_code=asset_code,
         debit=account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_WORLD, owner_id="sales"),
         credit=account_pb2.Owner(owner_type=CARD, owner_id=card_id),
         amount=amount,
@@ -113,6 +121,44 @@ async def test_what_a_card_cannot_pay_is_refused(house):
     assert await house.points(member) == 0
     zero = await house.refusal(house.checkout.Commit, paying(cart, offer, (card, 0)))
     assert zero.reason == "INVALID_REQUEST"
+
+
+async def test_card_with_other_money_is_refused_with_the_money_that_pays(house):
+    """Nobody looks for the money on a card that has enough, but of the wrong kind."""
+    foreign = asset_pb2.Asset(asset_code="gift.XTS", scale=2)
+    await house.call(house.books.CreateAsset, ledger_service_pb2.CreateAssetRequest(asset=foreign))
+    card = await new_card(house, 5_000, "gift.XTS")
+    cart = cart_of(line("1", "bread", 1_500))
+    request = paying(cart, await house.evaluate(cart), (card, 1_000))
+    short = await house.refusal(house.checkout.Commit, request)
+    assert (short.reason, short.metadata) == (
+        "GIFT_CARD_SHORT",
+        {"card_id": card, "available_minor": "0", "asset_code": ASSET},
+    )
+    assert ASSET in short.message
+
+
+async def test_goods_paid_with_a_card_that_is_blocked_meanwhile_come_back(house):
+    """Its money is its own again, and nobody can pay with it until the account is unfrozen."""
+    card = await new_card(house, 1_000)
+    cart = cart_of(line("1", "bread", 1_500))
+    request = paying(cart, await house.evaluate(cart), (card, 1_000))
+    receipt = (await house.commit(request)).receipt
+    account = account_pb2.AccountKey(asset_code=ASSET)
+    account.owner.owner_type, account.owner.owner_id = CARD, card
+    freeze = account_service_pb2.FreezeAccountRequest(
+        account=account, operator_id="olga", note="stolen"
+    )
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{house.ledger.port}") as channel:
+        stub = account_service_pb2_grpc.AccountServiceStub(channel)
+        await house.call(stub.FreezeAccount, freeze)
+    await house.call(
+        house.checkout.Void, checkout_service_pb2.VoidRequest(receipt_id=receipt.receipt_id)
+    )
+    assert await left(house, card) == 1_000
+    request = paying(cart, await house.evaluate(cart), (card, 1))
+    short = await house.refusal(house.checkout.Commit, request)
+    assert (short.reason, short.metadata["card_id"]) == ("GIFT_CARD_SHORT", card)
 
 
 async def test_money_is_never_promised(house):
