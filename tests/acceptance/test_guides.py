@@ -24,6 +24,15 @@ def block(page, language):
     return found[1]
 
 
+def here(script, stack):
+    """Return a script of a guide for the stack and the store at hand."""
+    return (
+        script.replace("127.0.0.1:8080", stack.address("gateway"))
+        .replace(".stack/secrets", str(stack.layout.secrets))
+        .replace('"store_id": "1"', f'"store_id": "{chain.STORE}"')
+    )
+
+
 async def run(*command, **variables):
     """Run a program to its end; answers what it printed."""
     done = await asyncio.to_thread(
@@ -61,11 +70,14 @@ async def test_the_curl_lines_evaluate(stack, page):
     """They are typed into a shell as they are, but for the address and the store."""
     text = re.search(r"```sh\n(TOKEN=.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert text
-    script = (
-        text[1]
-        .replace("127.0.0.1:8080", stack.address("gateway"))
-        .replace(".stack/secrets", str(stack.layout.secrets))
-        .replace('"store_id": "1"', f'"store_id": "{chain.STORE}"')
-    )
-    told = await run("sh", "-c", script)
+    told = await run("sh", "-c", here(text[1], stack))
     assert '"total_minor": "398"' in told.replace('":"', '": "')
+
+
+async def test_the_gift_card_of_the_guide_is_made_sold_and_pays(stack):
+    """By the chain and by two tills, each with the rights that the stack gives them."""
+    text = re.search(r"```sh\n(field.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert text
+    told = (await run("sh", "-c", here(text[1], stack))).splitlines()
+    assert (told[0], told[2]) == ("500", "200")
+    assert "'amount_minor': '300'" in told[1]

@@ -21,7 +21,14 @@ CLIENTS = (
     Client(
         client_id="pos-demo",
         display_name="Demonstration till",
-        scopes=("checkout", "members.lookup", "members.write"),
+        scopes=(
+            "checkout",
+            "coupons.redeem",
+            "giftcards.activate",
+            "giftcards.redeem",
+            "members.lookup",
+            "members.write",
+        ),
     ),
     Client(
         client_id="promotions",
