@@ -1,13 +1,16 @@
 """Requests against the rules of their contract."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import protovalidate
+from buf.validate import validate_pb2
 from google.protobuf import descriptor, message, message_factory
 
 from services.chassis import errors
 
+_MEMBER = re.compile(r"\bthis\.(\w+)")
 _MALFORMED = errors.FieldViolation("", "it is not a message of the contract", "message")
 
 
@@ -30,18 +33,35 @@ def reader(
             raise errors.InvalidRequest([_MALFORMED]) from None
         broken = violations(request)
         if broken:
-            raise errors.InvalidRequest([describe(item.proto) for item in broken])
+            raise errors.InvalidRequest([describe(item.proto, kind) for item in broken])
         return request
 
     return read
 
 
-def describe(proto: Any) -> errors.FieldViolation:
-    """Return a broken rule as callers read it; `proto` is protovalidate's Violation."""
+def describe(proto: Any, kind: descriptor.Descriptor) -> errors.FieldViolation:
+    """Return a broken rule of a message of the kind as callers read it.
+
+    `proto` is protovalidate's Violation. The field is where a caller has to look: of a oneof the
+    message around it, and of a rule about the whole request the first field that the rule names.
+    """
+    elements = list(proto.field.elements) if proto.field else []
+    choice = elements.pop().field_name if elements and not elements[-1].field_number else ""
     path = ""
-    for element in proto.field.elements if proto.field else ():
+    for element in elements:
         path += f".{element.field_name}" if path else element.field_name
         if element.subscript is not None:
             key = element.subscript.value
             path += f'["{key}"]' if isinstance(key, str) else f"[{key}]"
+    if not path:
+        path = kind.oneofs_by_name[choice].fields[0].name if choice else _first(proto.rule_id, kind)
     return errors.FieldViolation(path, proto.message or "it breaks a rule", proto.rule_id or "")
+
+
+def _first(rule_id: str, kind: descriptor.Descriptor) -> str:
+    """Return the first field that a rule about a whole message names."""
+    for rule in kind.GetOptions().Extensions[validate_pb2.message].cel:
+        if rule.id == rule_id:
+            named = (found[1] for found in _MEMBER.finditer(rule.expression))
+            return next((name for name in named if name in kind.fields_by_name), "")
+    return ""

@@ -22,6 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from tools import invocation
 from tools.demo import job, story
 from tools.demo.job import Gateway, Options, Outcome, Unsuitable
 from tools.demo.session import Login, Refused
@@ -130,7 +131,7 @@ def _running_stack(place: Layout, *, keep: bool) -> Iterator[None]:
         yield
     finally:
         if keep:
-            _say("The stack stays up. Stop it with: python -m tools stack down")
+            _say(f"The stack stays up. Stop it with: {invocation.command('stack down')}")
         else:
             lifecycle.stop(place, _say)
 

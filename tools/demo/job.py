@@ -15,6 +15,7 @@ from tessera.promotions.v1 import (
 )
 
 from services.chassis import timestamps
+from tools import invocation
 from tools.demo import (
     audit,
     baskets,
@@ -176,7 +177,8 @@ def _require_ours(live: Iterable[campaign_pb2.Campaign], offers: Iterable[Offer]
             raise Unsuitable(
                 f"“{campaign.rules.title.en}” is live here and not a campaign of the demo, so the"
                 " receipts would not be those that the proof expects. Give the demo a stack of its"
-                " own with --data FOLDER, or empty this one with: python -m tools stack reset"
+                " own with --data FOLDER, or empty this one with: "
+                + invocation.command("stack reset")
             )
 
 

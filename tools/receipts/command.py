@@ -100,7 +100,10 @@ def find(
     client: Client = "admin",
     secret: Secret = None,
 ) -> None:
-    """List receipts, newest first; by default of the last hundred days."""
+    """List receipts, newest first; by default of the last hundred days.
+
+    Into a pipe or a file goes a line for each, with tabs between the columns.
+    """
     if key:
         parts = key.split("/")
         if len(parts) != 4:
@@ -132,7 +135,15 @@ def find(
             if not request.page_token or len(found) >= limit:
                 return found[:limit]
 
-    _console.print(wording.table(_at_desk(search, gateway, client, secret)))
+    _list(_at_desk(search, gateway, client, secret))
+
+
+def _list(found: list[receipt_service_pb2.ReceiptSummary]) -> None:
+    if _console.is_terminal:
+        _console.print(wording.table(found))
+        return
+    for line in wording.tabbed(found):
+        typer.echo(line)
 
 
 def _narrow(request: receipt_service_pb2.SearchReceiptsRequest, day: str, days: int) -> None:

@@ -1,31 +1,44 @@
 """Receipts in words: for people who answer other people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 from tessera.promotions.v1 import checkout_pb2, receipt_service_pb2
 
 _MINOR = 100
 _UNIT = 1_000
+_COLUMNS = ("receipt", "when", "where", "number", "total", "off", "points", "member", "state")
 
 
-def table(found: list[receipt_service_pb2.ReceiptSummary]) -> Table:
-    """Return receipts as rows."""
-    shown = Table("receipt", "when", "where", "number", "total", "off", "points", "member", "state")
+def table(found: Iterable[receipt_service_pb2.ReceiptSummary]) -> Table:
+    """Return receipts as rows for a screen; what is too wide is folded, never cut."""
+    shown = Table(*(Column(name, overflow="fold") for name in _COLUMNS))
     for one in found:
-        key = one.receipt_key
-        shown.add_row(
-            one.receipt_id,
-            one.occurred_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
-            f"{key.store_id}/{key.till_id}/{key.shift_id}",
-            key.receipt_number,
-            _money(one.total_minor),
-            _money(one.discount_minor),
-            f"+{one.points_earned} -{one.points_spent}",
-            one.member_id or "-",
-            _name(checkout_pb2.ReceiptState.Name(one.state), "RECEIPT_STATE_"),
-        )
+        shown.add_row(*map(escape, _row(one)))
     return shown
+
+
+def tabbed(found: Iterable[receipt_service_pb2.ReceiptSummary]) -> Iterator[str]:
+    """Yield receipts as lines for programs, the names of the columns first."""
+    yield "\t".join(_COLUMNS)
+    for one in found:
+        yield "\t".join(_row(one))
+
+
+def _row(one: receipt_service_pb2.ReceiptSummary) -> tuple[str, ...]:
+    key = one.receipt_key
+    return (
+        one.receipt_id,
+        one.occurred_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
+        f"{key.store_id}/{key.till_id}/{key.shift_id}",
+        key.receipt_number,
+        _money(one.total_minor),
+        _money(one.discount_minor),
+        f"+{one.points_earned} -{one.points_spent}",
+        one.member_id or "-",
+        _name(checkout_pb2.ReceiptState.Name(one.state), "RECEIPT_STATE_"),
+    )
 
 
 def explain(receipt: checkout_pb2.Receipt) -> Iterator[str]:

@@ -13,9 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from services import roles
 from services.chassis import config, errors
-from services.promotions import engine, text
+from services.promotions import engine
 from services.promotions.config import Settings
 from services.promotions.wire import rules
+from tools.campaigns import sources
 from tools.simulation import imported, journey, lines, replaying, report, stored, totals
 from tools.simulation.purchases import Source
 from tools.stack import layout
@@ -34,12 +35,12 @@ class _Sales:
 
 def simulate(
     drafts: Annotated[
-        list[Path], typer.Argument(help="Files of campaigns to try; one that is live is replaced.")
+        list[Path], typer.Argument(help="Files of campaigns to try, or folders of them; one that is live is replaced.")
     ],
     *,
     live: Annotated[
         list[Path] | None,
-        typer.Option(help="Files of the campaigns that are live, instead of the installation's."),
+        typer.Option(help="Files or folders of what is live, instead of the installation's campaigns."),
     ] = None,
     without: Annotated[
         list[str] | None, typer.Option(help="A live campaign that ends when the draft begins.")
@@ -125,21 +126,19 @@ def _load(file: Path | None) -> Settings:
 
 
 def _read(paths: Sequence[Path]) -> list[engine.Campaign]:
-    """Return the campaigns of files; every problem is printed with its place."""
-    found: list[engine.Campaign] = []
-    problems = 0
-    for path in paths:
-        try:
-            document = text.read(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"{path} cannot be read: {error}") from None
-        for problem in document.problems:
-            _console.print(f"{path}:{problem}", markup=False)
-            problems += 1
-        found += [rules.parse_campaign(key, 1, one) for key, one in document.campaigns.items()]
+    """Return the campaigns of files and folders; every problem is printed with its place."""
+    try:
+        read = sources.read(paths)
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(str(error)) from None
+    problems = list(sources.find_problems(read))
+    for problem in problems:
+        _console.print(problem, markup=False)
     if problems:
         raise typer.Exit(1)
-    return found
+    return [
+        rules.parse_campaign(key, 1, one) for key, one in sources.campaigns_of(read).items()
+    ]
 
 
 def _plan(

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
+from tools import invocation
 from tools.stack import display, layout, lifecycle
 from tools.stack.composition import Composition
 from tools.stack.errors import StackError
@@ -69,7 +70,7 @@ def up(
             raise typer.Exit(130) from None
         if detach:
             _print_status(place)
-            _say("Stop it with: python -m tools stack down")
+            _say(f"Stop it with: {invocation.command('stack down')}")
             return
         _watch(stack)
 
@@ -90,7 +91,7 @@ def status(data: Data = None) -> None:
     place = layout.at(data)
     healthy = _print_status(place)
     if healthy is None:
-        _say("The stack is not running. Start it with: python -m tools stack up")
+        _say(f"The stack is not running. Start it with: {invocation.command('stack up')}")
         raise typer.Exit(_NOT_RUNNING)
     raise typer.Exit(0 if healthy else 1)
 

@@ -108,6 +108,7 @@ def application(
     app.router.add_get(JWKS_PATH, handlers.jwks)
     app.router.add_get(METADATA_PATH, handlers.metadata)
     app.router.add_get(HEALTH_PATH, handlers.health)
+    app.on_response_prepare.append(_hide_version)
     return app
 
 
@@ -135,6 +136,11 @@ async def _read(request: web.Request) -> grants.Grant:
     except ValueError:
         raise grants.Refused("invalid_request", "The body is malformed.") from None
     return grants.read(form, authorization=request.headers.get(hdrs.AUTHORIZATION))
+
+
+async def _hide_version(_: web.Request, response: web.StreamResponse) -> None:
+    """Keep to ourselves which versions answer: aiohttp sets the header only where none is."""
+    response.headers[hdrs.SERVER] = "tessera"
 
 
 def _address(request: web.Request, forwarded_hops: int) -> str:

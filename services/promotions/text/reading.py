@@ -19,7 +19,7 @@ from services.promotions.wire import rules as wire_rules
 from services.promotions.wire import templates
 
 _NUMBERS = {words.Field.TYPE_INT32: 31, words.Field.TYPE_INT64: 63}
-_CHOICE = re.compile(r"\.?(kind|bounds|value)$")
+_NUMBER = re.compile(r"-?\d+")
 _BOUNDS = campaign_pb2.NumberBounds.DESCRIPTOR
 
 
@@ -46,7 +46,7 @@ def read_rules(reader: Reader, node: nodes.Node, *, name: str) -> campaign_pb2.C
     walk, before = _Walk(reader, name), len(reader.problems)
     made = walk.read_rules(node)
     if len(reader.problems) == before:
-        for path, problem in _find_problems(made):
+        for path, problem in _find_problems(made, reader.currency):
             walk.complain_at(node, path, problem)
     return made if len(reader.problems) == before else None
 
@@ -56,12 +56,15 @@ def parse_rules(reader: Reader, node: nodes.Node) -> campaign_pb2.CampaignRules:
     return _Walk(reader, "").read_rules(node)
 
 
-def _find_problems(made: campaign_pb2.CampaignRules) -> Iterator[tuple[str, str]]:
+def _find_problems(made: campaign_pb2.CampaignRules, currency: str) -> Iterator[tuple[str, str]]:
     broken = protovalidate.collect_violations(made)
     for violation in broken:
-        shown = validation.describe(violation.proto)
-        # Which of several is said of the message, not of a field that nobody writes.
-        yield _CHOICE.sub("", shown.field), shown.description
+        shown = validation.describe(violation.proto, made.DESCRIPTOR)
+        described = shown.description
+        if shown.rule.startswith(("int32.", "int64.")):
+            unit = _unit_at(made, violation.proto)
+            described = _in_unit(described, unit, currency)
+        yield shown.field, described
     if broken:
         return
     try:
@@ -72,6 +75,22 @@ def _find_problems(made: campaign_pb2.CampaignRules) -> Iterator[tuple[str, str]
         return
     for problem in [*engine.find_problems(parsed), *templates.find_problems(made)]:
         yield problem.field, problem.problem
+
+
+def _unit_at(made: campaign_pb2.CampaignRules, violation: Any) -> words.Unit:
+    """Return what the number that breaks a rule counts."""
+    *parents, last = violation.field.elements
+    holder: Any = made
+    for element in parents:
+        holder = getattr(holder, element.field_name)
+        if element.subscript is not None:
+            holder = holder[element.subscript.value]
+    return words.unit_of(holder.DESCRIPTOR.fields_by_name[last.field_name], holder, made)
+
+
+def _in_unit(described: str, unit: words.Unit, currency: str) -> str:
+    """Return a rule with its bounds as the file writes such numbers."""
+    return _NUMBER.sub(lambda found: scalars.write_number(int(found[0]), unit, currency), described)
 
 
 class _Walk:

@@ -43,6 +43,7 @@ async def test_token_is_signed_and_says_who_may_do_what(identity: Any) -> None:
         assert response.status == 200
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["Pragma"] == "no-cache"
+        assert response.headers["Server"] == "tessera"
     assert body["token_type"] == "Bearer"
     assert body["expires_in"] == 900
     assert body["scope"] == "members.lookup members.write"

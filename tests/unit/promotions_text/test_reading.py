@@ -219,3 +219,12 @@ def test_a_dump_is_plain_yaml():
     document = text.read(SOUND)
     plain = yaml.safe_load(text.dump(document.campaigns, currency="USD"))
     assert plain["campaigns"]["bread"]["rewards"][0]["percent_off"] == "10%"
+
+
+def test_bounds_are_told_in_the_units_of_the_file():
+    """Whoever writes percent never reads of basis points, nor of minor units who writes money."""
+    (problem,) = problems_of(SOUND.replace("10%", "110%"))
+    assert "rewards[0].percent_off.percent" in problem
+    assert problem.endswith("greater than or equal to 0.01% and less than or equal to 100%")
+    (problem,) = problems_of(in_campaign("limits: {budget: -5.00 USD}"))
+    assert "greater than or equal to 0.00 USD" in problem

@@ -1,5 +1,8 @@
 """What an agent reads of a receipt."""
 
+import io
+
+from rich.console import Console
 from tessera.promotions.v1 import checkout_pb2, receipt_service_pb2
 from tessera.type.v1 import text_pb2
 
@@ -82,3 +85,23 @@ def test_a_rerun_tells_before_and_after():
     assert "Ten percent: applied -> not looked at, 0.30 -> 0.00 off, 5 -> 0 points" in text
     nothing = receipt_service_pb2.RerunReceiptResponse()
     assert "nothing differs" in "\n".join(wording.compare(nothing))
+
+
+def test_a_list_keeps_whole_ids_in_a_pipe_and_on_a_narrow_screen():
+    """What is found can be shown: nothing is cut to fit."""
+    receipt_id, member_id = f"rcp_{'8' * 32}", f"mem_{'6' * 32}"
+    found = receipt_service_pb2.ReceiptSummary(
+        receipt_id=receipt_id,
+        receipt_key=RECEIPT.receipt_key,
+        total_minor=1_234_507,
+        member_id=member_id,
+        state=checkout_pb2.RECEIPT_STATE_COMMITTED,
+    )
+    names, row = (line.split("\t") for line in wording.tabbed([found]))
+    assert (row[names.index("receipt")], row[names.index("member")]) == (receipt_id, member_id)
+    assert row[names.index("total")] == "12345.07"
+    screen = Console(width=80, record=True, file=io.StringIO())
+    screen.print(wording.table([found]))
+    shown = screen.export_text()
+    assert (shown.count("8"), shown.count("6")) == (32, 32)
+    assert "…" not in shown

@@ -43,8 +43,9 @@ def test_a_report_has_every_table_and_a_picture(run, tmp_path):
 
 def test_live_campaigns_may_come_from_files_and_end_with_the_draft(run, tmp_path):
     """What is live stands beside the draft, except what it replaces or what is named."""
-    live = tmp_path / "live.yaml"
-    live.write_text("currency: USD\ncampaigns:\n" + sales.percent("half", 50))
+    live = tmp_path / "live"
+    live.mkdir()
+    (live / "half.yaml").write_text("currency: USD\ncampaigns:\n" + sales.percent("half", 50))
     kept = run([HEADER, *ROWS], "--live", str(live))
     assert kept.exit_code == 0, kept.output
     assert (
