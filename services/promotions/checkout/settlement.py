@@ -115,7 +115,7 @@ class Settlement:
 
     async def _posted(self, receipt: Receipt) -> Posting:
         batch = batch_pb2.Batch.FromString(receipt.batch)
-        result = await self._post(batch)
+        result = await self._ledger.post(batch)
         if result.state == batch_pb2.BATCH_STATE_REFUSED:
             if receipt.promised:
                 return await self._posted_without(receipt, batch, result.refusal)
@@ -179,7 +179,7 @@ class Settlement:
         Raises DependencyUnavailable when the outcome is open.
         """
         batch = batch_pb2.Batch.FromString(receipt.undo_batch)
-        result = await self._post(batch)
+        result = await self._ledger.post(batch)
         if result.state == batch_pb2.BATCH_STATE_REFUSED:
             await storage.receipts.cancel_void(self._db, receipt, now=self._now())
             raise _defect(batch, result)
@@ -201,7 +201,7 @@ class Settlement:
         Raises DependencyUnavailable when the outcome is open.
         """
         batch = batch_pb2.Batch.FromString(returned.batch)
-        result = await self._post(batch)
+        result = await self._ledger.post(batch)
         if result.state == batch_pb2.BATCH_STATE_REFUSED:
             await storage.returns.drop(self._db, returned)
             raise _defect(batch, result)
@@ -221,13 +221,6 @@ class Settlement:
             await self._counting.returned(tx, returned)
         self._relay.nudge()
         return replace(returned, state=storage.returns.COMMITTED)
-
-    async def _post(self, batch: batch_pb2.Batch) -> batch_pb2.BatchResult:
-        try:
-            return await self._ledger.post(batch)
-        except errors.DependencyUnavailable:
-            # It is on disk and will be posted, at the latest by the recovery.
-            raise errors.DependencyUnavailable(service="ledger", outcome="unknown") from None
 
     def _explained(
         self, batch: batch_pb2.Batch, result: batch_pb2.BatchResult

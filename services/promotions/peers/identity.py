@@ -15,6 +15,7 @@ from services.chassis import status
 from services.promotions import errors
 from services.promotions.gathering import Gatherer
 from services.promotions.peers.presence import Presence
+from services.promotions.peers.waiting import in_time
 
 NAME = "identity"
 SERVICE = "tessera.identity.v1.MemberService"
@@ -53,7 +54,7 @@ class Identity:
 
     async def find(self, key: member_pb2.MemberKey) -> member_pb2.MemberContext:
         """Return the member behind a key, blocked or not; raises what `member` raises."""
-        result = await self._reads.ask(key)
+        result = await in_time(self._reads.ask(key), service=NAME)
         outcome = result.WhichOneof("outcome")
         if outcome == "refusal":
             raise errors.MemberUnknown(cause=_cause(result.refusal))

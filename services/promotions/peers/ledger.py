@@ -18,6 +18,7 @@ from services.chassis import status
 from services.promotions import errors
 from services.promotions.gathering import Gatherer
 from services.promotions.peers.presence import Presence
+from services.promotions.peers.waiting import in_time
 from services.promotions.wire import accounts
 from services.promotions.wire.accounts import Account
 
@@ -29,6 +30,8 @@ _DOMAIN = "ledger.tessera"
 _NOT_READY = frozenset({"ASSET_NOT_FOUND"})
 _ACCOUNTS_MAX = 100
 _BATCHES_MAX = 500
+#: How long a caller waits for a posting, in seconds: less than tills wait for us.
+_POST_S_MAX = 3.0
 
 T = TypeVar("T")
 
@@ -61,12 +64,21 @@ class Ledger:
         different = tuple(dict.fromkeys(wanted))
         found: dict[Account, int] = {}
         for start in range(0, len(different), _ACCOUNTS_MAX):
-            found |= await self._reads.ask(different[start : start + _ACCOUNTS_MAX])
+            part = self._reads.ask(different[start : start + _ACCOUNTS_MAX])
+            found |= await in_time(part, service=NAME)
         return found
 
     async def post(self, batch: batch_pb2.Batch) -> batch_pb2.BatchResult:
-        """Post a batch; a refusal is a result. After DependencyUnavailable the outcome is open."""
-        return await self._posts.ask(batch)
+        """Post a batch; a refusal is a result.
+
+        The outcome of DependencyUnavailable is `unknown`: the batch may have been posted, or be
+        posted yet.
+        """
+        try:
+            answer = self._posts.ask(batch)
+            return await in_time(answer, service=NAME, seconds_max=_POST_S_MAX)
+        except errors.DependencyUnavailable:
+            raise errors.DependencyUnavailable(service=NAME, outcome="unknown") from None
 
     async def find_batch(self, batch_id: str) -> batch_pb2.BatchResult:
         """Return the outcome of a posted batch."""
@@ -121,7 +133,8 @@ class Ledger:
                 raise  # the ledger is there and means it: a defect or a setting of ours
             self._presence.lost(code=answer.category.name, why=answer.message)
             raise errors.DependencyUnavailable(service=NAME) from error
-        except chassis_errors.Unavailable as error:  # no token
+        except (chassis_errors.Unavailable, chassis_errors.DeadlineTooShort) as error:
+            # There is no token, or too little time is left to ask.
             self._presence.lost(code=error.reason, why=error.message)
             raise errors.DependencyUnavailable(service=NAME) from None
         self._presence.found()

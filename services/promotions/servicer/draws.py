@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta, tzinfo
+from datetime import tzinfo
 from typing import Any
 
 import grpc
@@ -60,9 +60,8 @@ class DrawServicer(draw_service_pb2_grpc.DrawServiceServicer):
 
     async def _draw(self, tx: database.Transaction, program_id: str, sealed: Draw) -> None:
         rules, now = await self._rules(tx, program_id), self._now()
-        ready = rules.last + timedelta(days=rules.hold_days + 1)
-        if engine.day_of(now, self._zone) < ready:
-            raise errors.DrawTooEarly(ready_date=ready.isoformat())
+        if engine.day_of(now, self._zone) < rules.ready:
+            raise errors.DrawTooEarly(ready_date=rules.ready.isoformat())
         counted = await storage.draws.counted(tx, program_id, first=rules.first, last=rules.last)
         listed = [
             replace(one, tickets=one.tickets // rules.per_ticket)

@@ -158,6 +158,12 @@ async def test_refusals(house):
     )
     said = await house.refusal(programs.stub(house).CreateProgram, past)
     assert (said.reason, said.metadata["field"]) == ("PROGRAM_INVALID", "rules.draw.first_date")
+    forever = date_pb2.Date(year=9999, month=12, day=31)
+    late = program_service_pb2.CreateProgramRequest(
+        request_id="draw-at-the-end-of-time", rules=rules(last_date=forever, hold_days=366)
+    )
+    said = await house.refusal(programs.stub(house).CreateProgram, late)
+    assert (said.reason, said.metadata["field"]) == ("PROGRAM_INVALID", "rules.draw.last_date")
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -265,3 +265,50 @@ async def test_a_peer_that_hangs_does_not_hold_up_the_till(house, bought, peer):
     finally:
         process.thaw()
         await house.bring_back(process)
+
+
+async def test_a_ledger_that_hangs_is_told_in_time(house, bought):
+    """The till hears who does not answer before it gives up, and that a posting may come yet."""
+    member, _ = bought
+    limited = promises.coupon(
+        f"C{secrets.token_hex(4)}".upper(), limits=promises.limits(uses_max=9)
+    )
+    (campaign,) = await house.publish(limited)
+    code = limited.trigger.coupon.codes[0]
+    cart = cart_of(line("1", "milk", 10_000), member_id=member, codes=[code])
+    offer = await house.evaluate(cart)
+    assert offer.total_minor == 8_800
+    plain = cart_of(line("1", "milk", 10_000), member_id=member)
+    house.ledger.freeze()
+    try:
+        posted = commit_of(cart, offer)
+        refusal = await house.refusal(house.checkout.Commit, posted, timeout_s=5)
+        assert refusal.reason == "DEPENDENCY_UNAVAILABLE"
+        assert refusal.metadata == {"service": "ledger", "outcome": "unknown"}
+        degraded = (
+            await house.call(
+                house.checkout.Evaluate,
+                checkout_service_pb2.EvaluateRequest(cart=plain),
+                timeout_s=2,
+            )
+        ).evaluation
+        promised = (
+            await house.call(house.checkout.Commit, commit_of(plain, degraded), timeout_s=5)
+        ).receipt
+        assert promised.settled_later
+        void = checkout_service_pb2.VoidRequest(receipt_id=promised.receipt_id)
+        for method, refused in (
+            (house.checkout.Void, void),
+            (house.checkout.Return, return_of(promised, {"1": 1_000})),
+        ):
+            refusal = await house.refusal(method, refused, timeout_s=5)
+            assert (refusal.reason, refusal.metadata["service"]) == (
+                "DEPENDENCY_UNAVAILABLE",
+                "ledger",
+            )
+    finally:
+        house.ledger.thaw()
+        await house.bring_back(house.ledger)
+    assert (await house.commit(posted)).receipt.evaluation == offer
+    await house.call(house.checkout.Void, void)
+    await house.end(campaign)

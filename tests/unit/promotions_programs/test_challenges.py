@@ -61,6 +61,8 @@ def test_how_far_purchases_lead(fields, tally, today, reach):
         ({"first": MONDAY, "last": D(2026, 3, 10), "weeks": 4}, ["weeks"]),
         ({"first": MONDAY, "last": D(2026, 3, 10), "weeks": 2}, []),
         ({"weeks": 2}, []),
+        ({"first": D(1999, 12, 31), "last": D(9999, 12, 31)}, ["first_date", "last_date"]),
+        ({"last": D(2199, 12, 31)}, []),
     ],
 )
 def test_challenges_that_nobody_can_meet_are_named(fields, problems):

@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import date
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,3 +90,28 @@ def test_days_that_cannot_be_are_named():
     assert problems(today, today) == []
     assert problems(date(2026, 3, 1), today) == ["first_date"]
     assert problems(date(2026, 3, 5), date(2026, 3, 4)) == ["last_date"]
+    assert problems(today, date(2199, 12, 31)) == []
+    assert problems(today, date(2200, 1, 1)) == ["last_date"]
+    assert problems(date(9999, 12, 31), date(9999, 12, 31)) == ["first_date", "last_date"]
+
+
+@pytest.mark.parametrize(
+    ("last", "hold_days", "ready"),
+    [
+        (date(2026, 3, 2), 0, date(2026, 3, 3)),
+        (date(2026, 2, 28), 14, date(2026, 3, 15)),
+        (date(9999, 12, 31), 366, date(9999, 12, 31)),
+        (date(9999, 12, 30), 0, date(9999, 12, 31)),
+    ],
+)
+def test_a_draw_is_ready_after_the_days_of_returns(last, hold_days, ready):
+    """Days at the end of the calendar are no exception."""
+    rules = programs.DrawRules(
+        programs.Measure(programs.MeasureKind.SPEND),
+        100,
+        date(2026, 1, 1),
+        last,
+        (programs.Prize(1),),
+        hold_days,
+    )
+    assert rules.ready == ready

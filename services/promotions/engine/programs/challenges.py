@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from services.promotions.engine.programs.measures import Measure, total
+from services.promotions.engine.programs.spans import find_day_problems
 from services.promotions.engine.set_problems import Problem
 
 _WEEK = 7
@@ -52,7 +53,7 @@ class Reach:
 
 def find_challenge_problems(rules: ChallengeRules) -> list[Problem]:
     """Return why a challenge cannot work; empty when it can."""
-    problems = []
+    problems = find_day_problems({"first_date": rules.first, "last_date": rules.last})
     if rules.first is not None and rules.last is not None and rules.first > rules.last:
         problems.append(Problem("last_date", "must not be before first_date"))
     if rules.first is not None and rules.last is not None and rules.weeks:

@@ -10,11 +10,12 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import accumulate
 
 from services.promotions.engine.programs.challenges import Reward
 from services.promotions.engine.programs.measures import Measure
+from services.promotions.engine.programs.spans import find_day_problems
 from services.promotions.engine.set_problems import Problem
 
 SEED_BYTES = 32
@@ -44,6 +45,11 @@ class DrawRules:
         """The place in `prizes` of each single prize, the first prize first."""
         return [place for place, prize in enumerate(self.prizes) for _ in range(prize.count)]
 
+    @property
+    def ready(self) -> date:
+        """The first day on which nothing can come back any more; the last of all days at most."""
+        return self.last + min(timedelta(days=self.hold_days + 1), date.max - self.last)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -55,7 +61,7 @@ class Entry:
 
 def find_draw_problems(rules: DrawRules, *, today: date) -> list[Problem]:
     """Return why a draw made today cannot work; empty when it can."""
-    problems = []
+    problems = find_day_problems({"first_date": rules.first, "last_date": rules.last})
     if rules.first < today:
         problems.append(Problem("first_date", "must not be before today: nothing was counted"))
     if rules.first > rules.last:
