@@ -275,7 +275,7 @@ async def test_a_ledger_that_hangs_is_told_in_time(house, bought):
     )
     (campaign,) = await house.publish(limited)
     code = limited.trigger.coupon.codes[0]
-    cart = cart_of(line("1", "milk", 10_000), member_id=member, codes=[code])
+    cart = cart_of(line("1", "milk", 10_000), member_id=member, codes=(code,))
     offer = await house.evaluate(cart)
     assert offer.total_minor == 8_800
     plain = cart_of(line("1", "milk", 10_000), member_id=member)
