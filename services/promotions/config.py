@@ -71,6 +71,14 @@ class OfflineSettings(config.Settings):
     discount_over_minor_max: int = Field(default=1_000, ge=0, le=1_000_000_000)
     #: How many points more than ours a till may promise, in smallest units; more are not given.
     points_over_units_max: int = Field(default=100, ge=0, le=1_000_000_000)
+    #: How many points may have been paid that were not there, in smallest units.
+    points_short_units_max: int = Field(default=1_000, ge=0, le=1_000_000_000)
+    #: How much a gift card or a campaign's budget may fall short, in minor units.
+    money_short_minor_max: int = Field(default=1_000, ge=0, le=1_000_000_000)
+    #: How often, or for how many units, a campaign or a coupon may be used too often.
+    uses_over_max: int = Field(default=1, ge=0, le=1_000_000_000)
+    #: How many stamps may have been exchanged that were not there.
+    stamps_short_max: int = Field(default=10, ge=0, le=1_000_000_000)
     #: How many hours after the purchase its receipt may come.
     late_h_max: int = Field(default=72, ge=0, le=100_000)
 

@@ -276,7 +276,7 @@ class PageTokenInvalid(PromotionsRefusal):
 
 
 class AmountOutOfRange(PromotionsRefusal):
-    """An amount of the cart cannot be counted (line {line_id})."""
+    """An amount of the cart cannot be counted: {problem}."""
 
     category = Category.INVALID_ARGUMENT
     reason = "AMOUNT_OUT_OF_RANGE"

@@ -179,7 +179,10 @@ async def assemble(
     )
     _add(serving, _CAMPAIGNS, servicer)
     _add(serving, _LOCAL, LocalCampaignServicer(db, publisher=publisher, now=now))
-    _add(serving, _CHECKOUT, CheckoutServicer(db, bought, returned, ahead_s_max=ahead, now=now))
+    till = CheckoutServicer(
+        db, bought, returned, bounds=settings.offline, ahead_s_max=ahead, now=now
+    )
+    _add(serving, _CHECKOUT, till)
     _add(serving, _REFERRALS, ReferralServicer(db, members, zone=terms.zone, now=now))
     _add(serving, _DRAWS, DrawServicer(db, terms, payouts=paying, now=now))
     _add(serving, _SUBSCRIPTIONS, SubscriptionServicer(db, members, zone=terms.zone, now=now))
@@ -207,7 +210,8 @@ async def assemble(
         months=months,
         now=now,
     )
-    _add(serving, _OFFLINE, OfflineServicer(db, happened, ahead_s_max=ahead, now=now))
+    told = OfflineServicer(db, happened, bounds=settings.offline, ahead_s_max=ahead, now=now)
+    _add(serving, _OFFLINE, told)
     held = ProgramServicer(
         db, book=programs, counting=counts, members=standing, zone=terms.zone, now=now
     )

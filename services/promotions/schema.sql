@@ -281,6 +281,9 @@ CREATE TABLE purchases (
     campaign_ids UUID[],
     -- tessera.promotions.v1.Receipt with nothing but conflicts; NULL without any.
     conflicts BYTEA,
+    -- tessera.promotions.v1.RecordReceiptRequest with nothing but its lines, of a till that decided
+    -- by itself; NULL when they are those of the evaluation.
+    given BYTEA,
     CONSTRAINT purchases_pkey PRIMARY KEY (receipt_id, purchase_time)
 ) PARTITION BY RANGE (purchase_time);
 

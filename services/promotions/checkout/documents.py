@@ -6,7 +6,7 @@ from tessera.ledger.v1 import batch_pb2
 from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from services.chassis import timestamps
-from services.promotions import storage
+from services.promotions import config, storage
 from services.promotions.checkout import conflicts
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.returns import Return
@@ -28,8 +28,10 @@ def show_state(state: str) -> checkout_pb2.ReceiptState.ValueType:
     return _STATES[state]
 
 
-def show_receipt(receipt: Receipt, returns: Iterable[Return] = ()) -> checkout_pb2.Receipt:
-    """Return a recorded purchase with what came back of it."""
+def show_receipt(
+    receipt: Receipt, returns: Iterable[Return] = (), *, bounds: config.OfflineSettings
+) -> checkout_pb2.Receipt:
+    """Return a recorded purchase with what came back of it; `bounds` tell which conflicts weigh."""
     request = checkout_service_pb2.CommitRequest.FromString(receipt.request)
     return checkout_pb2.Receipt(
         receipt_id=receipt.receipt_id,
@@ -45,7 +47,7 @@ def show_receipt(receipt: Receipt, returns: Iterable[Return] = ()) -> checkout_p
             if returned.state == storage.returns.COMMITTED
         ],
         settled_later=receipt.promised and receipt.state == storage.receipts.PENDING,
-        conflicts=conflicts.of_receipt(receipt),
+        conflicts=conflicts.of_receipt(receipt, bounds),
         gift_card_payments=request.gift_card_payments,
     )
 

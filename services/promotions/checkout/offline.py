@@ -1,6 +1,6 @@
 """Receipts that tills decided by themselves: recorded as they were, held against what we decide."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ from services.promotions.checkout.purchases import Purchases
 from services.promotions.checkout.settlement import Settlement
 from services.promotions.rulesets import Rulesets
 from services.promotions.storage.receipts import Receipt
-from services.promotions.wire import carts, evaluations, sold, times
+from services.promotions.wire import carts, differences, evaluations, sold, times
 from services.promotions.wire.batches import Terms
 
 Request = offline_service_pb2.RecordReceiptRequest
@@ -74,6 +74,7 @@ class Offline:
             if stored is not None:
                 done = await self._purchases.repeat(stored, request.purchase)
                 if done is not None:
+                    _require_lines(done, request)
                     return done, True
                 continue
             receipt = await self._draw_up(receipt_id, request)
@@ -97,11 +98,19 @@ class Offline:
         cart = carts.parse_cart(purchase.cart)
         ruleset = await self._rulesets.find(purchase.ruleset_version)
         occurred_time = times.read(purchase.occurred_time, field="occurred_time")
-        given = sold.parse(request, cart, ruleset, terms=self._terms.points)
+        told = sold.parse(request, cart, ruleset, terms=self._terms.points)
         heard = await self._hear(purchase, cart, ruleset, occurred_time)
-        ours = engine.evaluate(ruleset, cart, heard.gathered.facts, now=heard.gathered.now)
-        found = [*heard.conflicts, *await self._find_conflicts(given, ours, occurred_time)]
-        honoured = self._honour(given, ours, is_known=bool(heard.gathered.member_id))
+        facts, now = heard.gathered.facts, heard.gathered.now
+        claim = engine.weigh(ruleset, cart, facts, told.lines, now=now)
+        given = replace(told, charges=claim.charges, stamp_moves=claim.stamp_moves)
+        ours = engine.evaluate(ruleset, cart, facts, now=now)
+        is_known = bool(heard.gathered.member_id)
+        found = [
+            *heard.conflicts,
+            *(self._question_payment(given, claim) if is_known else conflicts.of_nobody(given)),
+            *await self._find_conflicts(given, ours, occurred_time),
+        ]
+        honoured = self._honour(given, ours, is_known=is_known)
         shown = evaluations.show_decision(honoured, member_id=heard.gathered.member_id)
         decided = Decided(ruleset, honoured, heard.gathered, shown)
         draft = drafts.draw_up(
@@ -111,6 +120,9 @@ class Offline:
             draft,
             promised=draft.state == storage.receipts.PENDING,
             conflicts=conflicts.pack(found),
+            given=_lines_of(request.lines).SerializeToString()
+            if _find_other_line(shown, request)
+            else b"",
         )
 
     async def _hear(
@@ -135,6 +147,17 @@ class Offline:
             nobody = replace(question, member_key=None)
             told = promises.conflict_of(refusal)
             return _Heard(await self._collector.collect(nobody), (told,))
+
+    def _question_payment(self, given: engine.Decision, claim: engine.Claim) -> Iterator[Conflict]:
+        """Tell when points paid more than they may for such goods, whoever has how many."""
+        more = given.points_payment_minor - claim.payment_max_minor
+        if more > 0:
+            yield Conflict(
+                kind=checkout_pb2.CONFLICT_KIND_POINTS_PAYMENT_OVER,
+                till_amount=given.points_payment_minor,
+                centre_amount=claim.payment_max_minor,
+                beyond_bounds=more > self._settings.discount_over_minor_max,
+            )
 
     async def _find_conflicts(
         self, given: engine.Decision, ours: engine.Decision, occurred_time: datetime
@@ -183,8 +206,31 @@ class Offline:
     ) -> engine.Decision:
         """Return what the shopper gets: the till's points within bounds, else ours; nobody none."""
         if not is_known:
-            return sold.without_points(given)
+            return sold.without_member(given)
         more = given.points_earned - ours.points_earned
         if more <= self._settings.points_over_units_max:
             return given
         return sold.with_points_of(given, ours)
+
+
+def _require_lines(stored: Receipt, request: Request) -> None:
+    """Raise ReceiptConflict unless what is recorded was given on the same lines."""
+    if stored.given:
+        before = Request.FromString(stored.given)
+        difference = differences.find_difference(before, _lines_of(request.lines))
+    else:
+        evaluation = checkout_pb2.Evaluation.FromString(stored.evaluation)
+        difference = _find_other_line(evaluation, request)
+    if difference:
+        raise errors.ReceiptConflict(field=difference)
+
+
+def _find_other_line(evaluation: checkout_pb2.Evaluation, request: Request) -> str:
+    """Return the path of the first field in which lines differ from an evaluation's."""
+    return differences.find_difference(
+        _lines_of(sold.show_lines(evaluation)), _lines_of(request.lines)
+    )
+
+
+def _lines_of(lines: Iterable[offline_service_pb2.GivenLine]) -> Request:
+    return Request(lines=lines)

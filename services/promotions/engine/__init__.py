@@ -20,6 +20,10 @@ from services.promotions.engine.carts import (
     Remaining,
     Store,
 )
+from services.promotions.engine.claims import (
+    Claim,
+    weigh,
+)
 from services.promotions.engine.decisions import (
     Charge,
     CouponGrant,
@@ -176,6 +180,7 @@ __all__ = [
     "CartLine",
     "Channel",
     "Charge",
+    "Claim",
     "Combination",
     "Condition",
     "CouponGrant",
@@ -284,4 +289,5 @@ __all__ = [
     "load_facts",
     "price_return",
     "tell_missing",
+    "weigh",
 ]

@@ -384,16 +384,17 @@ def _find_extras(run: lanes.Run) -> messages.Extras:
 
 def _list_charges(run: lanes.Run) -> tuple[Charge, ...]:
     codes = traces.presented_codes(run.cart)
-    charges = [_charge(one, offer, codes) for one, offer in run.applied if one.limited]
+    charges = [charge(one, offer, codes) for one, offer in run.applied if one.limited]
     if run.vain:
         applied = {one.place for one, _ in run.applied}
         charges += [
-            _charge(one, _NOTHING_GIVEN, codes) for one in run.vain if one.place not in applied
+            charge(one, _NOTHING_GIVEN, codes) for one in run.vain if one.place not in applied
         ]
     return tuple(charges)
 
 
-def _charge(one: Compiled, offer: Offer, codes: Mapping[str, str]) -> Charge:
+def charge(one: Compiled, offer: Offer, codes: Mapping[str, str]) -> Charge:
+    """Return what a limited campaign takes of the ledger for an offer."""
     limits = one.limits
     return Charge(
         campaign_id=one.campaign.campaign_id,

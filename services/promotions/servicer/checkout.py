@@ -12,7 +12,7 @@ from tessera.promotions.v1 import (
 )
 
 from services.chassis import clock, database
-from services.promotions import errors, storage
+from services.promotions import config, errors, storage
 from services.promotions.checkout import documents, permissions
 from services.promotions.checkout.purchases import Purchases
 from services.promotions.checkout.returning import Returns
@@ -31,12 +31,14 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         purchases: Purchases,
         returns: Returns,
         *,
+        bounds: config.OfflineSettings,
         ahead_s_max: int,
         now: clock.Clock,
     ) -> None:
         self._db = db
         self._purchases = purchases
         self._returns = returns
+        self._bounds = bounds
         self._ahead_max = timedelta(seconds=ahead_s_max)
         self._now = now
 
@@ -56,7 +58,9 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         self._require_past(request.occurred_time)
         receipt, replayed = await self._purchases.commit(request)
         return checkout_service_pb2.CommitResponse(
-            receipt=await self._show(receipt) if replayed else documents.show_receipt(receipt),
+            receipt=await self._show(receipt)
+            if replayed
+            else documents.show_receipt(receipt, bounds=self._bounds),
             replayed=replayed,
         )
 
@@ -65,7 +69,9 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
     ) -> checkout_service_pb2.VoidResponse:
         """Undo a purchase before it is fiscalised."""
         receipt = await self._purchases.void(request.receipt_id)
-        return checkout_service_pb2.VoidResponse(receipt=documents.show_receipt(receipt))
+        return checkout_service_pb2.VoidResponse(
+            receipt=documents.show_receipt(receipt, bounds=self._bounds)
+        )
 
     async def Return(
         self, request: checkout_service_pb2.ReturnRequest, context: Context
@@ -100,7 +106,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
     async def _show(self, receipt: Receipt) -> checkout_pb2.Receipt:
         key = storage.keys.locate(receipt.receipt_id, receipt.occurred_time)
         returns = await storage.returns.of_purchase(self._db, key)
-        return documents.show_receipt(receipt, returns)
+        return documents.show_receipt(receipt, returns, bounds=self._bounds)
 
     def _require_past(self, stamp: timestamp_pb2.Timestamp) -> None:
         """Raise OccurredInFuture for what lies further ahead than tills' clocks may go wrong."""

@@ -11,7 +11,7 @@ from tessera.promotions.v1 import (
 )
 
 from services.chassis import clock, database, timestamps
-from services.promotions import errors, storage
+from services.promotions import config, errors, storage
 from services.promotions.checkout import conflicts, documents, permissions
 from services.promotions.checkout.offline import Offline
 from services.promotions.storage.receipts import Receipt
@@ -26,10 +26,17 @@ class OfflineServicer(offline_service_pb2_grpc.OfflineServiceServicer):
     """Hears of what has happened."""
 
     def __init__(
-        self, db: database.Database, offline: Offline, *, ahead_s_max: int, now: clock.Clock
+        self,
+        db: database.Database,
+        offline: Offline,
+        *,
+        bounds: config.OfflineSettings,
+        ahead_s_max: int,
+        now: clock.Clock,
     ) -> None:
         self._db = db
         self._offline = offline
+        self._bounds = bounds
         self._ahead_max = timedelta(seconds=ahead_s_max)
         self._now = now
 
@@ -46,7 +53,7 @@ class OfflineServicer(offline_service_pb2_grpc.OfflineServiceServicer):
         key = storage.keys.locate(receipt.receipt_id, receipt.occurred_time)
         returns = await storage.returns.of_purchase(self._db, key) if replayed else ()
         return offline_service_pb2.RecordReceiptResponse(
-            receipt=documents.show_receipt(receipt, returns), replayed=replayed
+            receipt=documents.show_receipt(receipt, returns, bounds=self._bounds), replayed=replayed
         )
 
     async def ListConflicts(
@@ -69,17 +76,16 @@ class OfflineServicer(offline_service_pb2_grpc.OfflineServiceServicer):
             last = found[count - 1]
             token = pages.write(_KIND, pages.place(last.occurred_time, last.receipt_id))
         return offline_service_pb2.ListConflictsResponse(
-            receipts=[_show(one) for one in found[:count]], next_page_token=token
+            receipts=[self._show(one) for one in found[:count]], next_page_token=token
         )
 
-
-def _show(receipt: Receipt) -> offline_service_pb2.ConflictedReceipt:
-    request = checkout_service_pb2.CommitRequest.FromString(receipt.request)
-    return offline_service_pb2.ConflictedReceipt(
-        receipt_id=receipt.receipt_id,
-        receipt_key=request.receipt_key,
-        member_id=receipt.member_id,
-        occurred_time=timestamps.show(receipt.occurred_time),
-        record_time=timestamps.show(receipt.record_time),
-        conflicts=conflicts.of_receipt(receipt),
-    )
+    def _show(self, receipt: Receipt) -> offline_service_pb2.ConflictedReceipt:
+        request = checkout_service_pb2.CommitRequest.FromString(receipt.request)
+        return offline_service_pb2.ConflictedReceipt(
+            receipt_id=receipt.receipt_id,
+            receipt_key=request.receipt_key,
+            member_id=receipt.member_id,
+            occurred_time=timestamps.show(receipt.occurred_time),
+            record_time=timestamps.show(receipt.record_time),
+            conflicts=conflicts.of_receipt(receipt, self._bounds),
+        )

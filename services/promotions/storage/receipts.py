@@ -47,6 +47,9 @@ class Receipt:
     promised: bool = False
     #: tessera.promotions.v1.Receipt with the conflicts alone; empty without any.
     conflicts: bytes = b""
+    #: tessera.promotions.v1.RecordReceiptRequest with the lines alone, of a till that decided by
+    #: itself; empty when they are those of the evaluation.
+    given: bytes = b""
     #: What receipts are found by besides; not read back.
     total_minor: int = 0
     campaign_ids: tuple[str, ...] = ()
@@ -77,6 +80,7 @@ class Receipt:
             undo_batch=row["undo_batch"] or b"",
             promised=row["promised"],
             conflicts=row["conflicts"] or b"",
+            given=row["given"] or b"",
         )
 
 
@@ -88,11 +92,12 @@ WITH sent AS (
     FROM unnest(
         $1::UUID[], $2::TIMESTAMPTZ[], $3::TIMESTAMPTZ[], $4::TEXT[], $5::TEXT[], $6::UUID[],
         $7::BIGINT[], $8::BYTEA[], $9::BYTEA[], $10::BYTEA[], $11::UUID[], $12::BYTEA[],
-        $13::BIGINT[], $14::TEXT[], $15::BOOLEAN[], $16::BYTEA[], $17::UUID[], $18::BYTEA[]
+        $13::BIGINT[], $14::TEXT[], $15::BOOLEAN[], $16::BYTEA[], $17::BYTEA[],
+        $18::UUID[], $19::BYTEA[]
     ) AS sent (
         receipt_id, purchase_time, record_time, state, store_id, member_id, ruleset_version,
         request, facts, evaluation, batch_id, batch, total_minor, campaign_ids, promised, conflicts,
-        event_id, event
+        given, event_id, event
     )
 ),
 free AS (
@@ -110,11 +115,11 @@ free AS (
 written AS (
     INSERT INTO purchases (
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
-        facts, evaluation, batch, total_minor, campaign_ids, conflicts
+        facts, evaluation, batch, total_minor, campaign_ids, conflicts, given
     )
     SELECT
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
-        facts, evaluation, batch, total_minor, campaign_ids::UUID[], conflicts
+        facts, evaluation, batch, total_minor, campaign_ids::UUID[], conflicts, given
     FROM sent JOIN free USING (receipt_id)
 ),
 told AS (
@@ -150,6 +155,7 @@ def _columns(receipt: Receipt, event: Event | None) -> tuple[object, ...]:
         "{" + ",".join(one.split("_")[1] for one in receipt.campaign_ids) + "}",
         receipt.promised,
         receipt.conflicts or None,
+        receipt.given or None,
         *(event or (None, None)),
     )
 
@@ -324,7 +330,7 @@ _FIND = """
 SELECT
     receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
     receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
-    ruleset_version, request, facts, evaluation, batch
+    ruleset_version, request, facts, evaluation, batch, given
 FROM receipts
 JOIN purchases ON purchases.receipt_id = receipts.receipt_id
 WHERE receipts.receipt_id = $1 AND purchases.receipt_id = $1 AND purchases.purchase_time = $2
@@ -395,7 +401,7 @@ _OF_MEMBER = """
 SELECT
     receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
     receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
-    ruleset_version, request, facts, evaluation, batch
+    ruleset_version, request, facts, evaluation, batch, given
 FROM purchases
 JOIN receipts ON receipts.receipt_id = purchases.receipt_id
 WHERE

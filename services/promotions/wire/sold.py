@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tessera.promotions.v1 import offline_service_pb2
+from tessera.promotions.v1 import checkout_pb2, offline_service_pb2
 
 from services.promotions import engine, errors
 
@@ -15,7 +15,7 @@ def parse(
     *,
     terms: engine.PointsTerms,
 ) -> engine.Decision:
-    """Return what a till gave, with what it takes of limits and gives in points.
+    """Return what a till gave, with the points that it gives; not what it takes of limits.
 
     Raises EvaluationInconsistent when it does not fit the cart, does not come to the total that was
     paid, or names a campaign that the rule set does not have.
@@ -35,6 +35,8 @@ def parse(
     _require(paid == asked, "purchase.cart.points_payment_minor", f"is not {paid}, as the lines")
     step = terms.point_value_minor
     _require(paid % step == 0, "purchase.cart.points_payment_minor", f"is no multiple of {step}")
+    gifts = sum(one.amount_minor for one in request.purchase.gift_card_payments)
+    _require(gifts <= total - paid, "purchase.gift_card_payments", f"are above {total - paid}")
     return engine.Decision(
         ruleset_version=ruleset.version,
         subtotal_minor=sum(line.amount_minor for line in lines),
@@ -47,7 +49,7 @@ def parse(
         lines=lines,
         outcomes=tuple(applied),
         messages=(),
-        charges=tuple(_charges(applied, cart, ruleset)),
+        charges=(),
         earnings=tuple(_earnings(applied, ruleset)),
     )
 
@@ -102,15 +104,6 @@ def _sum_up(
     return outcomes
 
 
-def _charges(
-    applied: list[engine.Outcome], cart: engine.Cart, ruleset: engine.Ruleset
-) -> Iterator[engine.Charge]:
-    for outcome in applied:
-        campaign = ruleset.compiled[ruleset.place_by_id[outcome.campaign_id]].campaign
-        if charge := _charge(campaign, outcome, cart):
-            yield charge
-
-
 def _earnings(applied: list[engine.Outcome], ruleset: engine.Ruleset) -> Iterator[engine.Earning]:
     for outcome in applied:
         if outcome.points:
@@ -119,15 +112,35 @@ def _earnings(applied: list[engine.Outcome], ruleset: engine.Ruleset) -> Iterato
             yield engine.Earning(outcome.campaign_id, outcome.points, days)
 
 
-def without_points(decision: engine.Decision) -> engine.Decision:
-    """Return what was sold without any points for it."""
+def show_lines(evaluation: checkout_pb2.Evaluation) -> list[offline_service_pb2.GivenLine]:
+    """Return what an evaluation gives on each line, as a till tells it."""
+    return [
+        offline_service_pb2.GivenLine(
+            line_id=line.line_id,
+            points_payment_minor=line.points_payment_minor,
+            parts=[
+                offline_service_pb2.GivenPart(
+                    campaign_id=part.campaign_id,
+                    discount_minor=part.discount_minor,
+                    points=part.points,
+                )
+                for part in line.parts
+            ],
+        )
+        for line in evaluation.lines
+    ]
+
+
+def without_member(decision: engine.Decision) -> engine.Decision:
+    """Return what was sold without anything that only a member gets or has."""
     lines = tuple(
         line._replace(points_earned=0, parts=tuple(part._replace(points=0) for part in line.parts))
         for line in decision.lines
     )
     outcomes = tuple(outcome._replace(points=0) for outcome in decision.outcomes)
     charges = tuple(
-        replace(charge, personal=False, member_uses=False) for charge in decision.charges
+        replace(charge, personal=False, member_uses=False, stamps=None)
+        for charge in decision.charges
     )
     return replace(
         decision,
@@ -137,13 +150,14 @@ def without_points(decision: engine.Decision) -> engine.Decision:
         earnings=(),
         points_earned=0,
         points_spent=0,
+        stamp_moves=(),
     )
 
 
 def with_points_of(decision: engine.Decision, ours: engine.Decision) -> engine.Decision:
     """Return what was sold with the points that we would have given."""
     points = {line.line_id: [part for part in line.parts if part.points] for line in ours.lines}
-    plain = without_points(decision)
+    plain = without_member(decision)
     lines = tuple(
         line._replace(
             points_earned=sum(part.points for part in points[line.line_id]),
@@ -167,34 +181,13 @@ def with_points_of(decision: engine.Decision, ours: engine.Decision) -> engine.D
         earnings=ours.earnings,
         points_earned=ours.points_earned,
         points_spent=decision.points_spent,
+        stamp_moves=decision.stamp_moves,
     )
 
 
 def _require(holds: bool, field: str, problem: str) -> None:  # noqa: FBT001  it reads as a sentence
     if not holds:
         raise errors.EvaluationInconsistent(field=field, problem=problem)
-
-
-def _charge(
-    campaign: engine.Campaign, outcome: engine.Outcome, cart: engine.Cart
-) -> engine.Charge | None:
-    limits, trigger = campaign.rules.limits, campaign.rules.trigger
-    coupon = trigger if isinstance(trigger, engine.CouponTrigger) else None
-    personal = coupon is not None and coupon.personal
-    if not (personal or limits.uses_max or limits.uses_per_member_max or limits.budget_minor):
-        return None
-    codes = {code.upper(): code for code in cart.coupon_codes}
-    called = (
-        [codes[code.upper()] for code in coupon.codes if code.upper() in codes] if coupon else []
-    )
-    return engine.Charge(
-        campaign_id=campaign.campaign_id,
-        code=called[0] if called else "",
-        personal=personal,
-        uses=1 if limits.uses_max else 0,
-        member_uses=limits.uses_per_member_max > 0,
-        budget_minor=outcome.discount_minor if limits.budget_minor else 0,
-    )
 
 
 def _expire_days(campaign: engine.Campaign) -> int:

@@ -306,6 +306,24 @@ class House:
         answer = await self.call(self.books.PostBatches, request)
         assert answer.results[0].state == batch_pb2.BATCH_STATE_POSTED, answer
 
+    async def give_stamps(self, member_id: str, card: str, count: int) -> None:
+        """Post stamps as an import would."""
+        transfer = batch_pb2.Transfer(
+            asset_code=f"stamps.{card}",
+            debit=account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_WORLD, owner_id="issuance"),
+            credit=account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_MEMBER, owner_id=member_id),
+            amount=count,
+            reason=account_pb2.TRANSFER_REASON_EARN,
+        )
+        batch = batch_pb2.Batch(
+            batch_id=ids.new("bat"),
+            operations=[batch_pb2.Operation(transfer=transfer)],
+            occurred_time=stamp(),
+        )
+        request = ledger_service_pb2.PostBatchesRequest(batches=[batch])
+        answer = await self.call(self.books.PostBatches, request)
+        assert answer.results[0].state == batch_pb2.BATCH_STATE_POSTED, answer
+
     async def uses(self, campaign_id: str) -> int:
         return await self.available(account_pb2.OWNER_TYPE_CAMPAIGN, campaign_id, "uses")
 

@@ -5,7 +5,9 @@ import random
 import secrets
 
 import pytest
+from tessera.ledger.v1 import account_pb2
 from tessera.promotions.v1 import (
+    campaign_pb2,
     checkout_pb2,
     offline_service_pb2,
     offline_service_pb2_grpc,
@@ -23,6 +25,7 @@ from tests.integration.promotions.houses import (
 Record = offline_service_pb2.RecordReceiptRequest
 List = offline_service_pb2.ListConflictsRequest
 Kind = checkout_pb2.ConflictKind
+CAMPAIGN, MEMBER = account_pb2.OWNER_TYPE_CAMPAIGN, account_pb2.OWNER_TYPE_MEMBER
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +225,12 @@ async def test_strangers_late_receipts_and_old_rules_are_conflicts(house, tills)
             "purchase.cart.points_payment_minor",
         ),
         (
+            lambda one: one.purchase.gift_card_payments.add(
+                card_id="gcd_" + "0" * 32, amount_minor=one.purchase.expected_total_minor + 1
+            ),
+            "purchase.gift_card_payments",
+        ),
+        (
             lambda one: setattr(one.lines[0].parts[0], "campaign_id", "cmp_" + "0" * 32),
             "lines[0].parts",
         ),
@@ -272,3 +281,124 @@ async def test_a_use_of_a_limited_campaign_is_counted(house, tills):
     assert "LIMIT_REACHED" in kinds(receipt)
     assert await house.uses(campaign_id) == 1
     await house.end(campaign_id)
+
+
+async def test_rewarded_units_and_sets_are_counted(house, tills):
+    """A till tells money by line; how many units it was for follows from the cart."""
+    sku = "sku-" + secrets.token_hex(4)
+    units = promises.percent_off(
+        5_000, sku, limits=promises.limits(units_max=3, units_per_article_max=3)
+    )
+    (campaign_id,) = await house.publish(units)
+    cart = cart_of(line("1", sku, 1_000, 3_000))
+    offer = await house.evaluate(cart)
+    assert not (await record(house, tills, happened(cart, offer))).conflicts
+    assert await house.available(CAMPAIGN, campaign_id, "units") == 3
+    receipt = await record(house, tills, happened(cart, offer))
+    found = [one for one in receipt.conflicts if one.kind == Kind.CONFLICT_KIND_LIMIT_REACHED]
+    assert {(one.till_amount, one.centre_amount) for one in found} == {(3, 0)}
+    assert all(one.beyond_bounds for one in found)
+    await house.end(campaign_id)
+    sets = promises.percent_off(
+        5_000,
+        sku,
+        limits=promises.limits(uses_max=10, count_sets=True),
+        combination=campaign_pb2.Combination(lane=campaign_pb2.LANE_MULTI_BUY),
+        multi_buy=campaign_pb2.MultiBuy(groups=[campaign_pb2.UnitGroup(units=2)]),
+    )
+    (campaign_id,) = await house.publish(sets)
+    cart = cart_of(line("1", sku, 1_000, 6_000))
+    online = await house.buy(cart)
+    used = await house.uses(campaign_id)
+    receipt = await record(house, tills, happened(cart, online.evaluation))
+    assert not receipt.conflicts
+    assert used > 1
+    assert await house.uses(campaign_id) == 2 * used
+    await house.end(campaign_id)
+
+
+async def test_stamps_are_burnt_and_missing_ones_are_a_conflict(house, tills):
+    """By a member once; by nobody not at all."""
+    card = "c" + secrets.token_hex(4)
+    price = campaign_pb2.StampPrice(card_id=card, count=10)
+    trigger = campaign_pb2.Trigger(coupon=campaign_pb2.CouponTrigger(codes=[card], stamps=price))
+    (campaign_id,) = await house.publish(
+        promises.amount_off(500, lane=campaign_pb2.LANE_COUPON, trigger=trigger)
+    )
+    member = await house.register()
+    await house.give_stamps(member, card, 10)
+    cart = cart_of(line("1", "bread", 2_000), member_id=member, codes=(card,))
+    offer = await house.evaluate(cart)
+    assert offer.discount_minor >= 500
+    request = happened(cart, offer)
+    assert not (await record(house, tills, request)).conflicts
+    assert await house.available(MEMBER, member, f"stamps.{card}") == 0
+    nobody = cart_of(line("1", "bread", 2_000), codes=(card,))
+    stranger = cart_of(line("1", "bread", 2_000), codes=(card,), member_id="mem_" + "0" * 32)
+    for other in (cart, nobody, stranger):
+        receipt = await record(house, tills, happened(other, offer))
+        (short,) = [one for one in receipt.conflicts if one.kind == Kind.CONFLICT_KIND_STAMPS_SHORT]
+        assert (short.campaign_id, short.till_amount, short.centre_amount) == (campaign_id, 10, 0)
+    await house.end(campaign_id)
+
+
+async def test_points_of_nobody_and_points_beyond_their_share_are_conflicts(house, tills):
+    """Whoever paid with them; and many more than there were are beyond bounds."""
+    member = await house.register()
+    for shopper, is_unknown in (("", False), ("mem_" + "0" * 32, True), (member, False)):
+        cart = cart_of(line("1", "bread", 400), member_id=shopper, points=300)
+        request = plain(house, cart, paid=300)
+        receipt = await record(house, tills, request)
+        (short,) = [one for one in receipt.conflicts if one.kind == Kind.CONFLICT_KIND_POINTS_SHORT]
+        assert (short.till_amount, short.centre_amount, short.beyond_bounds) == (300, 0, False)
+        assert ("MEMBER_UNKNOWN" in kinds(receipt)) is is_unknown
+    cart = cart_of(line("1", "bread", 5_000), member_id=member, points=5_000)
+    receipt = await record(house, tills, plain(house, cart, paid=5_000))
+    (short,) = [one for one in receipt.conflicts if one.kind == Kind.CONFLICT_KIND_POINTS_SHORT]
+    assert short.beyond_bounds
+
+
+def plain(house, cart, *, paid):
+    """Tell of a purchase of one line without discounts, paid with points in part."""
+    amount = cart.lines[0].unit_price_minor
+    request = Record(
+        purchase=commit_of(cart, total=amount),
+        lines=[offline_service_pb2.GivenLine(line_id="1", points_payment_minor=paid)],
+    )
+    request.purchase.ruleset_version = house.role.sets.current.version
+    return request
+
+
+@pytest.mark.usefixtures("campaigns")
+async def test_a_key_stands_for_the_lines_too(house, tills):
+    """Also where we recorded other points than the till gave, and after a commit of the same."""
+    member = await house.register()
+    cart = cart_of(line("1", "milk", 10_000), member_id=member)
+    offer = await house.evaluate(cart)
+    generous = checkout_pb2.Evaluation()
+    generous.CopyFrom(offer)
+    add_points(generous, 101)
+    for given in (offer, generous):
+        request = happened(cart, given)
+        receipt = await record(house, tills, request)
+        again = await house.call(tills.RecordReceipt, request)
+        assert again.replayed
+        assert again.receipt == receipt
+        request.lines[0].parts[0].points += 1
+        refusal = await house.refusal(tills.RecordReceipt, request)
+        assert refusal.reason == "RECEIPT_CONFLICT"
+        assert refusal.metadata["field"] == "lines[0].parts[0].points"
+    request = happened(cart, offer)
+    await house.commit(request.purchase)
+    assert (await house.call(tills.RecordReceipt, request)).replayed
+    del request.lines[0].parts[:]
+    assert (await house.refusal(tills.RecordReceipt, request)).reason == "RECEIPT_CONFLICT"
+
+
+@pytest.mark.usefixtures("campaigns")
+async def test_what_was_sold_without_a_line_takes_no_reservation(house, tills):
+    """A till that names one is told so, and nothing is recorded."""
+    cart = cart_of(line("1", "bread", 10_000))
+    request = happened(cart, await house.evaluate(cart))
+    request.purchase.reservation_id = "rsv_" + "0" * 32
+    assert (await house.refusal(tills.RecordReceipt, request)).reason == "INVALID_REQUEST"

@@ -5,12 +5,12 @@ import secrets
 
 import grpc
 import pytest
-from tessera.ledger.v1 import account_pb2, batch_pb2, ledger_service_pb2
+from tessera.ledger.v1 import account_pb2
 from tessera.promotions.v1 import campaign_pb2, checkout_pb2, checkout_service_pb2
 
-from services.chassis import ids, status
+from services.chassis import status
 from tests.integration.promotions import promises
-from tests.integration.promotions.houses import cart_of, commit_of, line, stamp
+from tests.integration.promotions.houses import cart_of, commit_of, line
 
 MEMBER = account_pb2.OWNER_TYPE_MEMBER
 
@@ -30,31 +30,6 @@ async def card(house):
     await house.end(campaign_id)
 
 
-async def give(house, member, card, count):
-    """Post stamps as an import would."""
-    batch = batch_pb2.Batch(
-        batch_id=ids.new("bat"),
-        operations=[
-            batch_pb2.Operation(
-                transfer=batch_pb2.Transfer(
-                    asset_code=f"stamps.{card}",
-                    debit=account_pb2.Owner(
-                        owner_type=account_pb2.OWNER_TYPE_WORLD, owner_id="issuance"
-                    ),
-                    credit=account_pb2.Owner(owner_type=MEMBER, owner_id=member),
-                    amount=count,
-                    reason=account_pb2.TRANSFER_REASON_EARN,
-                )
-            )
-        ],
-        occurred_time=stamp(),
-    )
-    answer = await house.call(
-        house.books.PostBatches, ledger_service_pb2.PostBatchesRequest(batches=[batch])
-    )
-    assert answer.results[0].state == batch_pb2.BATCH_STATE_POSTED
-
-
 async def held(house, member, card):
     return await house.available(MEMBER, member, f"stamps.{card}")
 
@@ -62,7 +37,7 @@ async def held(house, member, card):
 async def test_a_full_card_is_exchanged_with_the_receipt(house, card):
     """And the next receipt lacks what this one took."""
     member = await house.register()
-    await give(house, member, card, 12)
+    await house.give_stamps(member, card, 12)
     cart = cart_of(line("1", "bread", 2_000), member_id=member, codes=(card,))
     receipt = await house.buy(cart)
     assert receipt.evaluation.total_minor == 1_500
@@ -96,7 +71,7 @@ async def test_stamps_are_earned_by_goods_and_exchanged_when_the_card_is_full(ho
 async def test_stamps_come_back_with_all_of_the_goods(house, card):
     """Not with a part of them, and with a void at once."""
     member = await house.register()
-    await give(house, member, card, 20)
+    await house.give_stamps(member, card, 20)
     cart = cart_of(line("1", "bread", 1_000, 2_000), member_id=member, codes=(card,))
     receipt = await house.buy(cart)
     await house.give_back(receipt, **{"1": 1_000})
@@ -114,7 +89,7 @@ async def test_stamps_come_back_with_all_of_the_goods(house, card):
 async def test_one_card_is_exchanged_once_however_many_tills_try(house, card):
     """The others are told to evaluate again, and nothing of theirs happened."""
     member = await house.register()
-    await give(house, member, card, 10)
+    await house.give_stamps(member, card, 10)
     cart = cart_of(line("1", "bread", 2_000), member_id=member, codes=(card,))
     offer = await house.evaluate(cart)
 
