@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 STUBS := $(VENV)/.stubs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test check format bench chaos generate lock clean
+.PHONY: help setup demo up example down status test check format bench chaos generate lock clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -18,6 +18,9 @@ demo: setup ## Replay a real grocery chain through the gateway and prove the tot
 
 up: setup ## Start the whole stack on this machine
 	$(BIN)/python -m tools stack up $(ARGS)
+
+example: setup ## Load a small shop into the running stack, for the calls in the guides
+	$(BIN)/python -m tools example $(ARGS)
 
 down: setup ## Stop the stack
 	$(BIN)/python -m tools stack down

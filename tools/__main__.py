@@ -22,6 +22,9 @@ _COMMANDS = {
     "permissions": _Command(
         "tools.permissions", "permissions", "Write down who may call what, from the contracts."
     ),
+    "example": _Command(
+        "tools.example.command", "example", "Load a small shop, for the calls in the guides."
+    ),
     "demo": _Command(
         "tools.demo.command", "demo", "Replay a real chain's year and prove every total."
     ),

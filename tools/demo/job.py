@@ -119,7 +119,7 @@ async def perform(gateway: Gateway, options: Options, progress: Progress) -> Out
         till = await stack.enter_async_context(session.connect(gateway.address, gateway.till))
         live = await loading.find_campaigns(admin)
         chain = await asyncio.to_thread(_prepare, _find_calendar(live), options.receipts)
-        _require_ours(live, chain.offers)
+        _require_ours(live, chain)
         was_loaded = _is_complete(live, chain.offers)
         loaded = await _load(admin, chain, live if was_loaded else (), progress)
         await _wait_for_ruleset(till, chain.plan, loaded.ruleset_version)
@@ -170,10 +170,13 @@ def _find_calendar(live: Iterable[campaign_pb2.Campaign]) -> Calendar:
     return Calendar.ending_before(datetime.now(UTC).date())
 
 
-def _require_ours(live: Iterable[campaign_pb2.Campaign], offers: Iterable[Offer]) -> None:
-    titles = {offer.rules.title.en for offer in offers}
+def _require_ours(live: Iterable[campaign_pb2.Campaign], chain: Chain) -> None:
+    titles = {offer.rules.title.en for offer in chain.offers}
+    stores = set(chain.plan.sales["store_id"])
     for campaign in live:
-        if campaign.rules.title.en not in titles:
+        only = set(campaign.rules.audience.store_ids)
+        elsewhere = only and only.isdisjoint(stores)
+        if campaign.rules.title.en not in titles and not elsewhere:
             raise Unsuitable(
                 f"“{campaign.rules.title.en}” is live here and not a campaign of the demo, so the"
                 " receipts would not be those that the proof expects. Give the demo a stack of its"

@@ -70,8 +70,10 @@ def up(
             raise typer.Exit(130) from None
         if detach:
             _print_status(place)
+            _say(f"A small shop to call: {invocation.command('example')}")
             _say(f"Stop it with: {invocation.command('stack down')}")
             return
+        _say(f"A small shop to call: {invocation.command('example')}")
         _watch(stack)
 
 

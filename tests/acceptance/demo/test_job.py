@@ -17,6 +17,7 @@ from tessera.type.v1 import text_pb2
 from services.chassis import ids
 from tools.demo import job, reading, session
 from tools.demo.job import Gateway, Options, Outcome, Unsuitable
+from tools.example.command import example
 from tools.stack import lifecycle
 from tools.stack.composition import Composition
 
@@ -34,7 +35,16 @@ def failures(outcome: Outcome) -> list[str]:
 
 
 async def test_a_part_of_the_year_is_proven(own_gateway: Gateway) -> None:
-    """The chain is loaded, receipts are replayed, and every check passes."""
+    """The chain is loaded, receipts are replayed, and every check passes.
+
+    A shop that somebody has tried the platform with is in nobody's way.
+    """
+    await asyncio.to_thread(
+        example,
+        gateway=own_gateway.address,
+        client=own_gateway.admin.client_id,
+        secret_file=own_gateway.admin.secret_file,
+    )
     outcome = await job.perform(own_gateway, Options(receipts=FIRST, workers=8), ignore)
     assert failures(outcome) == []
     assert not outcome.was_loaded

@@ -1,0 +1,1 @@
+"""A small shop to call while reading the guides."""
