@@ -67,10 +67,11 @@ class Method:
 
 @dataclass(frozen=True)
 class Contracts:
-    """Every RPC, sorted by path, every message by full name, and what the transcoder needs."""
+    """Every RPC, sorted by path, messages and names of enumerations, what the transcoder needs."""
 
     methods: tuple[Method, ...]
     messages: Mapping[str, descriptor_pb2.DescriptorProto]
+    enums: Mapping[str, tuple[str, ...]]
     descriptors: descriptor_pb2.FileDescriptorSet
 
 
@@ -107,9 +108,19 @@ def read(
         for file in descriptors.file
         for name, message in _messages(file.package, file.message_type)
     }
+    enums = {
+        f"{scope}.{one.name}": tuple(value.name for value in one.value)
+        for file in descriptors.file
+        for scope, found in [
+            (file.package, file.enum_type),
+            *((name, held.enum_type) for name, held in _messages(file.package, file.message_type)),
+        ]
+        for one in found
+    }
     return Contracts(
         methods=tuple(sorted(methods, key=lambda method: method.path)),
         messages=messages,
+        enums=enums,
         descriptors=_transcodable(descriptors),
     )
 

@@ -16,20 +16,30 @@ _ANYTHING = {
     "google.protobuf.Struct",
     "google.protobuf.Value",
 }
-#: Well-known types that are written as a single text, number or truth value.
+#: Well-known types that are written as a single value, and its shape.
 _SINGLE = {
-    "google.protobuf.BoolValue",
-    "google.protobuf.BytesValue",
-    "google.protobuf.DoubleValue",
-    "google.protobuf.Duration",
-    "google.protobuf.FieldMask",
-    "google.protobuf.FloatValue",
-    "google.protobuf.Int32Value",
-    "google.protobuf.Int64Value",
-    "google.protobuf.StringValue",
-    "google.protobuf.Timestamp",
-    "google.protobuf.UInt32Value",
-    "google.protobuf.UInt64Value",
+    "google.protobuf.BoolValue": "scalar",
+    "google.protobuf.BytesValue": "text",
+    "google.protobuf.DoubleValue": "scalar",
+    "google.protobuf.Duration": "duration",
+    "google.protobuf.FieldMask": "text",
+    "google.protobuf.FloatValue": "scalar",
+    "google.protobuf.Int32Value": "integer",
+    "google.protobuf.Int64Value": "integer",
+    "google.protobuf.StringValue": "text",
+    "google.protobuf.Timestamp": "time",
+    "google.protobuf.UInt32Value": "integer",
+    "google.protobuf.UInt64Value": "integer",
+}
+#: What a plain field holds; floating numbers are left to the transcoder.
+_PLAIN = {
+    _FIELD.TYPE_BOOL: "truth",
+    _FIELD.TYPE_BYTES: "text",
+    _FIELD.TYPE_INT32: "integer",
+    _FIELD.TYPE_INT64: "integer",
+    _FIELD.TYPE_STRING: "text",
+    _FIELD.TYPE_UINT32: "integer",
+    _FIELD.TYPE_UINT64: "integer",
 }
 
 
@@ -42,11 +52,24 @@ def script(source: contracts.Contracts) -> str:
     }
     names = _reachable(source, (method.request for method in source.methods))
     messages = (f'  ["{name}"] = {{{_fields(source, name)}}},' for name in names)
+    enums = {
+        name
+        for message in names
+        for field in source.messages[message].field
+        if (name := field.type_name.removeprefix(".")) in source.enums
+    }
+    words = (
+        f'  ["{name}"] = {{{", ".join(f"{one} = true" for one in source.enums[name])}}},'
+        for name in sorted(enums)
+    )
     entries = (f'  ["{path}"] = {body},' for path, body in bodies.items())
     return "\n".join(
         [
             "local MESSAGES = {",
             *messages,
+            "}",
+            "local NAMES = {",
+            *words,
             "}",
             "local BODIES = {",
             *entries,
@@ -86,16 +109,16 @@ def _entry(source: contracts.Contracts, field: descriptor_pb2.FieldDescriptorPro
 def _shape(
     source: contracts.Contracts, field: descriptor_pb2.FieldDescriptorProto
 ) -> tuple[str, str]:
-    """Return how a field's value looks in JSON, and the message that it follows."""
-    if field.type == _FIELD.TYPE_BOOL:
-        return "truth", ""
+    """Return how a field's value looks in JSON, and the message or enumeration that it follows."""
+    if field.type == _FIELD.TYPE_ENUM:
+        return "name", field.type_name.removeprefix(".")
     if field.type != _FIELD.TYPE_MESSAGE:
-        return "scalar", ""
+        return _PLAIN.get(field.type, "scalar"), ""
     name = field.type_name.removeprefix(".")
     if name in _ANYTHING:
         return "any", ""
     if name in _SINGLE:
-        return "scalar", ""
+        return _SINGLE[name], ""
     return "map" if source.messages[name].options.map_entry else "message", name
 
 
@@ -111,7 +134,7 @@ def _reachable(source: contracts.Contracts, roots: Iterable[str]) -> list[str]:
             seen.add(name)
             for field in source.messages[name].field:
                 _, message = _shape(source, field)
-                if message:
+                if message in source.messages:
                     yield message
 
     waiting = list(roots)

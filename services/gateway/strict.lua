@@ -1,5 +1,5 @@
 -- Holds the JSON body of a call against its message before the transcoder reads it, because the
--- transcoder drops what it does not know. MESSAGES and BODIES are rendered from the contracts.
+-- transcoder drops what it does not know. MESSAGES, NAMES and BODIES are rendered from the contracts.
 --
 -- The body is looked at as it streams by, so authentication, further down the chain, has decided
 -- on the headers already. Once headers went on, a script cannot answer any more: it leaves its
@@ -27,6 +27,27 @@ for name, fields in pairs(MESSAGES) do
   end
   FIELDS[name] = index
 end
+
+-- What a single value may be: whether it is written in quotes, how it looks inside them or without,
+-- and what is said otherwise. The transcoder knows more, as ranges and calendars; here is found what
+-- its own complaint would not tell the field of.
+local function is_integer(word)
+  return match(word, "^-?%d+%.?0*$") or match(word, "^-?%d+%.?%d*[eE][+-]?%d+$")
+end
+local function is_time(word)
+  return match(word, "^%d%d%d%d%-%d%d%-%d%d[Tt]%d%d:%d%d:%d%d%.?%d*[Zz]$")
+    or match(word, "^%d%d%d%d%-%d%d%-%d%d[Tt]%d%d:%d%d:%d%d%.?%d*[+-]%d%d:%d%d$")
+end
+local function is_duration(word)
+  return match(word, "^-?%d+%.?%d*s$")
+end
+local KINDS = {
+  integer = { fits = is_integer, bare = true, problem = "a whole number is expected" },
+  time = { fits = is_time, problem = "a time like 2026-03-01T12:00:00Z is expected" },
+  duration = { fits = is_duration, problem = "a duration in seconds like 900s is expected" },
+  name = { bare = true, problem = "it is none of the names of the contract" },
+  text = { problem = "a text in quotes is expected" },
+}
 
 -- What stands in a list or under a key must be there: null means absence, and only a field has that.
 local function as_element(entry)
@@ -144,6 +165,18 @@ local function read_word(reader, at, path)
   end
 end
 
+-- Returns the text whose opening quote is at `at`, and the position behind it. Nothing that is read
+-- this way is long or holds an escape: for everything else there is no text.
+local function read_text(reader, at, path)
+  while true do
+    local text, close = match(reader.text, '^"([^%z\1-\31"\\]*)"()', at)
+    if text or #reader.text - at > NAME_BYTES_MAX or find(reader.text, "[%z\1-\31\\]", at) then
+      return text, close
+    end
+    at = await(reader, at)
+  end
+end
+
 local pass_value
 
 local function pass_list(reader, at, entry, path, depth)
@@ -212,7 +245,38 @@ local function pass_object(reader, at, entry, path, depth)
   end
 end
 
+local function fits(entry, word)
+  if entry.shape == "name" then
+    return NAMES[entry.message][word] or is_integer(word)
+  end
+  return KINDS[entry.shape].fits(word)
+end
+
+-- Returns the position after the text, number or name at `at`.
+local function pass_kind(reader, at, entry, path)
+  local kind = KINDS[entry.shape]
+  if byte(reader.text, at) ~= QUOTE then
+    local after, word = read_word(reader, at, path)
+    if word == "null" and not entry.nullable then
+      refuse(path, "null is not expected")
+    elseif word == "null" or (kind.bare and is_integer(word)) then
+      return after
+    end
+    refuse(path, kind.problem)
+  elseif entry.shape == "text" then
+    return pass_text(reader, at, path)
+  end
+  local text, after = read_text(reader, at, path)
+  if not text or not fits(entry, text) then
+    refuse(path, kind.problem)
+  end
+  return after
+end
+
 local function pass_single(reader, at, entry, path)
+  if KINDS[entry.shape] and not entry.list then
+    return pass_kind(reader, at, entry, path)
+  end
   local single = not entry.list and (entry.shape == "any" or entry.shape == "scalar")
   if single and byte(reader.text, at) == QUOTE then
     return pass_text(reader, at, path)
@@ -247,7 +311,7 @@ function pass_value(reader, at, entry, path, depth)
     end
     return pass_list(reader, at, entry, path, depth + 1)
   elseif code == OPEN_OBJECT then
-    if entry.list or entry.shape == "scalar" or entry.shape == "truth" then
+    if entry.list or entry.shape == "scalar" or entry.shape == "truth" or KINDS[entry.shape] then
       refuse(path, "an object is not expected")
     end
     return pass_object(reader, at, entry, path, depth + 1)

@@ -169,6 +169,55 @@ async def test_malformed_body_is_an_invalid_request(gateway, backend, token, bod
     assert backend.calls == []
 
 
+MISTYPED = {
+    "amountMinor": ('{"amountMinor": "x"}', "a whole number is expected"),
+    "amount_minor": ('{"amount_minor": 1.5}', "a whole number is expected"),
+    "wrapped": ('{"wrapped": true}', "a whole number is expected"),
+    "part.amountMinor": ('{"part": {"amountMinor": "12,5"}}', "a whole number is expected"),
+    "counts.k": ('{"counts": {"k": "many"}}', "a whole number is expected"),
+    "parts[1].name": ('{"parts": [{}, {"name": 5}]}', "a text in quotes is expected"),
+    "words[0]": ('{"words": [7]}', "a text in quotes is expected"),
+    "mode": ('{"mode": "MODE_SLOW"}', "it is none of the names of the contract"),
+    "occurredTime": (
+        '{"occurredTime": "yesterday"}',
+        "a time like 2026-03-01T12:00:00Z is expected",
+    ),
+    "wait": ('{"wait": "5 minutes"}', "a duration in seconds like 900s is expected"),
+    "loud": ('{"loud": "true"}', "true or false is expected"),
+}
+
+
+@pytest.mark.parametrize("field", MISTYPED)
+async def test_a_value_of_another_type_is_refused_by_its_field(gateway, backend, token, field):
+    """A form or a log can point at the place; nobody has to read it out of a sentence."""
+    body, problem = MISTYPED[field]
+    answer = await gateway.send("POST", ECHO, token=token, data=body)
+    assert (answer.status, answer.reason) == (400, "INVALID_REQUEST")
+    assert answer.detail("BadRequest")["field_violations"] == [
+        {"field": field, "description": problem}
+    ]
+    assert backend.calls == []
+
+
+TYPED = [
+    '{"amountMinor": "-12", "wrapped": 5, "counts": {"k": 1}}',
+    '{"amountMinor": 12.0}',
+    '{"amountMinor": 1e3}',
+    '{"mode": "MODE_FAST", "occurredTime": "2026-03-01T12:00:00.123456Z"}',
+    '{"mode": 1, "occurredTime": "2026-03-01T12:00:00+03:00"}',
+    '{"wait": "1.5s", "updateMask": "part.name", "data": "AAEC", "ratio": 0.5}',
+    '{"mode": null, "amountMinor": null, "occurredTime": null, "text": null, "wait": null}',
+]
+
+
+@pytest.mark.parametrize("body", TYPED)
+async def test_every_way_to_write_a_value_is_taken(gateway, backend, token, body):
+    """Strict is about mistakes: what JSON of Protobuf allows goes through, in parts as well."""
+    answer = await gateway.send("POST", ECHO, token=token, data=body)
+    assert answer.status == 200, answer.json
+    assert len(backend.calls) == 1
+
+
 async def test_bytes_that_are_no_text_are_an_invalid_request(gateway, backend, token):
     """Invalid UTF-8, in a value or in a name, breaks nothing but the request."""
     for body in (

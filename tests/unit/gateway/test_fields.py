@@ -30,13 +30,13 @@ def test_each_kind_of_field_has_its_shape(draft):
     draft.method("Plant", scope="a", request="Tree", http=[("post", "/v1/a", "*")])
     messages = _table(fields.script(draft.read()), "MESSAGES")
     assert messages["tessera.shop.v1.Tree"] == (
-        '{"size_minor", "size_minor", "scalar"}, '
+        '{"size_minor", "size_minor", "integer"}, '
         '{"leaf", "leaf", "message", "tessera.shop.v1.Leaf"}, '
         '{"leaves", "leaves", "message", "tessera.shop.v1.Leaf", true}, '
-        '{"words", "words", "scalar", "", true}, '
+        '{"words", "words", "text", "", true}, '
         '{"by_name", "by_name", "map", "tessera.shop.v1.Entry"}, '
         '{"free", "free", "any"}, '
-        '{"when", "when", "scalar"}'
+        '{"when", "when", "time"}'
     )
     assert messages["tessera.shop.v1.Leaf"] == '{"on", "on", "truth"}'
 
@@ -45,7 +45,7 @@ def test_both_names_of_a_field_are_known():
     """JSON names come from the descriptors, beside the names of the contract."""
     messages = _table(fields.script(contracts.load()), "MESSAGES")
     assert (
-        '{"request_id", "requestId", "scalar"}'
+        '{"request_id", "requestId", "text"}'
         in messages["tessera.identity.v1.RegisterMemberRequest"]
     )
 
