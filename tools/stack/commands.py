@@ -1,6 +1,7 @@
 """`python -m tools stack up|down|status|reset`."""
 
 import asyncio
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -70,10 +71,10 @@ def up(
             raise typer.Exit(130) from None
         if detach:
             _print_status(place)
-            _say(f"A small shop to call: {invocation.command('example')}")
-            _say(f"Stop it with: {invocation.command('stack down')}")
+            _say(f"A small shop to call: {_typed('example', place)}")
+            _say(f"Stop it with: {_typed('stack down', place)}")
             return
-        _say(f"A small shop to call: {invocation.command('example')}")
+        _say(f"A small shop to call: {_typed('example', place)}")
         _watch(stack)
 
 
@@ -93,7 +94,7 @@ def status(data: Data = None) -> None:
     place = layout.at(data)
     healthy = _print_status(place)
     if healthy is None:
-        _say(f"The stack is not running. Start it with: {invocation.command('stack up')}")
+        _say(f"The stack is not running. Start it with: {_typed('stack up', place)}")
         raise typer.Exit(_NOT_RUNNING)
     raise typer.Exit(0 if healthy else 1)
 
@@ -161,6 +162,14 @@ def _interrupted_by_signals() -> Iterator[None]:
     finally:
         for one, handler in handlers.items():
             signal.signal(one, handler)
+
+
+def _typed(arguments: str, place: Layout) -> str:
+    """Return a command about this very stack, as one types it."""
+    line = invocation.command(arguments)
+    return (
+        line if place == layout.at(None) else f"TESSERA_DATA={shlex.quote(str(place.root))} {line}"
+    )
 
 
 def _say(message: str) -> None:

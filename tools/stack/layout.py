@@ -87,5 +87,5 @@ class Layout:
 
 
 def at(data: Path | None) -> Layout:
-    """Return the layout of a data folder, the clone's own by default."""
-    return Layout((data or DEFAULT).resolve())
+    """Return the layout of a data folder; by default that of TESSERA_DATA, or the clone's own."""
+    return Layout((data or Path(os.environ.get("TESSERA_DATA") or DEFAULT)).resolve())
