@@ -1,7 +1,7 @@
 """Requests against the rules of their contract."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import protovalidate
@@ -11,6 +11,8 @@ from google.protobuf import descriptor, message, message_factory
 from services.chassis import errors
 
 _MEMBER = re.compile(r"\bthis\.(\w+)")
+#: No database keeps it in text, and no till prints it.
+_NUL = "\x00"
 _MALFORMED = errors.FieldViolation("", "it is not a message of the contract", "message")
 
 
@@ -31,9 +33,14 @@ def reader(
             request = parse(data)
         except message.DecodeError:
             raise errors.InvalidRequest([_MALFORMED]) from None
-        broken = violations(request)
+        broken = [describe(item.proto, kind) for item in violations(request)]
+        if b"\x00" in data:  # which numbers may have, too
+            broken += [
+                errors.FieldViolation(path, "must not contain U+0000", "string.nul")
+                for path in _texts_with_nul(request)
+            ]
         if broken:
-            raise errors.InvalidRequest([describe(item.proto, kind) for item in broken])
+            raise errors.InvalidRequest(broken)
         return request
 
     return read
@@ -65,3 +72,28 @@ def _first(rule_id: str, kind: descriptor.Descriptor) -> str:
             named = (found[1] for found in _MEMBER.finditer(rule.expression))
             return next((name for name in named if name in kind.fields_by_name), "")
     return ""
+
+
+def _texts_with_nul(value: message.Message, path: str = "") -> Iterator[str]:
+    """Yield the path of each text of a message that contains U+0000."""
+    for field, held in value.ListFields():
+        place = f"{path}.{field.name}" if path else field.name
+        for inner, one in _each(field, held, place):
+            if isinstance(one, message.Message):
+                yield from _texts_with_nul(one, inner)
+            elif isinstance(one, str) and _NUL in one:
+                yield inner
+
+
+def _each(field: descriptor.FieldDescriptor, held: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Yield what a field holds, each with its path; keys of maps are texts, too."""
+    kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        for key, one in held.items():
+            yield f"{place} key", key
+            yield f'{place}["{key}"]', one
+    elif field.is_repeated:
+        for index, one in enumerate(held):
+            yield f"{place}[{index}]", one
+    else:
+        yield place, held

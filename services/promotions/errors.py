@@ -1,5 +1,8 @@
 """What promotions refuses calls with; each `reason` is a name of the contract's ErrorReason."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from services.chassis.errors import Category, Refusal
 
 
@@ -7,6 +10,16 @@ class PromotionsRefusal(Refusal):
     """Promotions refused."""
 
     domain = "promotions.tessera"
+    #: What is said instead of the docstring when a further field is given, by its name.
+    said_with: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def message(self) -> str:
+        """The docstring, or what a further field says better, with the fields filled in."""
+        for name, template in self.said_with.items():
+            if name in self.fields:
+                return template.format(**self.fields)
+        return super().message
 
 
 class CampaignNotFound(PromotionsRefusal):
@@ -175,6 +188,9 @@ class ReservationEnded(PromotionsRefusal):
 
     category = Category.FAILED_PRECONDITION
     reason = "RESERVATION_ENDED"
+    said_with: ClassVar = {
+        "receipt_id": "What was reserved was sold with the receipt {receipt_id}."
+    }
 
 
 class GiftCardShort(PromotionsRefusal):
@@ -210,6 +226,7 @@ class ReceiptConflict(PromotionsRefusal):
 
     category = Category.ALREADY_EXISTS
     reason = "RECEIPT_CONFLICT"
+    said_with: ClassVar = {"used_by": "The receipt key is that of a {used_by}."}
 
 
 class ReceiptNotFound(PromotionsRefusal):
@@ -224,6 +241,9 @@ class ReceiptState(PromotionsRefusal):
 
     category = Category.FAILED_PRECONDITION
     reason = "RECEIPT_STATE"
+    said_with: ClassVar = {
+        "return_count": "Goods of the receipt have come back; what is left can only be returned."
+    }
 
 
 class LineNotFound(PromotionsRefusal):
@@ -252,6 +272,13 @@ class OccurredInFuture(PromotionsRefusal):
 
     category = Category.INVALID_ARGUMENT
     reason = "OCCURRED_IN_FUTURE"
+
+
+class ReturnBeforePurchase(PromotionsRefusal):
+    """The goods were bought at {purchase_time}, after the time of the return."""
+
+    category = Category.INVALID_ARGUMENT
+    reason = "RETURN_BEFORE_PURCHASE"
 
 
 class DependencyUnavailable(PromotionsRefusal):

@@ -164,7 +164,14 @@ async def assemble(
         now=now,
     )
     returned = returning.Returns(
-        db, rulesets=sets, settlement=settled, promised=promised, ledger=books, now=now
+        db,
+        rulesets=sets,
+        settlement=settled,
+        promised=promised,
+        ledger=books,
+        goods=goods,
+        ahead_s_max=settings.occurred_ahead_s_max,
+        now=now,
     )
     serving = server.Server(
         _ROLE, settings.server, verifier=verifier, checks={"postgresql": db.ping}

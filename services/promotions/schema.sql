@@ -222,7 +222,7 @@ CREATE TABLE receipts (
     batch_id UUID,
     -- What each operation of the batch moved; NULL until it is known.
     moved BIGINT[],
-    -- The ledger's batch that undoes a purchase, decided before it is posted.
+    -- The ledger's batch that undoes a purchase, decided before it is posted; once it is voided, with the amounts that could be moved.
     undo_batch BYTEA,
     update_time TIMESTAMPTZ NOT NULL,
     -- True when the till was answered before the ledger: the purchase stays, whatever the ledger says.
@@ -491,6 +491,8 @@ CREATE TABLE reservations (
     batch BYTEA,
     create_time TIMESTAMPTZ NOT NULL,
     expire_time TIMESTAMPTZ NOT NULL,
+    -- The receipt that it was sold with; NULL while it was not.
+    receipt_id UUID,
     CONSTRAINT reservations_pkey PRIMARY KEY (reservation_id),
     CONSTRAINT reservations_request_id_key UNIQUE (request_id),
     -- Whatever is held is given back.
@@ -660,6 +662,7 @@ GRANT SELECT, INSERT ON campaign_revisions, campaign_changes, rulesets, coupon_g
 GRANT SELECT, INSERT, UPDATE, DELETE ON receipts TO promotions;
 GRANT SELECT, INSERT, UPDATE ON compensations TO promotions;
 GRANT SELECT, INSERT, DELETE ON reservations TO promotions;
+GRANT UPDATE (receipt_id) ON reservations TO promotions;
 -- What the ledger refused is forgotten, and its key is free again.
 GRANT SELECT, INSERT, DELETE ON purchases, returns TO promotions;
 -- What was promised is delivered.

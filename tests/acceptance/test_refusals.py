@@ -278,7 +278,10 @@ async def test_a_bad_return_is_refused_with_what_is_wrong(pos):
     for lines in ((), (("1", 0),), (("1", -1),), tuple((str(one), 1) for one in range(1001))):
         assert (await refused(*lines))[0] == "INVALID_REQUEST"
     reason, metadata = await refused(("1", 1000), key=receipt.receipt_key)
-    assert (reason, metadata) == ("RECEIPT_CONFLICT", {"field": "receipt_key"})
+    assert (reason, metadata) == (
+        "RECEIPT_CONFLICT",
+        {"field": "receipt_key", "used_by": "purchase"},
+    )
     everything = checkout_service_pb2.ReturnRequest(
         receipt_id=receipt.receipt_id,
         receipt_key=chain.receipt_key(),

@@ -31,7 +31,10 @@ def show_state(state: str) -> checkout_pb2.ReceiptState.ValueType:
 def show_receipt(
     receipt: Receipt, returns: Iterable[Return] = (), *, bounds: config.OfflineSettings
 ) -> checkout_pb2.Receipt:
-    """Return a recorded purchase with what came back of it; `bounds` tell which conflicts weigh."""
+    """Return a recorded purchase with what came back of it, or what could not be undone.
+
+    `bounds` tell which conflicts weigh.
+    """
     request = checkout_service_pb2.CommitRequest.FromString(receipt.request)
     return checkout_pb2.Receipt(
         receipt_id=receipt.receipt_id,
@@ -49,12 +52,24 @@ def show_receipt(
         settled_later=receipt.promised and receipt.state == storage.receipts.PENDING,
         conflicts=conflicts.of_receipt(receipt, bounds),
         gift_card_payments=request.gift_card_payments,
+        points_not_recovered=_not_recovered(receipt),
+    )
+
+
+def _not_recovered(receipt: Receipt) -> int:
+    if receipt.state != storage.receipts.VOIDED or not receipt.undo_batch:
+        return 0
+    return batches.find_unrecovered(
+        batch_pb2.Batch.FromString(receipt.batch),
+        receipt.moved,
+        undone=batch_pb2.Batch.FromString(receipt.undo_batch),
     )
 
 
 def show_return(returned: Return) -> checkout_pb2.Return:
-    """Return a recorded return, with what the ledger could take back of the points due."""
+    """Return a recorded return, with what the ledger could take and give back of the points due."""
     told = checkout_pb2.Return.FromString(returned.document)
+    told.points_restored -= told.points_not_restored
     if returned.batch:
         batch = batch_pb2.Batch.FromString(returned.batch)
         told.points_not_recovered = batches.find_shortfall(

@@ -131,10 +131,18 @@ class Purchases:
         receipt_id = storage.keys.derive(
             key.store_id, key.till_id, key.shift_id, key.receipt_number
         )
-        if not request.reservation_id:
-            fresh = await self._commit_offered(receipt_id, request)
-            if fresh is not None:
-                return fresh, False
+        if request.reservation_id:
+            answer = await self._commit(receipt_id, request)
+            await self._reserving.sell(request.reservation_id, receipt_id=receipt_id)
+            return answer
+        fresh = await self._commit_offered(receipt_id, request)
+        if fresh is not None:
+            return fresh, False
+        return await self._commit(receipt_id, request)
+
+    async def _commit(
+        self, receipt_id: str, request: checkout_service_pb2.CommitRequest
+    ) -> tuple[Receipt, bool]:
         for _ in range(_ROUNDS_MAX):
             fresh = await self._try_commit(receipt_id, request)
             if fresh is not None:
@@ -180,7 +188,7 @@ class Purchases:
     ) -> Receipt:
         """Return a purchase by the facts of this moment; promised, when somebody is away."""
         if request.reservation_id:
-            decided, voids = await self._reserving.recall(request)
+            decided, voids = await self._reserving.recall(receipt_id, request)
             _compare(decided.decision, request)
             return drafts.draw_up(
                 receipt_id, request, decided, terms=self._terms, now=self._now(), first=voids
@@ -260,7 +268,7 @@ class Purchases:
         if key is None:
             return None
         if key.kind != storage.keys.PURCHASE:
-            raise errors.ReceiptConflict(field="receipt_key")
+            raise errors.ReceiptConflict(field="receipt_key", used_by="return")
         return await storage.receipts.find(self._db, key)
 
     async def void(self, receipt_id: str) -> Receipt:
@@ -277,6 +285,18 @@ class Purchases:
             if receipt.state == storage.receipts.RETURNED:
                 raise errors.ReceiptState(state=receipt.state)
         raise chassis_errors.Contention
+
+    async def find_by_key(self, receipt_id: str) -> Receipt:
+        """Return a recorded purchase by the id that follows from its key, or a return's of it.
+
+        Raises what `get` raises.
+        """
+        key = await storage.keys.find(self._db, receipt_id)
+        if key is not None and key.kind == storage.keys.RETURN:
+            returned = await storage.returns.find(self._db, key)
+            if returned is not None:
+                receipt_id = returned.receipt_id
+        return await self.get(receipt_id)
 
     async def get(self, receipt_id: str, *, settled: bool = False) -> Receipt:
         """Return a recorded purchase; one that waits is taken to its end first.

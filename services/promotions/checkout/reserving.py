@@ -105,9 +105,13 @@ class Reserving:
         return reservation
 
     async def cancel(self, reservation_id: str) -> None:
-        """Give back what is held; raises ReservationNotFound."""
+        """Give back what is held.
+
+        Raises ReservationNotFound or, when it was sold, ReservationEnded.
+        """
         found = await self._find(reservation_id)
         permissions.require_store(found.store_id)
+        _require_unsold(found)
         if not found.batch:
             return
         holding = batch_pb2.Batch.FromString(found.batch)
@@ -122,18 +126,26 @@ class Reserving:
         refusal = batches.explain_refusal(batch, result.refusal, terms=self._terms)
         if not isinstance(refusal, errors.ReservationEnded):
             raise refusal or chassis_errors.Internal()
+        _require_unsold(await self._find(reservation_id))
+
+    async def sell(self, reservation_id: str, *, receipt_id: str) -> None:
+        """Note the receipt that a reservation was sold with."""
+        await storage.reservations.sell(self._db, reservation_id, receipt_id=receipt_id)
 
     async def recall(
-        self, request: checkout_service_pb2.CommitRequest
+        self, receipt_id: str, request: checkout_service_pb2.CommitRequest
     ) -> tuple[Decided, list[batch_pb2.Operation]]:
         """Return what was decided for a cart, and what gives its holds back.
 
-        Raises ReservationNotFound, ReservationMismatch or, when its time is over, ReservationEnded.
+        Raises ReservationNotFound, ReservationMismatch or, when its time is over or another receipt
+        has it, ReservationEnded.
         """
         found = await self._find(request.reservation_id)
         cart = Request.FromString(found.request).cart
         if difference := differences.find_difference(cart, request.cart):
             raise errors.ReservationMismatch(field=f"cart.{difference}")
+        if found.receipt_id != receipt_id:
+            _require_unsold(found)
         if found.expire_time <= self._now():
             raise errors.ReservationEnded
         ruleset = await self._rulesets.find(found.ruleset_version)
@@ -150,3 +162,8 @@ class Reserving:
         if found is None:
             raise errors.ReservationNotFound
         return found
+
+
+def _require_unsold(reservation: Reservation) -> None:
+    if reservation.receipt_id:
+        raise errors.ReservationEnded(receipt_id=reservation.receipt_id)

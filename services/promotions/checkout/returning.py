@@ -6,6 +6,7 @@ is decided, and none is decided while another still waits for the ledger.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tessera.ledger.v1 import batch_pb2
 from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
@@ -13,6 +14,7 @@ from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 from services.chassis import clock, database, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
+from services.promotions.catalogue import Catalogue
 from services.promotions.checkout import facts
 from services.promotions.checkout.promises import Promises
 from services.promotions.checkout.settlement import Settlement, new_batch_id
@@ -21,7 +23,7 @@ from services.promotions.rulesets import Rulesets
 from services.promotions.storage.keys import Key
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.returns import Return
-from services.promotions.wire import accounts, batches, carts, differences, evaluations
+from services.promotions.wire import accounts, batches, carts, differences, evaluations, times
 
 #: How often a call looks again when others work on the same purchase.
 _ROUNDS_MAX = 20
@@ -52,9 +54,13 @@ class Returns:
         settlement: Settlement,
         promised: Promises,
         ledger: Ledger,
+        goods: Catalogue,
+        ahead_s_max: int,
         now: clock.Clock,
     ) -> None:
         self._db = db
+        self._goods = goods
+        self._ahead_max = timedelta(seconds=ahead_s_max)
         self._rulesets = rulesets
         self._settlement = settlement
         self._promises = promised
@@ -72,7 +78,10 @@ class Returns:
             stored = await self._find(return_id)
             if stored is not None:
                 return await self._repeat(stored, request), True
+            if sent.store_id not in self._goods.stores:
+                raise errors.StoreNotFound(store_id=sent.store_id)
             receipt, key = await self._purchase(request.receipt_id)
+            self._require_after(receipt, request)
             if await self._help(receipt, key):
                 continue
             if receipt.batch_id:  # from here on the ledger must answer
@@ -88,7 +97,7 @@ class Returns:
         if key is None:
             return None
         if key.kind != storage.keys.RETURN:
-            raise errors.ReceiptConflict(field="receipt_key")
+            raise errors.ReceiptConflict(field="receipt_key", used_by="purchase")
         return await storage.returns.find(self._db, key)
 
     async def _repeat(self, stored: Return, request: Request) -> Return:
@@ -107,6 +116,12 @@ class Returns:
         if receipt is None:
             raise errors.ReceiptNotFound
         return receipt, key
+
+    def _require_after(self, receipt: Receipt, request: Request) -> None:
+        """Raise ReturnBeforePurchase for what tills' clocks cannot explain."""
+        moment = times.read(request.occurred_time, field="occurred_time")
+        if moment + self._ahead_max < receipt.occurred_time:
+            raise errors.ReturnBeforePurchase(purchase_time=receipt.occurred_time.isoformat())
 
     async def _help(self, receipt: Receipt, key: Key) -> bool:
         """Take to its end whatever of a purchase waits for the ledger; False when nothing does."""
@@ -166,6 +181,8 @@ class Returns:
         occurred_time = timestamps.read(request.occurred_time)
         gifts = _gifts(purchase, priced)
         operations = _operations(purchase, priced, gifts)
+        bought = batch_pb2.Batch.FromString(purchase.receipt.batch)
+        restored = batches.find_restored(bought, operations)
         batch = batch_pb2.Batch(
             batch_id=new_batch_id() if operations else "",
             operations=operations,
@@ -184,6 +201,7 @@ class Returns:
             gifts_deducted_minor=priced.gifts_deducted_minor,
             stamp_moves=[evaluations.show_stamps(one) for one in priced.stamp_moves],
             gift_card_refunds=_show_gifts(purchase.receipt, gifts),
+            points_not_restored=priced.points_restored - restored,
             coupons_withdrawn=_withdrawn(purchase.receipt) if priced.complete else (),
             remaining=_show_remaining(priced, purchase.receipt),
             occurred_time=request.occurred_time,

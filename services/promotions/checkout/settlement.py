@@ -183,15 +183,23 @@ class Settlement:
         if result.state == batch_pb2.BATCH_STATE_REFUSED:
             await storage.receipts.cancel_void(self._db, receipt, now=self._now())
             raise _defect(batch, result)
+        undone = batches.settle_undo(batch, _moved(result)).SerializeToString()
         async with self._db.transaction() as tx:
-            await self.record_void(tx, receipt)
-        return replace(receipt, state=storage.receipts.VOIDED)
+            await self.record_void(tx, receipt, undone=undone)
+        return replace(receipt, state=storage.receipts.VOIDED, undo_batch=undone)
 
-    async def record_void(self, tx: database.Transaction, receipt: Receipt) -> None:
-        """Record a purchase as voided, when it is still in the state that it was read in."""
+    async def record_void(
+        self, tx: database.Transaction, receipt: Receipt, *, undone: bytes = b""
+    ) -> None:
+        """Record a purchase as voided, when it is still in the state that it was read in.
+
+        `undone` is the batch that undid it, with what it could move; empty when nothing had moved.
+        """
         now = self._now()
         told = events.tell_voided(receipt.receipt_id, member_id=receipt.member_id, now=now)
-        if await storage.receipts.finish_void(tx, receipt, event=_row(told), now=now):
+        if await storage.receipts.finish_void(
+            tx, receipt, undone=undone, event=_row(told), now=now
+        ):
             await self._counting.voided(tx, replace(receipt, state=storage.receipts.VOIDED))
         self._relay.nudge()
 

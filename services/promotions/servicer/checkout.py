@@ -100,7 +100,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         receipt_id = storage.keys.derive(
             key.store_id, key.till_id, key.shift_id, key.receipt_number
         )
-        receipt = await self._purchases.get(receipt_id)
+        receipt = await self._purchases.find_by_key(receipt_id)
         return checkout_service_pb2.FindReceiptResponse(receipt=await self._show(receipt))
 
     async def _show(self, receipt: Receipt) -> checkout_pb2.Receipt:

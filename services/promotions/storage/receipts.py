@@ -367,7 +367,7 @@ async def begin_void(
 _FINISH_VOID = """
 WITH voided AS (
     UPDATE receipts
-    SET state = 'VOIDED', update_time = $3
+    SET state = 'VOIDED', undo_batch = $6, update_time = $3
     WHERE receipt_id = $1 AND state = $2
     RETURNING receipt_id
 )
@@ -376,11 +376,11 @@ INSERT INTO outbox_events (event_id, payload) SELECT $4, $5 FROM voided
 
 
 async def finish_void(
-    db: database.Queryable, receipt: Receipt, *, event: Event, now: datetime
+    db: database.Queryable, receipt: Receipt, *, undone: bytes, event: Event, now: datetime
 ) -> bool:
     """Record a purchase as voided, with its event; False when somebody else just did."""
     receipt_id = ids.parse(keys.PREFIX, receipt.receipt_id)
-    done = await db.execute(_FINISH_VOID, receipt_id, receipt.state, now, *event)
+    done = await db.execute(_FINISH_VOID, receipt_id, receipt.state, now, *event, undone or None)
     return done == database.ONE_INSERTED
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.chassis import database, ids
+from services.promotions.storage import keys
 
 PREFIX = "rsv"
 
@@ -23,6 +24,8 @@ class Reservation:
     batch: bytes
     create_time: datetime
     expire_time: datetime
+    #: The receipt that it was sold with; empty while it was not.
+    receipt_id: str = ""
 
 
 _ADD = """
@@ -36,7 +39,7 @@ ON CONFLICT (request_id) DO NOTHING
 _COLUMNS = """
 SELECT
     reservation_id, request_id, store_id, request, ruleset_version, facts, evaluation, batch,
-    create_time, expire_time
+    create_time, expire_time, receipt_id
 FROM reservations
 """
 _BY_REQUEST = _COLUMNS + "WHERE request_id = $1"
@@ -77,6 +80,14 @@ async def find(db: database.Queryable, reservation_id: str) -> Reservation | Non
     return None if row is None else _of(row)
 
 
+_SELL = "UPDATE reservations SET receipt_id = $2 WHERE reservation_id = $1"
+
+
+async def sell(db: database.Queryable, reservation_id: str, *, receipt_id: str) -> None:
+    """Note the receipt that a reservation was sold with."""
+    await db.execute(_SELL, ids.parse(PREFIX, reservation_id), ids.parse(keys.PREFIX, receipt_id))
+
+
 _DROP = "DELETE FROM reservations WHERE reservation_id = $1"
 
 
@@ -97,4 +108,5 @@ def _of(row: database.Record) -> Reservation:
     plain = dict(row)
     plain["reservation_id"] = ids.show(PREFIX, row["reservation_id"])
     plain["batch"] = row["batch"] or b""
+    plain["receipt_id"] = ids.show(keys.PREFIX, row["receipt_id"]) if row["receipt_id"] else ""
     return Reservation(**plain)

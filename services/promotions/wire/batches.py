@@ -495,6 +495,41 @@ def find_shortfall(batch: batch_pb2.Batch, moved: Sequence[int], *, others: int 
     )
 
 
+def find_restored(batch: batch_pb2.Batch, undoing: Sequence[batch_pb2.Operation]) -> int:
+    """Return the points that had paid for a purchase and that operations give back."""
+    return sum(
+        operation.reversal.amount
+        for operation in undoing
+        if _pays_in_points(batch.operations[operation.reversal.operation_index])
+    )
+
+
+def _pays_in_points(operation: batch_pb2.Operation) -> bool:
+    redeems = operation.transfer.reason == account_pb2.TRANSFER_REASON_REDEEM
+    return redeems and not _is_stamps(operation) and not _is_gift(operation)
+
+
+def settle_undo(undo: batch_pb2.Batch, moved: Sequence[int]) -> batch_pb2.Batch:
+    """Return what undid a purchase with the amounts that it could move."""
+    settled = batch_pb2.Batch()
+    settled.CopyFrom(undo)
+    for operation, amount in zip(settled.operations, moved, strict=True):
+        operation.reversal.amount = amount
+    return settled
+
+
+def find_unrecovered(
+    batch: batch_pb2.Batch, moved: Sequence[int], *, undone: batch_pb2.Batch
+) -> int:
+    """Return the points that a purchase had given and that undoing it could not take back."""
+    taken = sum_undone([undone])
+    return sum(
+        moved[index] - taken.get(index, 0)
+        for index, operation in enumerate(batch.operations)
+        if _is_earn(operation) and not _is_stamps(operation) and not is_coupon_grant(operation)
+    )
+
+
 def sum_undone(batches: Sequence[batch_pb2.Batch]) -> dict[int, int]:
     """Return what returns have undone of a purchase, by operation of its batch."""
     undone: dict[int, int] = {}

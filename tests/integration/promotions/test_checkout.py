@@ -270,6 +270,7 @@ async def test_a_void_gives_and_takes_everything_back(house):
     for _ in range(2):
         voided = await house.call(house.checkout.Void, Void(receipt_id=receipt.receipt_id))
         assert voided.receipt.state == checkout_pb2.RECEIPT_STATE_VOIDED
+        assert voided.receipt.points_not_recovered == 0
     assert await house.points(member) == points
     assert await house.budget(limited) == 600
     assert await house.uses(limited) == 0
@@ -303,7 +304,8 @@ async def test_goods_come_back_in_parts(house, member):
     assert state.receipt.state == checkout_pb2.RECEIPT_STATE_COMMITTED
     assert [one.return_id for one in state.receipt.returns] == [first.return_id, second.return_id]
     refusal = await house.refusal(house.checkout.Void, Void(receipt_id=receipt.receipt_id))
-    assert refusal.reason == "RECEIPT_STATE"
+    assert (refusal.reason, refusal.metadata["return_count"]) == ("RECEIPT_STATE", "2")
+    assert "have come back" in refusal.message
     last = await house.give_back(receipt, a=1_000)
     backs = (first, second, last)
     assert sum(back.refund_minor for back in backs) == 4_000
@@ -333,13 +335,56 @@ async def test_a_return_is_idempotent_by_its_own_key(house, member):
     assert refusal.reason == "RECEIPT_CONFLICT"
     assert refusal.metadata["field"] == "lines[0].quantity_thousandths"
     taken = return_of(receipt, {"1": 1_000}, number=receipt.receipt_key.receipt_number)
-    assert (await house.refusal(house.checkout.Return, taken)).reason == "RECEIPT_CONFLICT"
+    refusal = await house.refusal(house.checkout.Return, taken)
+    assert (refusal.reason, refusal.metadata["used_by"]) == ("RECEIPT_CONFLICT", "purchase")
+    assert refusal.message == "The receipt key is that of a purchase."
     sale = commit_of(
         cart_of(line("1", "milk", 100)), total=100, number=request.receipt_key.receipt_number
     )
-    assert (await house.refusal(house.checkout.Commit, sale)).reason == "RECEIPT_CONFLICT"
-    find = FindReceipt(receipt_key=request.receipt_key)
-    assert (await house.refusal(house.checkout.FindReceipt, find)).reason == "RECEIPT_NOT_FOUND"
+    refusal = await house.refusal(house.checkout.Commit, sale)
+    assert (refusal.reason, refusal.metadata["used_by"]) == ("RECEIPT_CONFLICT", "return")
+    found = await house.call(
+        house.checkout.FindReceipt, FindReceipt(receipt_key=request.receipt_key)
+    )
+    assert found.receipt.receipt_id == receipt.receipt_id
+    assert [one.return_id for one in found.receipt.returns] == [first.returned.return_id]
+
+
+async def test_a_return_has_a_store_and_comes_after_its_purchase(house, member):
+    """A clock that is a little slow is no reason to send a shopper away; years are."""
+    receipt = await house.buy(cart_of(line("1", "milk", 1_000, 5_000), member_id=member))
+    nowhere = return_of(receipt, {"1": 1_000}, store="no-such-store")
+    refusal = await house.refusal(house.checkout.Return, nowhere)
+    assert (refusal.reason, refusal.metadata) == (
+        "STORE_NOT_FOUND",
+        {"store_id": "no-such-store"},
+    )
+    early = return_of(receipt, {"1": 1_000})
+    early.occurred_time.seconds = 1_577_836_800
+    refusal = await house.refusal(house.checkout.Return, early)
+    assert refusal.reason == "RETURN_BEFORE_PURCHASE"
+    bought = receipt.occurred_time.ToDatetime(UTC)
+    assert datetime.fromisoformat(refusal.metadata["purchase_time"]) == bought
+    slow = return_of(receipt, {"1": 1_000})
+    slow.occurred_time.seconds = receipt.occurred_time.seconds - 30
+    answer = await house.call(house.checkout.Return, slow)
+    assert answer.returned.refund_minor == 1_000
+
+
+async def test_a_void_tells_what_was_spent_meanwhile(house, member):
+    """Points that the purchase had given and that paid for another one stay with the shopper."""
+    first = await house.buy(cart_of(line("1", "bread", 20_000), member_id=member))
+    earned = first.evaluation.points_earned
+    spent = earned - 100
+    await house.buy(cart_of(line("1", "bread", 10_000), member_id=member, points=spent))
+    before = await house.points(member)
+    missing = max(earned - before, 0)
+    for _ in range(2):
+        voided = (await house.call(house.checkout.Void, Void(receipt_id=first.receipt_id))).receipt
+        assert voided.points_not_recovered == missing > 0
+    assert await house.points(member) == before - (earned - missing)
+    get = GetReceipt(receipt_id=first.receipt_id)
+    assert (await house.call(house.checkout.GetReceipt, get)).receipt == voided
 
 
 async def test_a_return_of_what_was_not_bought_is_refused(house, member):

@@ -130,6 +130,28 @@ async def test_what_was_sold_stays_sold(house, tills, campaigns):
 
 
 @pytest.mark.usefixtures("campaigns")
+async def test_only_points_that_were_taken_come_back(house, tills):
+    """A till took 1,000 points of a shopper who had fewer: returns restore what there was, once."""
+    member = await house.register()
+    await house.buy(cart_of(line("1", "bread", 10_000), member_id=member))
+    held = await house.points(member)
+    assert 0 < held < 1_000
+    other = await house.register()
+    await house.buy(cart_of(line("1", "bread", 100_000), member_id=other))
+    rich = cart_of(line("1", "bread", 2_000, 2_000), member_id=other, points=1_000)
+    offer = await house.evaluate(rich)
+    offer.member_id = member
+    cart = cart_of(line("1", "bread", 2_000, 2_000), member_id=member, points=1_000)
+    receipt = await record(house, tills, happened(cart, offer))
+    assert "POINTS_SHORT" in kinds(receipt)
+    returns = [await house.give_back(receipt, **{"1": 1_000}) for _ in range(2)]
+    restored = [one.points_restored for one in returns]
+    assert sum(restored) == held
+    assert sum(one.points_not_restored for one in returns) == 1_000 - held
+    assert await house.points(member) == held
+
+
+@pytest.mark.usefixtures("campaigns")
 async def test_a_till_gives_more_only_within_bounds(house, tills):
     """A few points more are honoured; many more are not given, and the total is flagged."""
     member = await house.register()

@@ -66,7 +66,13 @@ async def test_held_points_are_nobody_elses(house, desk, rich):
     earned = reserved.evaluation.points_earned
     assert await house.points(rich) == 100 + earned
     again = purchase(cart, reserved)
-    assert (await house.refusal(house.checkout.Commit, again)).reason == "RESERVATION_ENDED"
+    sold_with = {"receipt_id": answers[0].receipt.receipt_id}
+    cancel = Cancel(reservation_id=reserved.reservation_id)
+    for method, refused in ((house.checkout.Commit, again), (desk.CancelReservation, cancel)):
+        refusal = await house.refusal(method, refused)
+        assert (refusal.reason, refusal.metadata) == ("RESERVATION_ENDED", sold_with)
+        assert "was sold" in refusal.message
+    assert (await house.commit(request)).replayed
     void = checkout_service_pb2.VoidRequest(receipt_id=answers[0].receipt.receipt_id)
     await house.call(house.checkout.Void, void)
     assert await house.points(rich) == 500
