@@ -110,7 +110,7 @@ class Offline:
             *(self._question_payment(given, claim) if is_known else conflicts.of_nobody(given)),
             *await self._find_conflicts(given, ours, occurred_time),
         ]
-        honoured = self._honour(given, ours, is_known=is_known)
+        honoured = self._honour(given, ours, ruleset, is_known=is_known)
         shown = evaluations.show_decision(honoured, member_id=heard.gathered.member_id)
         decided = Decided(ruleset, honoured, heard.gathered, shown)
         draft = drafts.draw_up(
@@ -202,15 +202,23 @@ class Offline:
             )
 
     def _honour(
-        self, given: engine.Decision, ours: engine.Decision, *, is_known: bool
+        self,
+        given: engine.Decision,
+        ours: engine.Decision,
+        ruleset: engine.Ruleset,
+        *,
+        is_known: bool,
     ) -> engine.Decision:
-        """Return what the shopper gets: the till's points within bounds, else ours; nobody none."""
+        """Return what the shopper gets: the till's points within bounds, else ours; nobody none.
+
+        Stamps and coupons for later are ours, for no till tells them.
+        """
         if not is_known:
             return sold.without_member(given)
         more = given.points_earned - ours.points_earned
-        if more <= self._settings.points_over_units_max:
-            return given
-        return sold.with_points_of(given, ours)
+        is_within = more <= self._settings.points_over_units_max
+        honoured = given if is_within else sold.with_points_of(given, ours)
+        return sold.with_extras(honoured, ours, ruleset)
 
 
 def _require_lines(stored: Receipt, request: Request) -> None:

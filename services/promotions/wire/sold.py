@@ -185,6 +185,36 @@ def with_points_of(decision: engine.Decision, ours: engine.Decision) -> engine.D
     )
 
 
+def with_extras(
+    decision: engine.Decision, ours: engine.Decision, ruleset: engine.Ruleset
+) -> engine.Decision:
+    """Return what was sold with the stamps and coupons for later that we give, which no line tells.
+
+    They are of campaigns that the till took part in, or that give nothing by line.
+    """
+    named = {one.campaign_id for one in decision.outcomes}
+    told_by_line = {part.campaign_id for line in ours.lines for part in line.parts} - named
+    moves = [
+        one._replace(spent=0)
+        for one in ours.stamp_moves
+        if one.earned and one.campaign_id not in told_by_line
+    ]
+    grants = [one for one in ours.coupon_grants if one.campaign_id not in told_by_line]
+    fresh = {one.campaign_id for one in moves} | {one.campaign_id for one in grants}
+    fresh -= named
+    outcomes = [*decision.outcomes, *[one for one in ours.outcomes if one.campaign_id in fresh]]
+    return replace(
+        decision,
+        outcomes=tuple(sorted(outcomes, key=lambda one: ruleset.place_by_id[one.campaign_id])),
+        charges=(
+            *decision.charges,
+            *[one for one in ours.charges if one.campaign_id in fresh],
+        ),
+        stamp_moves=(*decision.stamp_moves, *moves),
+        coupon_grants=tuple(grants),
+    )
+
+
 def _require(holds: bool, field: str, problem: str) -> None:  # noqa: FBT001  it reads as a sentence
     if not holds:
         raise errors.EvaluationInconsistent(field=field, problem=problem)

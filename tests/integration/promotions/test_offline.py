@@ -364,6 +364,47 @@ async def test_stamps_are_burnt_and_missing_ones_are_a_conflict(house, tills):
     await house.end(campaign_id)
 
 
+async def test_stamps_and_coupons_for_later_come_with_the_receipt(house, tills):
+    """No till tells them; the platform gives what it would have given, and takes it back."""
+    sku, card = "sku-" + secrets.token_hex(4), "c" + secrets.token_hex(4)
+    goods = campaign_pb2.ItemFilter(skus=[sku])
+    (next_time,) = await house.publish(promises.coupon(card.upper(), personal=True))
+    campaigns = await house.publish(
+        promises.rules(
+            campaign_pb2.Reward(
+                earn_stamps=campaign_pb2.EarnStamps(
+                    card_id=card, stamps=1, spread=campaign_pb2.POINTS_SPREAD_EACH_UNIT
+                ),
+                target=goods,
+            ),
+            campaign_pb2.LANE_EARN,
+        ),
+        promises.rules(
+            campaign_pb2.Reward(
+                issue_coupon=campaign_pb2.IssueCoupon(campaign_id=next_time, expire_days=7),
+                target=goods,
+            ),
+            campaign_pb2.LANE_EARN,
+        ),
+    )
+    member = await house.register()
+    cart = cart_of(line("1", sku, 1_000, 3_000), member_id=member)
+    offer = await house.evaluate(cart)
+    receipt = await record(house, tills, happened(cart, offer))
+    assert not receipt.conflicts
+    assert receipt.evaluation.stamp_moves == offer.stamp_moves
+    assert receipt.evaluation.coupon_grants == offer.coupon_grants
+    held = f"coupon.{next_time}"
+    assert await house.available(MEMBER, member, f"stamps.{card}") == 3
+    assert await house.available(MEMBER, member, held) == 1
+    await house.give_back(receipt, **{"1": 1_000})
+    assert await house.available(MEMBER, member, f"stamps.{card}") == 2
+    await house.give_back(receipt, **{"1": 2_000})
+    assert await house.available(MEMBER, member, f"stamps.{card}") == 0
+    assert await house.available(MEMBER, member, held) == 0
+    await house.end(*campaigns, next_time)
+
+
 async def test_points_of_nobody_and_points_beyond_their_share_are_conflicts(house, tills):
     """Whoever paid with them; and many more than there were are beyond bounds."""
     member = await house.register()

@@ -3,11 +3,32 @@
 from dataclasses import replace
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.promotions import engine
 from tests.unit.promotions import samples
 
 NAME = "cmp_limited"
+
+
+@st.composite
+def limited(draw):
+    """Return campaigns of which most are limited, in every way."""
+    few = st.sampled_from([0, 0, 2, 5])
+    campaigns = []
+    for one in draw(samples.rulebooks()):
+        takes_off = one.rules.combination.lane is not engine.Lane.EARN
+        uses = draw(few)
+        limits = engine.Limits(
+            uses_max=uses,
+            units_max=draw(few) if takes_off else 0,
+            units_per_article_max=draw(few) if takes_off else 0,
+            budget_minor=draw(st.sampled_from([0, 700])) if takes_off else 0,
+            count_sets=bool(uses) and one.rules.multi_buy is not None,
+        )
+        bounded = replace(one, rules=replace(one.rules, limits=limits))
+        campaigns.append(one if engine.find_problems(bounded.rules) else bounded)
+    return campaigns
 
 
 def _named(decision):
@@ -29,6 +50,33 @@ def test_a_claim_takes_what_the_decision_took(campaigns, cart, facts):
 
     assert plain(claim.charges) == plain(decision.charges)
     assert decision.points_payment_minor <= claim.payment_max_minor
+
+
+@settings(max_examples=60, deadline=None)
+@given(limited(), samples.carts(), samples.facts())
+def test_units_and_sets_of_fresh_campaigns_are_those_of_the_decision(campaigns, cart, facts):
+    """Nobody had used them before, so the lines tell everything."""
+    cart = replace(cart, codes_all_or_none=False)
+    ruleset = engine.compile(campaigns, version=1)
+    skus = [line.sku for line in cart.lines]
+    fresh = {
+        one.campaign_id: engine.Remaining(
+            limits.uses_max,
+            limits.uses_per_member_max,
+            limits.budget_minor,
+            coupons=1,
+            stamps=1_000,
+            units=limits.units_max,
+            article_units=dict.fromkeys(skus, limits.units_per_article_max),
+        )
+        for one in campaigns
+        for limits in [one.rules.limits]
+    }
+    facts = replace(facts, remaining=fresh)
+    decision = engine.evaluate(ruleset, cart, facts, now=samples.NOW)
+    claim = engine.weigh(ruleset, cart, facts, decision.lines, now=samples.NOW)
+    named = _named(decision)
+    assert claim.charges == tuple(one for one in decision.charges if one.campaign_id in named)
 
 
 def _limited(**limits):
