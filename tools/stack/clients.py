@@ -33,7 +33,13 @@ CLIENTS = (
     Client(
         client_id="promotions",
         display_name="Promotions service",
-        scopes=("members.context", "assets.write", "ledger.read", "ledger.post"),
+        scopes=(
+            "assets.write",
+            "coupons.redeem",
+            "ledger.post",
+            "ledger.read",
+            "members.context",
+        ),
     ),
 )
 

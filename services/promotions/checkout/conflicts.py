@@ -67,7 +67,7 @@ def of_nobody(decision: engine.Decision) -> Iterator[checkout_pb2.ReceiptConflic
             kind=checkout_pb2.CONFLICT_KIND_POINTS_SHORT, till_amount=decision.points_spent
         )
     for charge in decision.charges:
-        if charge.personal:
+        if charge.personal and not charge.coupon_id:
             yield checkout_pb2.ReceiptConflict(
                 kind=checkout_pb2.CONFLICT_KIND_COUPON_GONE,
                 campaign_id=charge.campaign_id,

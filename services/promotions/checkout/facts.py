@@ -9,10 +9,11 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from tessera.identity.v1 import member_pb2
+from tessera.ledger.v1 import coupon_service_pb2
 from tessera.promotions.v1 import checkout_pb2
 
+from services.chassis import auth, timestamps
 from services.chassis import errors as chassis_errors
-from services.chassis import timestamps
 from services.promotions import catalogue, engine, errors
 from services.promotions.peers.identity import Identity
 from services.promotions.peers.ledger import Ledger
@@ -21,6 +22,10 @@ from services.promotions.wire import accounts
 from services.promotions.wire.accounts import Account
 from services.promotions.wire.batches import Terms, limits_of, stamps_of
 
+#: More codes of a cart than this that no campaign has are not looked up: nobody carries so many.
+_SECRETS_MAX = 5
+#: The longest name of who presents codes that the ledger takes.
+_PRESENTER_MAX = 64
 #: What accounts have available.
 Balances = dict[Account, int]
 
@@ -94,7 +99,8 @@ class Collector:
         gathered = self._look_up(question)
         if question.member_key is not None:
             gathered = await self._identify(gathered, question, question.member_key)
-        return await self._count(gathered, question)
+        gathered, coupons = await self._unveil(gathered, question)
+        return await self._count(gathered, question, coupons)
 
     def _look_up(self, question: Question) -> Gathered:
         """Return what the catalogue knows; in one piece, so that no change falls in between."""
@@ -154,7 +160,43 @@ class Collector:
             return replace(gathered, degradations=away)
         return replace(gathered, membership=membership)
 
-    async def _count(self, gathered: Gathered, question: Question) -> Gathered:
+    async def _unveil(
+        self, gathered: Gathered, question: Question
+    ) -> tuple[Gathered, dict[str, int]]:
+        """Add whose secret codes the ledger knows, and return the uses left, by campaign.
+
+        Of several codes of a campaign the first that has a use left is taken.
+        """
+        codes = engine.unknown_codes(question.ruleset, question.cart)[:_SECRETS_MAX]
+        if not codes:
+            return gathered, {}
+        presenter = f"{auth.caller_id()} {question.cart.store_id}"[:_PRESENTER_MAX]
+        asked = (self._ledger.find_coupon(code, presenter_id=presenter) for code in codes)
+        try:
+            async with self._patience(question):
+                found = await asyncio.gather(*asked)
+        except (errors.DependencyUnavailable, TimeoutError):
+            if question.is_binding:
+                raise
+            away = (*gathered.degradations, checkout_pb2.DEGRADATION_LEDGER)
+            return replace(gathered, degradations=away), {}
+        bearers: dict[str, engine.Bearer] = {}
+        coupons: dict[str, int] = {}
+        for code, coupon in zip(codes, found, strict=True):
+            if coupon is None or not _is_for_tills(coupon, question.ruleset):
+                continue
+            name = coupon.campaign_id
+            before = bearers.get(name, engine.Bearer(coupon.coupon_id, ()))
+            known = (*before.codes, code)
+            bearers[name] = replace(before, codes=known)
+            if name not in coupons or (not coupons[name] and coupon.available):
+                bearers[name] = engine.Bearer(coupon.coupon_id, known)
+                coupons[name] = coupon.available
+        return replace(gathered, facts=replace(gathered.facts, bearers=bearers)), coupons
+
+    async def _count(
+        self, gathered: Gathered, question: Question, coupons: Mapping[str, int]
+    ) -> Gathered:
         """Add what the ledger knows, all of it asked at once: calls cost more than accounts."""
         facts, ruleset = gathered.facts, question.ruleset
         found = engine.find_needs(ruleset, question.cart, facts, now=gathered.now)
@@ -171,14 +213,16 @@ class Collector:
         if balances is None:
             if question.is_binding:
                 raise errors.DependencyUnavailable(service="ledger")
-            away = (*gathered.degradations, checkout_pb2.DEGRADATION_LEDGER)
-            return replace(gathered, degradations=away)
+            away = dict.fromkeys((*gathered.degradations, checkout_pb2.DEGRADATION_LEDGER))
+            return replace(gathered, degradations=tuple(away))
         remaining = {
             need.campaign_id: _remaining(
                 accounts_of, by_sku, balances, limits_of(ruleset, need.campaign_id)
             )
             for need, accounts_of, by_sku in zip(needs, limited, articles, strict=True)
         }
+        for name in remaining.keys() & coupons.keys():
+            remaining[name] = replace(remaining[name], coupons=coupons[name])
         member = facts.member and self._with_points(facts.member, balances)
         if member is not None and cards:
             stamps = {card: balances[account] for card, account in cards.items()}
@@ -223,6 +267,12 @@ class Collector:
     def _with_points(self, member: engine.Member, balances: Balances) -> engine.Member:
         account = accounts.points(member.member_id, self._terms.points_asset)
         return replace(member, points_balance=balances[account])
+
+
+def _is_for_tills(coupon: coupon_service_pb2.Coupon, ruleset: engine.Ruleset) -> bool:
+    """Tell whether a coupon's uses are those that its campaign, which is live, burns."""
+    is_own = coupon.asset_code == accounts.coupon_asset(coupon.campaign_id)
+    return is_own and engine.answers_to_bearers(ruleset, coupon.campaign_id)
 
 
 def _dates(context: member_pb2.MemberContext) -> dict[str, date]:

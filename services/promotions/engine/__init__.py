@@ -7,9 +7,11 @@ till without Internet as in the centre. Callers use this package and none of its
 from services.promotions.engine.afterwards import (
     earn_later,
 )
+from services.promotions.engine.bearers import answers_to_bearers, unknown_codes
 from services.promotions.engine.carts import (
     UNKNOWN_ARTICLE,
     Article,
+    Bearer,
     Cart,
     CartLine,
     Facts,
@@ -174,6 +176,7 @@ __all__ = [
     "AutomaticTrigger",
     "Basis",
     "BasketTotal",
+    "Bearer",
     "BudgetRest",
     "Campaign",
     "Cart",
@@ -275,6 +278,7 @@ __all__ = [
     "UnitGroup",
     "Upgrade",
     "Validity",
+    "answers_to_bearers",
     "compile",
     "dump_facts",
     "earn_later",
@@ -289,5 +293,6 @@ __all__ = [
     "load_facts",
     "price_return",
     "tell_missing",
+    "unknown_codes",
     "weigh",
 ]

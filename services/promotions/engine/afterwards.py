@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from services.promotions.engine import baskets, evaluation, index, lanes, returns, traces
+from services.promotions.engine import baskets, bearers, evaluation, index, lanes, returns, traces
 from services.promotions.engine.carts import Cart, Facts
 from services.promotions.engine.decisions import Decision, Explain
 from services.promotions.engine.rules import Lane
@@ -18,6 +18,7 @@ def earn_later(
     `sold` is what the same rules gave an unknown shopper at the same moment. Its discounts and what
     they take of limits stay as they were; no discount for members is made up for.
     """
+    cart = bearers.present(ruleset, cart, facts)
     basket = baskets.arrange(cart, facts)
     found = index.match(ruleset.index, cart, basket, facts, now=now)
     applied = {ruleset.place_by_id[part.campaign_id] for line in sold.lines for part in line.parts}

@@ -118,6 +118,17 @@ class Remaining:
 
 
 @dataclass(frozen=True, slots=True)
+class Bearer:
+    """Secret codes of one campaign that the shopper presents, and the coupon behind the first.
+
+    `codes` are in upper case and in order; whoever shows one has the coupon, a member or not.
+    """
+
+    coupon_id: str
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PointsTerms:
     """What points are worth and how much of a purchase they may pay.
 
@@ -154,7 +165,7 @@ class Facts:
     """Everything else a decision rests on; kept with the receipt, it decides the same again.
 
     An article missing from `articles` belongs to no category. `identity_answered` is False when
-    the shopper is unknown only because identity could not be asked.
+    the shopper is unknown only because identity could not be asked. `bearers` are by campaign.
     """
 
     store: Store
@@ -164,3 +175,4 @@ class Facts:
     terms: PointsTerms = PointsTerms()
     cap: ReceiptCap = ReceiptCap()
     identity_answered: bool = True
+    bearers: Mapping[str, Bearer] = field(default_factory=dict)

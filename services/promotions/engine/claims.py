@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.promotions.engine import baskets, evaluation, index, lanes, payments, traces
+from services.promotions.engine import baskets, bearers, evaluation, index, lanes, payments, traces
 from services.promotions.engine.carts import Cart, Facts, Remaining
 from services.promotions.engine.decisions import Charge, LineDecision, OutcomeReason, StampMove
 from services.promotions.engine.offers import Offer, count_units
@@ -39,6 +39,7 @@ def weigh(
     The rule set must hold every campaign that the lines name.
     """
     given = _add_up(lines)
+    cart = bearers.present(ruleset, cart, facts)
     named = [
         ruleset.compiled[place] for place in sorted(ruleset.place_by_id[name] for name in given)
     ]
@@ -55,7 +56,9 @@ def weigh(
     ]
     return Claim(
         charges=tuple(
-            evaluation.charge(one, offer, codes) for one, offer in claimed if one.limited
+            evaluation.charge(one, offer, codes, facts.bearers)
+            for one, offer in claimed
+            if one.limited
         ),
         stamp_moves=tuple(
             StampMove(

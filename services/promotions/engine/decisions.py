@@ -183,9 +183,10 @@ class StampMove(NamedTuple):
 class Charge:
     """What an applied campaign takes from the ledger when the receipt is recorded.
 
-    `personal` burns a coupon of the member, `member_uses` is one of the member's uses, `uses` how
-    many of the campaign's. `units` are rewarded units by article, where they are limited. `code`
-    is empty without a coupon; `stamps` are taken from the member.
+    `personal` burns a coupon of the member, or the one of `coupon_id` when a bearer's code was
+    presented. `member_uses` is one of the member's uses, `uses` how many of the campaign's. `units`
+    are rewarded units by article, where they are limited. `code` is empty without a coupon;
+    `stamps` are taken from the member.
     """
 
     campaign_id: str
@@ -196,6 +197,7 @@ class Charge:
     budget_minor: int
     stamps: StampPrice | None = None
     units: tuple[tuple[str, int], ...] = ()
+    coupon_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

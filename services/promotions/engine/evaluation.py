@@ -7,13 +7,14 @@ from datetime import datetime
 from services.promotions.engine import (
     amounts,
     baskets,
+    bearers,
     index,
     lanes,
     messages,
     payments,
     traces,
 )
-from services.promotions.engine.carts import Cart, Facts
+from services.promotions.engine.carts import Bearer, Cart, Facts
 from services.promotions.engine.decisions import (
     Charge,
     CouponGrant,
@@ -84,6 +85,7 @@ def find_amount_problem(cart: Cart) -> AmountProblem | None:
 
 def find_needs(ruleset: Ruleset, cart: Cart, facts: Facts, *, now: datetime) -> Needs:
     """Return what to ask before evaluating; balances need not be in the facts yet."""
+    cart = bearers.present(ruleset, cart, facts)
     basket = baskets.arrange(cart, facts)
     found = index.match(ruleset.index, cart, basket, facts, now=now)
     candidates = _pick(ruleset, found.survivors)
@@ -125,6 +127,7 @@ def evaluate(
     `now` is an aware time in the zone of the store: the instant decides periods, its wall clock
     decides hours and days of the week. The same arguments give the same bytes.
     """
+    cart = bearers.present(ruleset, cart, facts)
     basket = baskets.arrange(cart, facts)
     far = explain is Explain.FULL
     found = index.match(ruleset.index, cart, basket, facts, now=now, far=far)
@@ -384,18 +387,21 @@ def _find_extras(run: lanes.Run) -> messages.Extras:
 
 def _list_charges(run: lanes.Run) -> tuple[Charge, ...]:
     codes = traces.presented_codes(run.cart)
-    charges = [charge(one, offer, codes) for one, offer in run.applied if one.limited]
+    held = run.facts.bearers
+    charges = [charge(one, offer, codes, held) for one, offer in run.applied if one.limited]
     if run.vain:
         applied = {one.place for one, _ in run.applied}
         charges += [
-            charge(one, _NOTHING_GIVEN, codes) for one in run.vain if one.place not in applied
+            charge(one, _NOTHING_GIVEN, codes, held) for one in run.vain if one.place not in applied
         ]
     return tuple(charges)
 
 
-def charge(one: Compiled, offer: Offer, codes: Mapping[str, str]) -> Charge:
+def charge(
+    one: Compiled, offer: Offer, codes: Mapping[str, str], held: Mapping[str, Bearer]
+) -> Charge:
     """Return what a limited campaign takes of the ledger for an offer."""
-    limits = one.limits
+    limits, bearer = one.limits, held.get(one.campaign.campaign_id)
     return Charge(
         campaign_id=one.campaign.campaign_id,
         code=traces.presented_code(one, codes),
@@ -405,6 +411,7 @@ def charge(one: Compiled, offer: Offer, codes: Mapping[str, str]) -> Charge:
         budget_minor=offer.total if limits.budget_minor else 0,
         stamps=one.stamps,
         units=offer.units,
+        coupon_id=bearer.coupon_id if bearer else "",
     )
 
 

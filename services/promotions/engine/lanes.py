@@ -519,9 +519,8 @@ def _find_used_up(run: Run, one: Compiled, known: Remaining) -> Verdict | None:
 
 def _find_exhausted(run: Run, one: Compiled, known: Remaining) -> OutcomeReason | None:
     limits = one.limits
-    if one.personal and (
-        (run.facts.member is None and run.facts.identity_answered) or _is_gone(known.coupons)
-    ):
+    nobodys = run.facts.member is None and one.campaign.campaign_id not in run.facts.bearers
+    if one.personal and ((nobodys and run.facts.identity_answered) or _is_gone(known.coupons)):
         return OutcomeReason.COUPON_NOT_HELD
     for limit, left, reason in (
         (limits.uses_max, known.uses, OutcomeReason.USAGE_LIMIT_REACHED),

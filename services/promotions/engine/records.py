@@ -6,6 +6,7 @@ from typing import Any
 
 from services.promotions.engine.carts import (
     Article,
+    Bearer,
     Facts,
     Member,
     PointsTerms,
@@ -30,6 +31,7 @@ def dump_facts(facts: Facts) -> dict[str, Any]:
         "terms": _dump_terms(facts.terms),
         "cap": _dump(facts.cap),
         "identity_answered": facts.identity_answered,
+        "bearers": {name: _dump_bearer(one) for name, one in sorted(facts.bearers.items())},
     }
 
 
@@ -44,7 +46,15 @@ def load_facts(plain: Mapping[str, Any]) -> Facts:
         terms=_load_terms(plain["terms"]),
         cap=ReceiptCap(**plain.get("cap", {})),
         identity_answered=plain["identity_answered"],
+        bearers={
+            name: Bearer(one["coupon_id"], tuple(one["codes"]))
+            for name, one in plain.get("bearers", {}).items()
+        },
     )
+
+
+def _dump_bearer(bearer: Bearer) -> dict[str, Any]:
+    return {"coupon_id": bearer.coupon_id, "codes": list(bearer.codes)}
 
 
 def _dump(one: Any) -> dict[str, Any]:

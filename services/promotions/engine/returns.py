@@ -14,6 +14,7 @@ from datetime import datetime
 from services.promotions.engine import (
     amounts,
     baskets,
+    bearers,
     evaluation,
     index,
     lanes,
@@ -137,6 +138,7 @@ def price_return(
     """
     back = _add_up(cart, returned, before)
     gifts_back = _add_up_gifts(decision, gifts or {}, before)
+    cart = bearers.present(ruleset, cart, facts)
     sale = _Sale(ruleset, cart, facts, decision, now)
     rest = tuple(
         replace(line, quantity_thousandths=line.quantity_thousandths - back.get(line.line_id, 0))

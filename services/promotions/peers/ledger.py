@@ -9,6 +9,8 @@ from tessera.ledger.v1 import (
     account_pb2,
     asset_pb2,
     batch_pb2,
+    coupon_service_pb2,
+    coupon_service_pb2_grpc,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
 )
@@ -28,6 +30,10 @@ SERVICE = "tessera.ledger.v1.LedgerService"
 _DOMAIN = "ledger.tessera"
 #: Said before our assets were made; see preparation.
 _NOT_READY = frozenset({"ASSET_NOT_FOUND"})
+#: Why a code is nobody's coupon.
+_NO_COUPON = frozenset(
+    {"CODE_NOT_FOUND", "COUPON_REVOKED", "TOO_MANY_ATTEMPTS", "CODES_NOT_CONFIGURED"}
+)
 _ACCOUNTS_MAX = 100
 _BATCHES_MAX = 500
 #: How long a caller waits for a posting, in seconds: less than tills wait for us.
@@ -45,6 +51,7 @@ class Ledger:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = ledger_service_pb2_grpc.LedgerServiceStub(channel)
+        self._coupons = coupon_service_pb2_grpc.CouponServiceStub(channel)
         self._presence = Presence(NAME)
         self._reads: Gatherer[tuple[Account, ...], dict[Account, int]] = Gatherer(
             self._read, weight_max=_ACCOUNTS_MAX, weigh=len
@@ -91,6 +98,22 @@ class Ledger:
         request = ledger_service_pb2.GetBalancesRequest(accounts=[_key(account)])
         response = await self._answered(self._stub.GetBalances(request))
         return response.balances[0]
+
+    async def find_coupon(
+        self, code: str, *, presenter_id: str
+    ) -> coupon_service_pb2.Coupon | None:
+        """Return the coupon behind a secret code; None when there is none for this presenter.
+
+        Those who tried too many codes that do not exist have none until they have waited.
+        """
+        request = coupon_service_pb2.ResolveCouponRequest(code=code, presenter_id=presenter_id)
+        try:
+            response = await self._answered(self._coupons.ResolveCoupon(request))
+        except grpc.aio.AioRpcError as error:
+            if status.read(error).reason not in _NO_COUPON:
+                raise
+            return None
+        return response.coupon
 
     async def create_asset(self, asset: asset_pb2.Asset) -> None:
         """Make an asset, unless it exists already as it should be."""

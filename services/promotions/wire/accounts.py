@@ -89,6 +89,11 @@ def coupons(member_id: str, campaign_id: str) -> Account:
     return Account(account_pb2.OWNER_TYPE_MEMBER, member_id, coupon_asset(campaign_id))
 
 
+def bearer_coupon(coupon_id: str, campaign_id: str) -> Account:
+    """Return the account of what is left of a secret code; each use burns one."""
+    return Account(account_pb2.OWNER_TYPE_CARD, coupon_id, coupon_asset(campaign_id))
+
+
 def stamps(member_id: str, card_id: str) -> Account:
     """Return the account of the stamps that a member has on a card."""
     return Account(account_pb2.OWNER_TYPE_MEMBER, member_id, stamps_asset(card_id))

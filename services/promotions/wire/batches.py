@@ -78,6 +78,8 @@ def _coupons(decision: engine.Decision, member_id: str) -> Iterator[batch_pb2.Tr
     for charge in decision.charges:
         if charge.personal:
             held = accounts.coupons(member_id, charge.campaign_id)
+            if charge.coupon_id:
+                held = accounts.bearer_coupon(charge.coupon_id, charge.campaign_id)
             yield batch_pb2.Transfer(
                 asset_code=held.asset_code,
                 debit=accounts.owner(held),

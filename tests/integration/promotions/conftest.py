@@ -25,7 +25,10 @@ from tools.stack import ports
 
 _CLIENTS: dict[str, tuple[list[str], list[str]]] = {
     "admin": (["*"], []),
-    "promotions": (["members.context", "assets.write", "ledger.read", "ledger.post"], []),
+    "promotions": (
+        ["members.context", "assets.write", "ledger.read", "ledger.post", "coupons.redeem"],
+        [],
+    ),
     "reviewer": (["campaigns.*"], []),
     "manager-of-s1": (["campaigns.local", "campaigns.read"], [STORE]),
     "till-of-s1": (["checkout"], [STORE]),
@@ -100,9 +103,14 @@ async def house_identity(
 
 @pytest.fixture(scope="session")
 async def house_ledger(
-    launch: Callable[..., Any], house_identity: tuple[Process, dict[str, str]]
+    launch: Callable[..., Any],
+    house_identity: tuple[Process, dict[str, str]],
+    house_directory: Path,
 ) -> AsyncIterator[Process]:
-    async with launch("ledger", {"auth": house_identity[1]}) as process:
+    key = house_directory / "code.key"
+    key.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
+    section = {"auth": house_identity[1], "code_key_file": str(key)}
+    async with launch("ledger", section) as process:
         yield process
 
 
