@@ -67,7 +67,7 @@ async def start_served(
 async def test_every_http_binding_reaches_its_method(served, recorder, issuer, method, binding):
     """No two bindings are in each other's way, and the scope of the contract opens each."""
     recorder[0].paths.clear()
-    path = re.sub(r"\{[^}]*\}", "x1", binding.template)
+    path = re.sub(r"\{[^}]*\}", "1", binding.template)  # a number is a text, too
     answer = await served.send(
         binding.verb.upper(),
         path,
