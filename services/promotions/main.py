@@ -220,7 +220,13 @@ async def assemble(
     told = OfflineServicer(db, happened, bounds=settings.offline, ahead_s_max=ahead, now=now)
     _add(serving, _OFFLINE, told)
     held = ProgramServicer(
-        db, book=programs, counting=counts, members=standing, zone=terms.zone, now=now
+        db,
+        book=programs,
+        counting=counts,
+        members=standing,
+        identity=members,
+        zone=terms.zone,
+        now=now,
     )
     _add(serving, _PROGRAMS, held)
     for work in (members, books, settled, rooms, publisher, recovered, looks, paying, relay):

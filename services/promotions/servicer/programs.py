@@ -1,11 +1,14 @@
 """ProgramService: programs, and where members stand in them."""
 
+import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
 import grpc
+from tessera.identity.v1 import member_pb2
 from tessera.promotions.v1 import (
     campaign_pb2,
     program_pb2,
@@ -16,6 +19,7 @@ from tessera.promotions.v1 import (
 from services.chassis import clock, database, ids, timestamps
 from services.promotions import errors, storage
 from services.promotions.engine import programs as engine
+from services.promotions.peers.identity import Identity
 from services.promotions.programs.book import Book, Live, parse
 from services.promotions.programs.counting import Counting
 from services.promotions.programs.members import MemberOffer, Members
@@ -48,12 +52,14 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         book: Book,
         counting: Counting,
         members: Members,
+        identity: Identity,
         zone: tzinfo,
         now: clock.Clock,
     ) -> None:
         self._db = db
         self._zone = zone
         self._members = members
+        self._identity = identity
         self._book = book
         self._counting = counting
         self._now = now
@@ -157,6 +163,8 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         self, request: program_service_pb2.GetMemberProgramsRequest, context: Context
     ) -> program_service_pb2.GetMemberProgramsResponse:
         """Read where a member stands in every live program."""
+        with suppress(errors.DependencyUnavailable):  # what we know ourselves we can tell
+            await self._require_known([request.member_id])
         membership = await self._members.find(request.member_id)
         challenges = await self._counting.challenges(request.member_id)
         return program_service_pb2.GetMemberProgramsResponse(
@@ -187,6 +195,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         window = self._window(request)
         await self._offer_rules(request.program_id)
         chosen = {one.member_id: tuple(one.skus) for one in request.assignments}
+        await self._require_known(chosen)
         await self._assign(request.program_id, chosen, window)
         return program_service_pb2.AssignOffersResponse(
             offered_count=sum(1 for skus in chosen.values() if skus)
@@ -198,6 +207,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         """Offer members what they buy most often."""
         window = self._window(request)
         choose = engine.compile_choice(await self._offer_rules(request.program_id))
+        await self._require_known(request.member_ids)
         since = engine.day_of(self._now() - timedelta(days=request.history_days), self._zone)
         chosen = {}
         for member_id in request.member_ids:
@@ -211,6 +221,18 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
                 for member_id, skus in chosen.items()
             ]
         )
+
+    async def _require_known(self, member_ids: Iterable[str]) -> None:
+        """Raise MemberUnknown with the first of the members whom identity does not know."""
+        wanted = list(dict.fromkeys(member_ids))
+        asked = (self._identity.find(member_pb2.MemberKey(member_id=one)) for one in wanted)
+        for member_id, found in zip(
+            wanted, await asyncio.gather(*asked, return_exceptions=True), strict=True
+        ):
+            if isinstance(found, errors.MemberUnknown):
+                raise errors.MemberUnknown(**found.fields, member_id=member_id)
+            if isinstance(found, BaseException):
+                raise found
 
     def _window(
         self,

@@ -138,6 +138,13 @@ async def test_refusals(house, offered, member):
     stub = programs.stub(house)
     late = assignment(offered, days=(2, 1), **{member: ["bread"]})
     assert (await house.refusal(stub.AssignOffers, late)).reason == "OFFER_WINDOW"
+    nobody = "mem_" + "0" * 32
+    strangers = assignment(offered, **{member: ["bread"], nobody: ["bread"]})
+    about = Request.GetMemberProgramsRequest(member_id=nobody)
+    for method, request in ((stub.AssignOffers, strangers), (stub.GetMemberPrograms, about)):
+        said = await house.refusal(method, request)
+        assert (said.reason, said.metadata["member_id"]) == ("MEMBER_UNKNOWN", nobody)
+    assert not (await shown(house, member)).offers
     nowhere = assignment(NOTHING, **{member: ["bread"]})
     assert (await house.refusal(stub.AssignOffers, nowhere)).reason == "PROGRAM_NOT_FOUND"
     levels = await programs.create(house, programs.ladder("x", 0))

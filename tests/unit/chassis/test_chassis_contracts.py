@@ -72,14 +72,6 @@ def test_broken_rules_name_their_fields():
     assert all(violation.rule for violation in caught.value.violations)
 
 
-def test_rule_over_the_whole_message_has_no_field():
-    """Some rules are about several fields at once."""
-    read = _reader(member_service_pb2.RegisterMemberRequest)
-    with pytest.raises(errors.InvalidRequest) as caught:
-        read(b"")
-    assert "" in {violation.field for violation in caught.value.violations}
-
-
 @pytest.mark.parametrize("data", [b"\xff", b"\x0a\xff", b"\x0a\x02\xff\xfe"])
 def test_bytes_that_are_no_message_are_an_invalid_request(data):
     """Garbage is the caller's mistake, not an internal error."""

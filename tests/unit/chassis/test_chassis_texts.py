@@ -2,7 +2,7 @@
 
 import protovalidate
 import pytest
-from google.protobuf import struct_pb2
+from google.protobuf import struct_pb2, timestamp_pb2
 from tessera.promotions.v1 import campaign_pb2, checkout_pb2, checkout_service_pb2
 
 from services.chassis import errors, validation
@@ -51,9 +51,9 @@ def test_texts_with_nul_are_named(read):
 def test_numbers_may_have_zero_bytes(read):
     """An explicit zero on the wire is a number like any other."""
     request = request_of()
-    data = request.SerializeToString()
-    stamp = b"\x12\x02\x08\x00"  # occurred_time with seconds: 0
-    assert read(data + stamp).cart == request.cart
+    moment = timestamp_pb2.Timestamp(seconds=1_767_225_600).SerializeToString() + b"\x10\x00"
+    stamp = b"\x12" + bytes([len(moment)]) + moment  # occurred_time with nanos: 0
+    assert read(request.SerializeToString() + stamp).cart == request.cart
 
 
 def test_keys_and_values_of_maps_are_texts():
