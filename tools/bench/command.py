@@ -1,10 +1,13 @@
 """`python -m tools bench`: what the platform does in a second, beside a call that does nothing."""
 
 import asyncio
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +17,7 @@ import uvloop
 from rich.console import Console
 
 from services.chassis import clients, config
-from tools.bench import checkout, ledger, load, noop, report
+from tools.bench import checkout, ledger, load, noop, pgbench, report
 from tools.stack import layout, lifecycle
 from tools.stack.layout import Layout
 from tools.stack.state import State
@@ -26,6 +29,9 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 2.0,
     accounts: Annotated[int, typer.Option(min=1, help="Accounts that the ledger holds.")] = 100_000,
+    transfers: Annotated[
+        int, typer.Option(min=0, help="Transfers that it holds besides those that fill them.")
+    ] = 0,
     only: Annotated[str, typer.Option(help="Only subjects whose name contains this text.")] = "",
     results: Annotated[Path, typer.Option("--json", help="Where the figures go, too.")] = Path(
         "bench.json"
@@ -36,8 +42,10 @@ def bench(
     Two noisy cores serve everything, the load included: quote the column of ratios, which are
     taken inside each round, and not the rates.
     """
+    # Processes are started while channels are open; what gRPC would do about it is only noise.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     with _temporary() as place:
-        measured = uvloop.run(_measure(place, rounds, seconds, accounts, only))
+        measured = uvloop.run(_measure(place, rounds, seconds, accounts, transfers, only))
     report.show(_console, measured)
     report.write(results, measured)
 
@@ -58,7 +66,7 @@ def _temporary() -> Iterator[Layout]:
 
 
 async def _measure(
-    place: Layout, rounds: int, seconds: float, accounts: int, only: str
+    place: Layout, rounds: int, seconds: float, accounts: int, transfers: int, only: str
 ) -> list[load.Measurement]:
     state = State.load(place)
     assert state is not None
@@ -72,9 +80,15 @@ async def _measure(
         admin = checkout.Till(await connect(gateway), await _token(place, gateway, "admin"))
         pos = checkout.Till(await connect(gateway), await _token(place, gateway, "pos-demo"))
         direct = await connect(state.address("ledger"))
-        subjects = [
-            *await ledger.subjects(direct, admin.token, accounts=accounts, progress=_progress),
+        work, of_ledger = await ledger.subjects(
+            direct, admin.token, accounts=accounts, transfers=transfers, progress=_progress
+        )
+        subjects: list[load.Subject | load.Peer] = [
+            *of_ledger,
+            await pgbench.peer(place, state, clients=64),
             *await checkout.subjects(admin, pos),
+            # The last of a round: those after it would find everything cold.
+            load.Peer("ready after kill -9", 1, work.recovery(partial(_kill, place, "ledger"))),
         ]
         return await load.compare(
             lambda width: noop.subject(quiet, width),
@@ -83,6 +97,11 @@ async def _measure(
             seconds=seconds,
             progress=_progress,
         )
+
+
+def _kill(place: Layout, role: str) -> None:
+    found = lifecycle.processes(place) or []
+    os.kill(next(one.pid for one in found if one.name == role), signal.SIGKILL)
 
 
 async def _token(place: Layout, gateway: str, client_id: str) -> str:

@@ -1,8 +1,11 @@
 """The ledger under load: batches that move points and coins, and balances read."""
 
+import asyncio
 import random
 import secrets
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -21,9 +24,14 @@ from tools.bench import load
 
 WIDTHS = (1, 64, 256)
 
+_HOT_WIDTHS = (64, 256)
 _POINTS = "bench.points"
 _COINS = "bench.coins"
 _EARNED = 100
+#: The member and the campaign whose accounts everybody wants at once.
+_HOT_MEMBER = f"mem_{'f' * 32}"
+_HOT_CAMPAIGN = f"cmp_{'f' * 32}"
+_BUDGET = 10**15
 _SEED_OPERATIONS = 200
 
 pb = ledger_service_pb2
@@ -58,6 +66,16 @@ class Load:
             owners = self._owners[start : start + _SEED_OPERATIONS]
             for code in (_POINTS, _COINS):
                 await self._post(*(_move(code, owner, 1000, earns=True) for owner in owners))
+        await self._post(
+            _move(_COINS, _HOT_MEMBER, 10**9, earns=True), _fund(_COINS, _HOT_CAMPAIGN, _BUDGET)
+        )
+
+    async def grow(self, transfers: int, progress: Callable[[str], None]) -> None:
+        """Store so many transfers more."""
+        for done in range(0, transfers, 2 * BULK):
+            progress(f"storing transfers: {done:,} of {transfers:,}")
+            await self.upload_points()
+            await self.upload_coins()
 
     async def move_points(self) -> None:
         """Earn or spend points, which come in lots."""
@@ -66,6 +84,21 @@ class Load:
     async def move_coins(self) -> None:
         """Earn or spend on an account without lots."""
         await self._move(_COINS)
+
+    async def move_hot_member(self) -> None:
+        """Earn or spend on one member's account: a company card in many hands."""
+        earns = self._chance.random() < 0.5
+        await self._post(_move(_COINS, _HOT_MEMBER, _EARNED, earns=earns))
+
+    async def draw_hot_budget(self) -> None:
+        """Draw from one campaign's budget: every till of the chain on its first day."""
+        await self._post(_draw(_COINS, _HOT_CAMPAIGN, 1))
+
+    async def read_statement(self) -> None:
+        """Read the newest page of the statement of the account with the most entries."""
+        owner = account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_MEMBER, owner_id=_HOT_MEMBER)
+        key = account_pb2.AccountKey(owner=owner, asset_code=_COINS)
+        await self._call(self._stub.ListEntries, pb.ListEntriesRequest(account=key, page_size=50))
 
     async def upload_points(self) -> None:
         """Give points in lots to thousands of accounts in one message."""
@@ -86,6 +119,22 @@ class Load:
         async for answer in answers:
             if answer.upload.posted_count != BULK:
                 raise RuntimeError(f"refused: {answer.refusals[0].refusal.message}")
+
+    def recovery(self, kill: Callable[[], None]) -> Callable[[float], Awaitable[load.Sample]]:
+        """Return a measurement of the time from `kill` to the first posting that is answered."""
+
+        async def measure(_: float) -> load.Sample:
+            kill()
+            start = time.perf_counter()
+            while True:
+                with suppress(grpc.aio.AioRpcError):
+                    await self.move_coins()
+                    break
+                await asyncio.sleep(0.01)
+            seconds = time.perf_counter() - start
+            return load.Sample(1 / seconds, [seconds * 1000])
+
+        return measure
 
     async def read_balance(self) -> None:
         """Read the balance of one of a thousand accounts, as tills ask for those at hand."""
@@ -135,20 +184,58 @@ def _move(code: str, owner_id: str, amount: int, *, earns: bool) -> batch_pb2.Op
     )
 
 
+def _fund(code: str, campaign_id: str, amount: int) -> batch_pb2.Operation:
+    return _between(code, _world("budgets"), _campaign(campaign_id), amount, "FUND")
+
+
+def _draw(code: str, campaign_id: str, amount: int) -> batch_pb2.Operation:
+    return _between(code, _campaign(campaign_id), _world("given"), amount, "BURN")
+
+
+def _world(purpose: str) -> account_pb2.Owner:
+    return account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_WORLD, owner_id=purpose)
+
+
+def _campaign(campaign_id: str) -> account_pb2.Owner:
+    return account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_CAMPAIGN, owner_id=campaign_id)
+
+
+def _between(
+    code: str, debit: account_pb2.Owner, credit: account_pb2.Owner, amount: int, reason: str
+) -> batch_pb2.Operation:
+    return batch_pb2.Operation(
+        transfer=batch_pb2.Transfer(
+            asset_code=code,
+            debit=debit,
+            credit=credit,
+            amount=amount,
+            reason=account_pb2.TransferReason.Value(f"TRANSFER_REASON_{reason}"),
+        )
+    )
+
+
 async def subjects(
     channel: grpc.aio.Channel,
     token: str,
     *,
-    accounts: int = 100_000,
-    progress: Callable[[str], None] = lambda _: None,
-) -> list[load.Subject]:
-    """Return what is measured of the ledger behind a channel, after filling it with accounts."""
+    accounts: int,
+    transfers: int,
+    progress: Callable[[str], None],
+) -> tuple[Load, list[load.Subject]]:
+    """Return what is measured of the ledger behind a channel, after filling it.
+
+    It gets so many accounts and, beside the transfers that open them, so many `transfers`.
+    """
     work = Load(channel, token, accounts=accounts)
     await work.prepare(progress)
-    return [
+    await work.grow(transfers, progress)
+    return work, [
         *(load.Subject("post, in lots", work.move_points, n) for n in WIDTHS),
         *(load.Subject("post, no lots", work.move_coins, n) for n in WIDTHS),
+        *(load.Subject("post, one hot member", work.move_hot_member, n) for n in _HOT_WIDTHS),
+        *(load.Subject("post, one hot budget", work.draw_hot_budget, n) for n in _HOT_WIDTHS),
         load.Subject("bulk, in lots", work.upload_points, 1, units=BULK),
         load.Subject("bulk, no lots", work.upload_coins, 1, units=BULK),
         *(load.Subject("read a balance", work.read_balance, n) for n in (1, 64)),
+        load.Subject("statement page", work.read_statement, 64),
     ]

@@ -21,6 +21,23 @@ class Subject:
     in_flight: int
     units: int = 1
 
+    async def drive(self, seconds: float) -> "Sample":
+        """Keep `in_flight` calls under way for `seconds`; a failing call ends the bench."""
+        return await drive(self, seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Something else that is measured beside our calls, by means of its own."""
+
+    name: str
+    in_flight: int
+    measure: "Callable[[float], Awaitable[Sample]]"
+
+    async def drive(self, seconds: float) -> "Sample":
+        """Let it work for `seconds`, and return what it says of itself."""
+        return await self.measure(seconds)
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -74,7 +91,7 @@ async def drive(subject: Subject, *, seconds: float) -> Sample:
 
 async def compare(
     baseline: Callable[[int], Subject],
-    subjects: Sequence[Subject],
+    subjects: Sequence[Subject | Peer],
     *,
     rounds: int,
     seconds: float,
@@ -95,7 +112,7 @@ async def compare(
             noop[width] = await drive(baseline(width), seconds=seconds)
         for subject, measurement in zip(subjects, measured, strict=True):
             progress(f"{subject.name}, {subject.in_flight} in flight")
-            sample = await drive(subject, seconds=seconds)
+            sample = await subject.drive(seconds)
             if number:
                 measurement.samples.append(sample)
                 measurement.ratios.append(sample.rate / noop[subject.in_flight].rate)

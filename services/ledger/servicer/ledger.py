@@ -22,7 +22,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _ASSETS_PAGE = 100
 _PAGE = 50
 _VERSION_MAX = 2**63 - 1
-_EVER_FROM = datetime(1970, 1, 1, tzinfo=UTC)
 _EVER_UNTIL = datetime(9000, 1, 1, tzinfo=UTC)
 
 
@@ -174,9 +173,9 @@ def _time_zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def _span(request: pb.ListEntriesRequest) -> tuple[datetime, datetime]:
-    """Return the recording times that are asked for."""
-    from_time, until_time = _EVER_FROM, _EVER_UNTIL
+def _span(request: pb.ListEntriesRequest) -> tuple[datetime | None, datetime]:
+    """Return the recording times that are asked for; None begins at the beginning."""
+    from_time, until_time = None, _EVER_UNTIL
     if request.HasField("from_time"):
         from_time = timestamps.read(request.from_time)
     if request.HasField("until_time"):

@@ -9,7 +9,7 @@ from uuid import UUID
 from services.chassis import database
 from services.ledger import engine
 from services.ledger.storage import reading, records
-from services.ledger.storage.statements import ENTRY_LINES, EntryLine
+from services.ledger.storage.statements import EntryLine, entry_lines
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -104,12 +104,9 @@ WHERE entries.account_id = $1 AND entries.version > $2 AND entries.version <= $3
 GROUP BY transfers.reason
 ORDER BY transfers.reason
 """
-_PERIOD = f"""
-{ENTRY_LINES}
-WHERE entries.account_id = $1 AND entries.version > $2 AND entries.version <= $3
-ORDER BY entries.version
-LIMIT $4
-"""
+_PERIOD = entry_lines(
+    page="version > $2 AND version <= $3 ORDER BY version LIMIT $4", order="entries.version"
+)
 
 _TRANSFER = """
 SELECT transfers.batch_id, transfers.operation_index, transfers.reason, transfers.amount,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -36,13 +36,21 @@ WHERE account_id = ANY($1::UUID[])
 GROUP BY account_id
 """
 
-#: The columns of EntryLine, and where they come from.
-ENTRY_LINES = """
+_EVER_FROM = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def entry_lines(*, page: str, order: str) -> str:
+    """Return the statement of the EntryLines behind a page of entries, which is chosen first.
+
+    Told to join before it cuts, PostgreSQL reads an account's whole history for one page. Bounds of
+    the version on both sides make it walk the index in the page's order.
+    """
+    return f"""
 SELECT entries.batch_id, entries.operation_index, entries.amount, entries.balance_before,
     entries.balance_after, entries.version, transfers.reason,
     COALESCE(batches.receipt_id, '') AS receipt_id, transfers.campaign_id,
     others.owner_type, others.owner_id, transfers.occurred_time, entries.record_time
-FROM entries
+FROM (SELECT * FROM entries WHERE account_id = $1 AND {page}) AS entries
 JOIN transfers ON transfers.batch_id = entries.batch_id
     AND transfers.operation_index = entries.operation_index
 JOIN accounts AS others ON others.account_id = CASE
@@ -50,16 +58,17 @@ JOIN accounts AS others ON others.account_id = CASE
     ELSE transfers.debit_account_id
 END
 LEFT JOIN batches ON batches.batch_id = entries.batch_id
-"""
-_ENTRIES = f"""
-{ENTRY_LINES}
-WHERE entries.account_id = $1
-    AND entries.version < $2
-    AND entries.record_time >= $3
-    AND entries.record_time < $4
-ORDER BY entries.version DESC
-LIMIT $5
-"""
+ORDER BY {order}
+"""  # noqa: S608  constants only
+
+
+_ENTRIES = entry_lines(
+    page="""version < $2 AND version > $3 AND record_time >= $4 AND record_time < $5
+        ORDER BY version DESC LIMIT $6""",
+    order="entries.version DESC",
+)
+# Versions grow with time, give or take the minute by which clocks may differ.
+_VERSION_BEFORE = "SELECT version_before($1, $2::TIMESTAMPTZ - INTERVAL '1 minute')"
 
 # In spending order: accounts that slide keep lots alive that follow the asset's policy. What holds
 # reserve outlives its expiry, and is free again when their time is over, booked or not.
@@ -152,12 +161,18 @@ class Statements:
         account_id: UUID,
         *,
         below: int,
-        from_time: datetime,
+        from_time: datetime | None,
         until_time: datetime,
         limit: int,
     ) -> list[EntryLine]:
         """Return movements of versions below `below`, newest first."""
-        rows = await self._source.fetch(_ENTRIES, account_id, below, from_time, until_time, limit)
+        above = 0
+        if from_time is not None:
+            above = await self._source.fetchval(_VERSION_BEFORE, account_id, from_time)
+        start = from_time or _EVER_FROM
+        rows = await self._source.fetch(
+            _ENTRIES, account_id, below, above, start, until_time, limit
+        )
         return [EntryLine(*row) for row in rows]
 
     async def lots(
