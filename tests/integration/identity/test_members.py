@@ -213,9 +213,9 @@ async def test_nobody_behind_a_key_is_a_typed_refusal(identity: Any) -> None:
         ({"store_id": "st\x00re"}, "INVALID_REQUEST"),
         ({"request_id": "a request"}, "INVALID_REQUEST"),
         ({"request_id": "request\x00\x00"}, "INVALID_REQUEST"),
-        ({"time_zone": "Europe/Moscow\x00"}, "TIME_ZONE_UNKNOWN"),
-        ({"phone": "+7916\x00123456"}, "PHONE_INVALID"),
-        ({"email": "a\x00b@example.com"}, "EMAIL_INVALID"),
+        ({"time_zone": "Europe/Moscow\x00"}, "INVALID_REQUEST"),
+        ({"phone": "+7916\x00123456"}, "INVALID_REQUEST"),
+        ({"email": "a\x00b@example.com"}, "INVALID_REQUEST"),
         ({"card_number": "12\x0034"}, "INVALID_REQUEST"),
     ],
 )
