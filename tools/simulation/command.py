@@ -35,12 +35,17 @@ class _Sales:
 
 def simulate(
     drafts: Annotated[
-        list[Path], typer.Argument(help="Files of campaigns to try, or folders of them; one that is live is replaced.")
+        list[Path],
+        typer.Argument(
+            help="Files of campaigns to try, or folders of them; one that is live is replaced."
+        ),
     ],
     *,
     live: Annotated[
         list[Path] | None,
-        typer.Option(help="Files or folders of what is live, instead of the installation's campaigns."),
+        typer.Option(
+            help="Files or folders of what is live, instead of the installation's campaigns."
+        ),
     ] = None,
     without: Annotated[
         list[str] | None, typer.Option(help="A live campaign that ends when the draft begins.")
@@ -136,9 +141,7 @@ def _read(paths: Sequence[Path]) -> list[engine.Campaign]:
         _console.print(problem, markup=False)
     if problems:
         raise typer.Exit(1)
-    return [
-        rules.parse_campaign(key, 1, one) for key, one in sources.campaigns_of(read).items()
-    ]
+    return [rules.parse_campaign(key, 1, one) for key, one in sources.campaigns_of(read).items()]
 
 
 def _plan(

@@ -20,9 +20,9 @@ _COUPONS_HELD = 1
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Where a shared limit ends: purchases after `number` get nothing, that one what is `left`.
+    """Where a shared limit ends: purchases after `number` get nothing, that one what is left.
 
-    `left` is in minor units for a budget, in uses otherwise.
+    `budget_left` is in minor units; what the campaign does not limit is 0.
     """
 
     number: int

@@ -102,8 +102,7 @@ def replay(
         wanted = gains
         ends: dict[str, dict[str, limits.End]] = {name: {} for name in SIDES}
         for _ in range(_ROUNDS_MAX):
-            found = {name: _find_ends(gains, name, limited[name]) for name in SIDES}
-            found = {name: _settle(ends[name], found[name]) for name in SIDES}
+            found = {name: _find_ends(ends[name], gains, name, limited[name]) for name in SIDES}
             if found == ends:
                 return Replayed(receipts, gains, ends, is_settled=True)
             numbers = _touched(wanted, ends, found)
@@ -115,16 +114,13 @@ def replay(
 
 
 def _find_ends(
-    gains: pl.DataFrame, side: str, limited: Mapping[str, engine.Limits]
+    before: Ends, gains: pl.DataFrame, side: str, limited: Mapping[str, engine.Limits]
 ) -> dict[str, limits.End]:
-    return limits.find_ends(gains.filter(pl.col("side") == side), limited)
+    """Return the ends that gains show, and those of before that show no more.
 
-
-def _settle(
-    before: Mapping[str, limits.End], found: dict[str, limits.End]
-) -> dict[str, limits.End]:
-    """Keep an end that holds: what lies behind it takes nothing and so shows no end any more."""
-    return {**before, **found}
+    What lies behind an end takes nothing, so an end that holds is not seen again.
+    """
+    return {**before, **limits.find_ends(gains.filter(pl.col("side") == side), limited)}
 
 
 def _touched(
