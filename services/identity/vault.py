@@ -6,7 +6,6 @@ somebody who has the database without the master key.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -93,7 +92,6 @@ class Vault:
         self._index = _derive(master_key, "blind index")
         self._fingerprint = _derive(master_key, "request fingerprints")
         self._secret = _derive(master_key, "client secrets")
-        self._token = _derive(master_key, "page tokens")
         self.check_value = _derive(master_key, "check value")
 
     def create_person(self, member_id: UUID) -> NewPerson:
@@ -128,21 +126,6 @@ class Vault:
     def open_signing_key(self, key_id: str, sealed: bytes) -> bytes:
         """Return a private signing key. Raises VaultError."""
         return self._signing.open(sealed, label=key_id.encode())
-
-    def make_page_token(self, listing: str, position: str) -> str:
-        """Return a token that stands for the place after `position` in a listing."""
-        tag = _mac(self._token, listing, position)[:12]
-        return base64.urlsafe_b64encode(tag + position.encode()).decode().rstrip("=")
-
-    def read_page_token(self, listing: str, token: str) -> str | None:
-        """Return the position behind a token; None when the token is not of this listing."""
-        try:
-            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-            tag, position = raw[:12], raw[12:].decode()
-        except (binascii.Error, ValueError):
-            return None
-        matches = hmac.compare_digest(tag, _mac(self._token, listing, position)[:12])
-        return position if matches else None
 
 
 def read_master_key(text: str) -> bytes:

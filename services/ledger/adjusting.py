@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from tessera.ledger.v1 import account_pb2, adjustment_service_pb2, batch_pb2, error_reason_pb2
 
-from services.chassis import clock, database, errors, ids, timestamps
+from services.chassis import clock, database, differences, errors, ids, timestamps
 from services.ledger import engine, wire
 from services.ledger import errors as refusals
 from services.ledger.committer import Committer
@@ -84,7 +84,8 @@ class Adjusting:
                 await self._kept.act(tx, adjustment_id, act)
         if kept.adjustment.operator_id != by:
             raise refusals.AdjustmentConflict(field="operator")
-        if difference := wire.difference(pb.ProposeAdjustmentRequest, kept.request, request):
+        first = pb.ProposeAdjustmentRequest.FromString(kept.request)
+        if difference := differences.find_difference(first, sent):
             raise refusals.AdjustmentConflict(field=difference)
         return await self._posted(kept)
 

@@ -8,13 +8,14 @@ from typing import Any
 from tessera.identity.v1 import client_service_pb2 as messages
 from tessera.identity.v1 import client_service_pb2_grpc
 
-from services.chassis import auth, clock, timestamps
+from services.chassis import auth, clock, pages, timestamps
 from services.identity import engine, errors, storage, vault
 from services.identity.servicer import wire
 
 SECRET_BYTES = 32
 _PAGE_SIZE = 100
-_LISTING = "clients"
+_CLIENTS = "clients"
+_LISTS = pages.Pages(errors.PageTokenInvalid)
 
 
 class ClientServicer(client_service_pb2_grpc.ClientServiceServicer):
@@ -91,19 +92,12 @@ class ClientServicer(client_service_pb2_grpc.ClientServiceServicer):
     ) -> messages.ListClientsResponse:
         """List clients by name."""
         size = request.page_size or _PAGE_SIZE
-        after = ""
-        if request.page_token:
-            position = self._vault.read_page_token(_LISTING, request.page_token)
-            if position is None:
-                raise errors.PageTokenInvalid
-            after = position
+        after = _LISTS.position(_CLIENTS, request.page_token, pages.text) or ""
         found = await self._storage.list_after(after, limit=size + 1)
         page, rest = found[:size], found[size:]
         return messages.ListClientsResponse(
             clients=[wire.show_client(client) for client in page],
-            next_page_token=self._vault.make_page_token(_LISTING, page[-1].client_id)
-            if rest
-            else "",
+            next_page_token=_LISTS.token(_CLIENTS, page[-1].client_id) if rest else "",
         )
 
     async def _lock(self, tx: storage.ClientTransaction, client_id: str) -> engine.clients.Client:

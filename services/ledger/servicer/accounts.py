@@ -99,14 +99,14 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         """List what people did to an account, newest first."""
         key, _ = await self._named(request.account)
         name = f"acts {key.id}"
-        position = pages.position(name, request.page_token)
-        below = _NUMBER_MAX if position is None else int.from_bytes(position, "big")
+        below = pages.position(name, request.page_token, pages.number)
         limit = request.page_size or _PAGE
-        acts = await self._accounts.acts(key.id, below=below, limit=limit + 1)
+        acts = await self._accounts.acts(
+            key.id, below=_NUMBER_MAX if below is None else below, limit=limit + 1
+        )
         response = pb.ListAccountActsResponse(acts=map(wire.act, acts[:limit]))
         if len(acts) > limit:
-            last = acts[limit - 1].number
-            response.next_page_token = pages.token(name, last.to_bytes(8, "big"))
+            response.next_page_token = pages.token(name, acts[limit - 1].number)
         return response
 
     async def _change(self, request: Change, action: engine.Action) -> account_pb2.Account:

@@ -1,5 +1,6 @@
 """Corrections by hand, method by method."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -92,11 +93,11 @@ class AdjustmentServicer(adjustment_service_pb2_grpc.AdjustmentServiceServicer):
         """List adjustments."""
         account_id = wire.key(request.account).id if request.HasField("account") else None
         name = f"adjustments {request.state} {account_id}"
-        position = pages.position(name, request.page_token)
+        before = pages.position(name, request.page_token, _cursor)
         limit = request.page_size or _PAGE
         now = self._now()
         found = await self._kept.page(
-            before=_NEWEST if position is None else _cursor(position),
+            before=before or _NEWEST,
             state=request.state,
             account_id=account_id,
             now=now,
@@ -107,7 +108,7 @@ class AdjustmentServicer(adjustment_service_pb2_grpc.AdjustmentServiceServicer):
         )
         if len(found) > limit:
             last = found[limit - 1].adjustment
-            response.next_page_token = pages.token(name, _position(last))
+            response.next_page_token = pages.token(name, last.proposed_at, last.id)
         return response
 
     async def SetAdjustmentLimit(
@@ -130,11 +131,10 @@ class AdjustmentServicer(adjustment_service_pb2_grpc.AdjustmentServiceServicer):
     ) -> pb.ListAdjustmentLimitsResponse:
         """List limits."""
         name = f"adjustment limits {request.asset_code}"
-        position = pages.position(name, request.page_token)
         limit = request.page_size or _PAGE
         found = await self._kept.limits(
             request.asset_code,
-            after=None if position is None else position.decode(),
+            after=pages.position(name, request.page_token, pages.text),
             limit=limit + 1,
         )
         response = pb.ListAdjustmentLimitsResponse(
@@ -149,7 +149,7 @@ class AdjustmentServicer(adjustment_service_pb2_grpc.AdjustmentServiceServicer):
             ]
         )
         if len(found) > limit:
-            response.next_page_token = pages.token(name, found[limit - 1][0].encode())
+            response.next_page_token = pages.token(name, found[limit - 1][0])
         return response
 
     async def _shown(self, kept: Kept) -> pb.Adjustment:
@@ -186,9 +186,6 @@ def _show(kept: Kept, now: datetime, acts: "list[Act] | tuple[()]") -> pb.Adjust
     return shown
 
 
-def _position(one: engine.Adjustment) -> bytes:
-    return one.id.bytes + one.proposed_at.isoformat().encode()
-
-
-def _cursor(position: bytes) -> tuple[datetime, UUID]:
-    return datetime.fromisoformat(position[16:].decode()), UUID(bytes=position[:16])
+def _cursor(parts: Sequence[str]) -> tuple[datetime, UUID]:
+    proposed_at, adjustment_id = parts
+    return pages.moment(proposed_at), UUID(adjustment_id)

@@ -1,5 +1,6 @@
 """The books, method by method."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -62,12 +63,12 @@ class BooksServicer(books_service_pb2_grpc.BooksServiceServicer):
         await known.asset(self._assets, key.asset_code)
         from_time, until_time = timestamps.read(request.from_time), self._past(request.until_time)
         name = f"statement {key.id} {from_time} {until_time}"
-        position = pages.position(name, request.page_token)
+        position = pages.position(name, request.page_token, _numbers)
         if position is None:
             span = await self._books.span(key.id, from_time=from_time, until_time=until_time)
             totals, after = await self._books.totals(key.id, span), span.after_version
         else:
-            first, last, after = _numbers(position)
+            first, last, after = position
             span = await self._books.between(key.id, after_version=first, until_version=last)
             totals = []
         limit = request.page_size or _PAGE
@@ -82,7 +83,7 @@ class BooksServicer(books_service_pb2_grpc.BooksServiceServicer):
         )
         if len(lines) > limit:
             numbers = span.after_version, span.until_version, lines[limit - 1].version
-            response.next_page_token = pages.token(name, _position(*numbers))
+            response.next_page_token = pages.token(name, *numbers)
         return response
 
     async def TraceSpending(
@@ -128,12 +129,9 @@ def _place(batch_id: str, operation_index: int) -> engine.Place:
     return engine.Place(ids.parse(wire.BATCH, batch_id), operation_index)
 
 
-def _position(*numbers: int) -> bytes:
-    return b"".join(number.to_bytes(8, "big") for number in numbers)
-
-
-def _numbers(position: bytes) -> list[int]:
-    return [int.from_bytes(position[at : at + 8], "big") for at in range(0, len(position), 8)]
+def _numbers(parts: Sequence[str]) -> tuple[int, int, int]:
+    first, last, after = (pages.number([part]) for part in parts)
+    return first, last, after
 
 
 def _past_balance(found: engine.PastBalance) -> pb.PastBalance:

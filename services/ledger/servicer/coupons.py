@@ -111,8 +111,7 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         made = await self._presenting.require_codes()
         series = await self._require(request.series_id)
         name = f"codes {series.id}"
-        position = pages.position(name, request.page_token)
-        first = 0 if position is None else int.from_bytes(position, "big")
+        first = pages.position(name, request.page_token, pages.small_number) or 0
         limit = request.page_size or _PAGE
         found = await self._coupons.numbered(
             series.id, first=first, end=series.next_number, limit=limit + 1
@@ -122,8 +121,7 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
             code = "" if series.shared_coupon_id else _draw(made, series.id, number)
             response.codes.add(coupon_id=ids.show(COUPON, coupon_id), code=writing.grouped(code))
         if len(found) > limit:
-            following = found[limit].number.to_bytes(4, "big")
-            response.next_page_token = pages.token(name, following)
+            response.next_page_token = pages.token(name, found[limit].number)
         return response
 
     async def ResolveCoupon(

@@ -1,6 +1,6 @@
 """Reading holds, method by method."""
 
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +10,12 @@ from tessera.ledger.v1 import hold_service_pb2_grpc
 
 from services.chassis import clock, ids
 from services.ledger import engine, errors, pages, wire
-from services.ledger.storage import Assets, HoldCursor, HoldLine, Holds
+from services.ledger.storage import Assets, HoldCursor, Holds
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _PAGE = 50
+_INDEX_MAX = 2**15 - 1
 
 
 class HoldServicer(hold_service_pb2_grpc.HoldServiceServicer):
@@ -41,21 +42,17 @@ class HoldServicer(hold_service_pb2_grpc.HoldServiceServicer):
         if key.asset_code not in await self._assets.get([key.asset_code]):
             raise errors.AssetNotFound(asset_code=key.asset_code)
         name = f"holds {key.id}"
-        position = pages.position(name, request.page_token)
-        after = None if position is None else _cursor(position)
+        after = pages.position(name, request.page_token, _cursor)
         limit = request.page_size or _PAGE
         found = await self._holds.active(key.id, now=self._now(), after=after, limit=limit + 1)
         response = pb.ListHoldsResponse(holds=map(wire.hold, found[:limit]))
         if len(found) > limit:
-            response.next_page_token = pages.token(name, _position(found[limit - 1]))
+            last = found[limit - 1]
+            response.next_page_token = pages.token(name, last.expires_at, *last.place)
         return response
 
 
-def _position(line: HoldLine) -> bytes:
-    batch_id, index = line.place
-    return batch_id.bytes + index.to_bytes(2, "big") + line.expires_at.isoformat().encode()
-
-
-def _cursor(position: bytes) -> HoldCursor:
-    place = engine.Place(UUID(bytes=position[:16]), int.from_bytes(position[16:18], "big"))
-    return HoldCursor(datetime.fromisoformat(position[18:].decode()), place)
+def _cursor(parts: Sequence[str]) -> HoldCursor:
+    expires_at, batch_id, index = parts
+    place = engine.Place(UUID(batch_id), pages.number([index], maximum=_INDEX_MAX))
+    return HoldCursor(pages.moment(expires_at), place)

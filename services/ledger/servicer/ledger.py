@@ -1,5 +1,6 @@
 """Posting and reading value, method by method."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -96,11 +97,11 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
     ) -> pb.ListAssetsResponse:
         """List assets by code."""
         limit = request.page_size or _ASSETS_PAGE
-        after = pages.position("assets", request.page_token) or b""
-        found = await self._assets.list(after=after.decode(), limit=limit + 1)
+        after = pages.position("assets", request.page_token, pages.text) or ""
+        found = await self._assets.list(after=after, limit=limit + 1)
         response = pb.ListAssetsResponse(assets=map(wire.show_asset, found[:limit]))
         if len(found) > limit:
-            response.next_page_token = pages.token("assets", found[limit - 1].code.encode())
+            response.next_page_token = pages.token("assets", found[limit - 1].code)
         return response
 
     async def SetAccountLimits(
@@ -130,16 +131,18 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         await self._require_asset(key.asset_code)
         from_time, until_time = _span(request)
         name = f"entries {key.id} {from_time} {until_time}"
-        position = pages.position(name, request.page_token)
-        below = _VERSION_MAX if position is None else int.from_bytes(position, "big")
+        below = pages.position(name, request.page_token, pages.number)
         limit = request.page_size or _PAGE
         lines = await self._statements.entries(
-            key.id, below=below, from_time=from_time, until_time=until_time, limit=limit + 1
+            key.id,
+            below=_VERSION_MAX if below is None else below,
+            from_time=from_time,
+            until_time=until_time,
+            limit=limit + 1,
         )
         response = pb.ListEntriesResponse(entries=[wire.entry(line, key) for line in lines[:limit]])
         if len(lines) > limit:
-            last = lines[limit - 1].version
-            response.next_page_token = pages.token(name, last.to_bytes(8, "big"))
+            response.next_page_token = pages.token(name, lines[limit - 1].version)
         return response
 
     async def ListLots(self, request: pb.ListLotsRequest, context: Context) -> pb.ListLotsResponse:
@@ -147,15 +150,14 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         key = wire.key(request.account)
         await self._require_asset(key.asset_code)
         name = f"lots {key.id}"
-        position = pages.position(name, request.page_token)
+        after = pages.position(name, request.page_token, _lot_cursor)
         limit = request.page_size or _PAGE
-        after = None if position is None else _lot_cursor(position)
         found = await self._statements.lots(key.id, now=self._now(), after=after, limit=limit + 1)
         lots = [wire.lot(lot, key, expires_at=expires_at) for lot, expires_at in found[:limit]]
         response = pb.ListLotsResponse(lots=lots)
         if len(found) > limit:
             lot, expires_at = found[limit - 1]
-            response.next_page_token = pages.token(name, _lot_position(lot.id, expires_at))
+            response.next_page_token = pages.token(name, expires_at or _EVER_UNTIL, lot.id)
         return response
 
     async def _require_asset(self, code: str) -> engine.Asset:
@@ -183,11 +185,7 @@ def _span(request: pb.ListEntriesRequest) -> tuple[datetime | None, datetime]:
     return from_time, until_time
 
 
-def _lot_position(lot_id: UUID, expires_at: datetime | None) -> bytes:
-    never = _EVER_UNTIL if expires_at is None else expires_at
-    return lot_id.bytes + never.isoformat().encode()
-
-
-def _lot_cursor(position: bytes) -> LotCursor:
-    expires_at = datetime.fromisoformat(position[16:].decode())
-    return LotCursor(None if expires_at == _EVER_UNTIL else expires_at, UUID(bytes=position[:16]))
+def _lot_cursor(parts: Sequence[str]) -> LotCursor:
+    moment, lot_id = parts
+    expires_at = pages.moment(moment)
+    return LotCursor(None if expires_at == _EVER_UNTIL else expires_at, UUID(lot_id))

@@ -53,16 +53,18 @@ class SettlementServicer(settlement_service_pb2_grpc.SettlementServiceServicer):
     ) -> pb.ListSettlementRatesResponse:
         """List rates."""
         name = f"settlement rates {request.asset_code}"
-        position = pages.position(name, request.page_token)
         limit = request.page_size or _PAGE
         found = await self._settlements.rates(
             request.asset_code,
-            after=None if position is None else _cursor(position),
+            after=pages.position(name, request.page_token, _cursor),
             limit=limit + 1,
         )
         response = pb.ListSettlementRatesResponse(rates=map(_show_rate, found[:limit]))
         if len(found) > limit:
-            response.next_page_token = pages.token(name, _position(found[limit - 1]))
+            last = found[limit - 1]
+            response.next_page_token = pages.token(
+                name, last.issuer_id, last.acceptor_id, last.effective_at
+            )
         return response
 
     async def PreviewSettlement(
@@ -108,14 +110,14 @@ class SettlementServicer(settlement_service_pb2_grpc.SettlementServiceServicer):
     ) -> pb.ListSettlementPeriodsResponse:
         """List closed periods."""
         name = f"settlement periods {request.asset_code}"
-        position = pages.position(name, request.page_token)
-        below = _NUMBER_MAX if position is None else int.from_bytes(position, "big")
+        below = pages.position(name, request.page_token, pages.small_number)
         limit = request.page_size or _PAGE
-        found = await self._settlements.periods(request.asset_code, below=below, limit=limit + 1)
+        found = await self._settlements.periods(
+            request.asset_code, below=_NUMBER_MAX if below is None else below, limit=limit + 1
+        )
         response = pb.ListSettlementPeriodsResponse(periods=map(_period, found[:limit]))
         if len(found) > limit:
-            last = found[limit - 1].number
-            response.next_page_token = pages.token(name, last.to_bytes(4, "big"))
+            response.next_page_token = pages.token(name, found[limit - 1].number)
         return response
 
     async def _closed(
@@ -178,13 +180,9 @@ def _show_rate(rate: engine.Rate) -> pb.SettlementRate:
     )
 
 
-def _position(rate: engine.Rate) -> bytes:
-    return f"{rate.issuer_id}\n{rate.acceptor_id}\n{rate.effective_at.isoformat()}".encode()
-
-
-def _cursor(position: bytes) -> tuple[str, str, datetime]:
-    issuer_id, acceptor_id, effective = position.decode().split("\n")
-    return issuer_id, acceptor_id, datetime.fromisoformat(effective)
+def _cursor(parts: Sequence[str]) -> tuple[str, str, datetime]:
+    issuer_id, acceptor_id, effective_at = parts
+    return pages.text([issuer_id]), pages.text([acceptor_id]), pages.moment(effective_at)
 
 
 def _period(period: Period) -> pb.SettlementPeriod:

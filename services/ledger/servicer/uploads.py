@@ -95,9 +95,8 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         """List refused rows."""
         upload = await self._require(request.upload_id)
         name = f"refusals {upload.id}"
-        position = pages.position(name, request.page_token)
         limit = request.page_size or _PAGE
-        row = 0 if position is None else int.from_bytes(position, "big")
+        row = pages.position(name, request.page_token, pages.number) or 0
         first = row // uploads.ROWS_PER_BATCH
         end = -(-upload.progress.next_row // uploads.ROWS_PER_BATCH)
         numbers = range(first, min(first + _BATCHES_A_PAGE, end))
@@ -108,7 +107,7 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         else:
             following = numbers.stop * uploads.ROWS_PER_BATCH
         if following < upload.progress.next_row:
-            response.next_page_token = pages.token(name, following.to_bytes(8, "big"))
+            response.next_page_token = pages.token(name, following)
         return response
 
     async def _require(self, upload_id: str) -> Upload:

@@ -10,7 +10,7 @@ from tessera.promotions.v1 import (
     offline_service_pb2,
 )
 
-from services.chassis import clock, database
+from services.chassis import clock, database, differences
 from services.chassis import errors as chassis_errors
 from services.promotions import config, engine, errors, storage
 from services.promotions.checkout import conflicts, drafts, promises
@@ -20,7 +20,7 @@ from services.promotions.checkout.purchases import Purchases
 from services.promotions.checkout.settlement import Settlement
 from services.promotions.rulesets import Rulesets
 from services.promotions.storage.receipts import Receipt
-from services.promotions.wire import carts, differences, evaluations, sold, times
+from services.promotions.wire import carts, evaluations, sold, times
 from services.promotions.wire.batches import Terms
 
 Request = offline_service_pb2.RecordReceiptRequest

@@ -10,7 +10,7 @@ from tessera.promotions.v1 import (
     reservation_service_pb2,
 )
 
-from services.chassis import clock, database, timestamps
+from services.chassis import clock, database, differences, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
 from services.promotions.checkout import drafts, permissions, promises, standings
@@ -23,7 +23,7 @@ from services.promotions.peers.ledger import Ledger
 from services.promotions.rulesets import Rulesets
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.reservations import Reservation
-from services.promotions.wire import batches, carts, differences, evaluations, times
+from services.promotions.wire import batches, carts, evaluations, times
 from services.promotions.wire.batches import Terms
 
 #: How often a call looks again when others work on the same key.

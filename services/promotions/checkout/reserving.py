@@ -14,7 +14,7 @@ from tessera.promotions.v1 import (
     reservation_service_pb2,
 )
 
-from services.chassis import clock, database, ids, timestamps
+from services.chassis import clock, database, differences, ids, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
 from services.promotions.checkout import drafts, facts, permissions
@@ -22,7 +22,7 @@ from services.promotions.checkout.offers import Decided
 from services.promotions.peers.ledger import Ledger
 from services.promotions.rulesets import Rulesets
 from services.promotions.storage.reservations import PREFIX, Reservation
-from services.promotions.wire import batches, carts, differences
+from services.promotions.wire import batches, carts
 from services.promotions.wire.batches import Terms
 
 Request = reservation_service_pb2.ReserveRequest

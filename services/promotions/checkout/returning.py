@@ -11,7 +11,7 @@ from datetime import timedelta
 from tessera.ledger.v1 import batch_pb2
 from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
-from services.chassis import clock, database, timestamps
+from services.chassis import clock, database, differences, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
 from services.promotions.catalogue import Catalogue
@@ -23,7 +23,7 @@ from services.promotions.rulesets import Rulesets
 from services.promotions.storage.keys import Key
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.returns import Return
-from services.promotions.wire import accounts, batches, carts, differences, evaluations, times
+from services.promotions.wire import accounts, batches, carts, evaluations, times
 
 #: How often a call looks again when others work on the same purchase.
 _ROUNDS_MAX = 20

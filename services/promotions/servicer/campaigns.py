@@ -10,12 +10,12 @@ from tessera.promotions.v1 import (
     campaign_service_pb2_grpc,
 )
 
-from services.chassis import auth, clock, database, ids
+from services.chassis import auth, clock, database, differences, ids
 from services.promotions import engine, errors, preparation, publishing, storage
 from services.promotions.publishing import Actor
 from services.promotions.servicer import shown
 from services.promotions.storage.campaigns import Campaign
-from services.promotions.wire import differences, pages, rules, templates
+from services.promotions.wire import pages, rules, templates
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -238,7 +238,9 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
             state=state,
             keys=request.keys,
             template_id=request.template_id or None,
-            before=pages.read(kind, request.page_token) or None,
+            before=pages.position(
+                kind, request.page_token, pages.identifier(storage.campaigns.PREFIX)
+            ),
             now=self._now(),
             count_max=count + 1,
         )
@@ -246,7 +248,7 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
             campaigns=[self._show(campaign) for campaign in found[:count]]
         )
         if len(found) > count:
-            response.next_page_token = pages.write(kind, found[count - 1].campaign_id)
+            response.next_page_token = pages.token(kind, found[count - 1].campaign_id)
         return response
 
     async def ListCampaignChanges(
@@ -255,16 +257,16 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
         """List what was done to a campaign, newest first."""
         campaign_id, count = request.campaign_id, pages.count(request.page_size)
         kind = f"changes.{campaign_id}"
-        last = pages.read(kind, request.page_token)
+        before = pages.position(kind, request.page_token, pages.number)
         await self._find(campaign_id)
         found = await storage.campaigns.list_changes(
-            self._db, campaign_id, before=int(last) if last else None, count_max=count + 1
+            self._db, campaign_id, before=before, count_max=count + 1
         )
         response = campaign_service_pb2.ListCampaignChangesResponse(
             changes=[shown.show_change(change) for change in found[:count]]
         )
         if len(found) > count:
-            response.next_page_token = pages.write(kind, str(found[count - 1].change_id))
+            response.next_page_token = pages.token(kind, found[count - 1].change_id)
         return response
 
     async def GrantCoupons(

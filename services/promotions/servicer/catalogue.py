@@ -88,13 +88,13 @@ class CatalogueServicer(catalogue_service_pb2_grpc.CatalogueServiceServicer):
     ) -> catalogue_service_pb2.ListStoresResponse:
         """List stores by id."""
         count = pages.count(request.page_size)
-        after = pages.read(_STORES, request.page_token)
+        after = pages.position(_STORES, request.page_token, pages.text) or ""
         rows = await storage.catalogue.list_stores(self._db, after=after, count_max=count + 1)
         response = catalogue_service_pb2.ListStoresResponse(
             stores=[catalogue_pb2.Store(**dict(row)) for row in rows[:count]]
         )
         if len(rows) > count:
-            response.next_page_token = pages.write(_STORES, rows[count - 1]["store_id"])
+            response.next_page_token = pages.token(_STORES, rows[count - 1]["store_id"])
         return response
 
     def _require_place(self, store: catalogue_pb2.Store, index: int) -> None:

@@ -108,7 +108,7 @@ class DrawServicer(draw_service_pb2_grpc.DrawServiceServicer):
         found = await storage.draws.entries(
             self._db,
             program_id,
-            after=pages.read_id(kind, storage.keys.PREFIX, request.page_token),
+            after=pages.position(kind, request.page_token, pages.identifier(storage.keys.PREFIX)),
             count_max=count + 1,
         )
         response = draw_service_pb2.ListDrawEntriesResponse(
@@ -118,7 +118,7 @@ class DrawServicer(draw_service_pb2_grpc.DrawServiceServicer):
             ]
         )
         if len(found) > count:
-            response.next_page_token = pages.write(kind, found[count - 1].receipt_id)
+            response.next_page_token = pages.token(kind, found[count - 1].receipt_id)
         return response
 
     async def _rules(self, db: database.Queryable, program_id: str) -> engine.DrawRules:

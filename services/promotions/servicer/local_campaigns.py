@@ -9,13 +9,12 @@ from tessera.promotions.v1 import (
     local_campaign_service_pb2_grpc,
 )
 
-from services.chassis import auth, clock, database, ids
+from services.chassis import auth, clock, database, differences, ids
 from services.promotions import errors, publishing, storage
 from services.promotions.checkout import permissions
 from services.promotions.publishing import Actor
 from services.promotions.servicer import shown
 from services.promotions.storage.campaigns import Campaign
-from services.promotions.wire import differences
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _Start = local_campaign_service_pb2.StartLocalCampaignRequest

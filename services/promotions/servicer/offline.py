@@ -62,7 +62,7 @@ class OfflineServicer(offline_service_pb2_grpc.OfflineServiceServicer):
         """List receipts with conflicts."""
         permissions.require_store(request.store_id)
         count = pages.count(request.page_size)
-        after = pages.parse_place(pages.read(_KIND, request.page_token))
+        after = pages.position(_KIND, request.page_token, pages.receipt)
         if after is None:
             first = pages.BEGINNING
             if request.HasField("from_time"):
@@ -74,7 +74,7 @@ class OfflineServicer(offline_service_pb2_grpc.OfflineServiceServicer):
         token = ""
         if len(found) > count:
             last = found[count - 1]
-            token = pages.write(_KIND, pages.place(last.occurred_time, last.receipt_id))
+            token = pages.token(_KIND, last.occurred_time, last.receipt_id)
         return offline_service_pb2.ListConflictsResponse(
             receipts=[self._show(one) for one in found[:count]], next_page_token=token
         )

@@ -16,7 +16,7 @@ from tessera.promotions.v1 import (
     program_service_pb2_grpc,
 )
 
-from services.chassis import clock, database, ids, timestamps
+from services.chassis import clock, database, differences, ids, timestamps
 from services.promotions import errors, storage
 from services.promotions.engine import programs as engine
 from services.promotions.peers.identity import Identity
@@ -25,7 +25,7 @@ from services.promotions.programs.counting import Counting
 from services.promotions.programs.members import MemberOffer, Members
 from services.promotions.storage.offers import Offer
 from services.promotions.storage.programs import Change, Program
-from services.promotions.wire import differences, pages, programs, times
+from services.promotions.wire import pages, programs, times
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -151,12 +151,14 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         found = await storage.programs.list_newest(
             self._db,
             state=state,
-            before=pages.read_id(kind, storage.programs.PREFIX, request.page_token),
+            before=pages.position(
+                kind, request.page_token, pages.identifier(storage.programs.PREFIX)
+            ),
             count_max=count + 1,
         )
         response = program_service_pb2.ListProgramsResponse(programs=map(show, found[:count]))
         if len(found) > count:
-            response.next_page_token = pages.write(kind, found[count - 1].program_id)
+            response.next_page_token = pages.token(kind, found[count - 1].program_id)
         return response
 
     async def GetMemberPrograms(
@@ -280,7 +282,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         found = await storage.programs.changes(
             self._db,
             request.member_id,
-            before=pages.read_number(kind, request.page_token),
+            before=pages.position(kind, request.page_token, pages.number),
             count_max=count + 1,
         )
         rules = {one: await self._rules(one) for one in {step.program_id for step in found}}
@@ -288,7 +290,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
             changes=[_show_change(step, rules[step.program_id]) for step in found[:count]]
         )
         if len(found) > count:
-            response.next_page_token = pages.write(kind, str(found[count - 1].sequence))
+            response.next_page_token = pages.token(kind, found[count - 1].sequence)
         return response
 
     async def _rules(self, program_id: str) -> program_pb2.TierRules:

@@ -61,13 +61,10 @@ class ReceiptServicer(receipt_service_pb2_grpc.ReceiptServiceServicer):
         count = pages.count(request.page_size)
         wanted = _parse_search(request, member_id=await self._find_member(request), count=count)
         found = await storage.searching.search(self._db, wanted)
-        token = (
-            pages.write(
-                _KIND, pages.place(found[count - 1].occurred_time, found[count - 1].receipt_id)
-            )
-            if len(found) > count
-            else ""
-        )
+        token = ""
+        if len(found) > count:
+            last = found[count - 1]
+            token = pages.token(_KIND, last.occurred_time, last.receipt_id)
         return receipt_service_pb2.SearchReceiptsResponse(
             receipts=[_show(one) for one in found[:count]], next_page_token=token
         )
@@ -169,7 +166,7 @@ def _parse_search(
         total_min_minor=request.total_min_minor if request.HasField("total_min_minor") else None,
         total_max_minor=request.total_max_minor if request.HasField("total_max_minor") else None,
         campaign_id=request.campaign_id,
-        before=pages.parse_place(pages.read(_KIND, request.page_token)),
+        before=pages.position(_KIND, request.page_token, pages.receipt),
         count_max=count + 1,
     )
 

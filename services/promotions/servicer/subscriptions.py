@@ -1,7 +1,7 @@
 """SubscriptionService: members who pay for belonging."""
 
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Any
 
 import grpc
@@ -13,12 +13,12 @@ from tessera.promotions.v1 import (
     subscription_service_pb2_grpc,
 )
 
-from services.chassis import clock, database, ids, outbox, timestamps
+from services.chassis import clock, database, differences, ids, outbox, timestamps
 from services.promotions import errors, storage
 from services.promotions.engine import programs as engine
 from services.promotions.peers.identity import Identity
 from services.promotions.storage.subscriptions import Payment, Subscription
-from services.promotions.wire import differences, pages, programs, times
+from services.promotions.wire import pages, programs, times
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -194,7 +194,7 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
             self._db,
             before=times.read(request.before_time, field="before_time"),
             now=self._now(),
-            after=_read_place(request.page_token),
+            after=pages.position(_PAGES, request.page_token, pages.subscription),
             count_max=count + 1,
         )
         response = subscription_service_pb2.ListDueRenewalsResponse(
@@ -203,8 +203,7 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         if len(found) > count:
             last = found[count - 1]
             assert last.covered_until is not None
-            place = f"{last.covered_until.isoformat()} {last.subscription_id}"
-            response.next_page_token = pages.write(_PAGES, place)
+            response.next_page_token = pages.token(_PAGES, last.covered_until, last.subscription_id)
         return response
 
     async def _lock(
@@ -256,16 +255,3 @@ def _load(row: Subscription) -> engine.Subscription:
     return engine.Subscription(
         row.period, row.anchor, row.covered_until, row.cancel_time, row.end_time
     )
-
-
-def _read_place(token: str) -> tuple[datetime, str] | None:
-    """Return the entry after which a page starts; raises PageTokenInvalid."""
-    last = pages.read(_PAGES, token)
-    if not last:
-        return None
-    moment, _, subscription_id = last.partition(" ")
-    try:
-        ids.parse(storage.subscriptions.PREFIX, subscription_id)
-        return datetime.fromisoformat(moment), subscription_id
-    except ValueError:
-        raise errors.PageTokenInvalid from None

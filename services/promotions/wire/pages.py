@@ -1,18 +1,32 @@
-"""Page tokens: where a list goes on, and which list it is."""
+"""Pages of lists: how long they are, and where they go on."""
 
-import base64
-import binascii
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from services.chassis import ids
+from services.chassis.pages import Pages, identifier, moment, number, text
 from services.promotions import errors
+
+__all__ = [
+    "BEGINNING",
+    "count",
+    "identifier",
+    "number",
+    "position",
+    "receipt",
+    "subscription",
+    "text",
+    "token",
+]
+
+_LISTS = Pages(errors.PageTokenInvalid)
+token = _LISTS.token
+position = _LISTS.position
 
 #: Before everything that a list may hold.
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 _PAGE_SIZE = 100
-_MICROSECOND = timedelta(microseconds=1)
-_DIGITS_MAX = 18
 
 
 def count(page_size: int) -> int:
@@ -20,61 +34,16 @@ def count(page_size: int) -> int:
     return page_size or _PAGE_SIZE
 
 
-def write(kind: str, last: str) -> str:
-    """Return the token for what follows `last` in a list."""
-    return base64.urlsafe_b64encode(f"{kind}:{last}".encode()).decode()
+def receipt(parts: Sequence[str]) -> tuple[datetime, str]:
+    """Read where a receipt stands in a list by time. Raises ValueError."""
+    return _timed("rcp", parts)
 
 
-def read(kind: str, token: str) -> str:
-    """Return the entry after which a page starts, empty for the first page.
-
-    Raises PageTokenInvalid for tokens of other lists.
-    """
-    if not token:
-        return ""
-    try:
-        found, _, last = base64.urlsafe_b64decode(token.encode()).decode().partition(":")
-    except (binascii.Error, ValueError):
-        raise errors.PageTokenInvalid from None
-    if found != kind or not last or write(kind, last) != token:
-        raise errors.PageTokenInvalid
-    return last
+def subscription(parts: Sequence[str]) -> tuple[datetime, str]:
+    """Read where a subscription stands in a list by time. Raises ValueError."""
+    return _timed("sub", parts)
 
 
-def place(moment: datetime, receipt_id: str) -> str:
-    """Return where a receipt stands in a list by time, for a token."""
-    return f"{(moment - BEGINNING) // _MICROSECOND}:{receipt_id}"
-
-
-def parse_place(text: str) -> tuple[datetime, str] | None:
-    """Return the moment and the receipt of a place, None for none; raises PageTokenInvalid."""
-    if not text:
-        return None
-    microseconds, _, receipt_id = text.partition(":")
-    try:
-        ids.parse("rcp", receipt_id)
-        return BEGINNING + int(microseconds) * _MICROSECOND, receipt_id
-    except (ValueError, OverflowError):
-        raise errors.PageTokenInvalid from None
-
-
-def read_id(kind: str, prefix: str, token: str) -> str | None:
-    """Return the id after which a page starts, None for the first page; raises PageTokenInvalid."""
-    last = read(kind, token)
-    try:
-        return ids.show(prefix, ids.parse(prefix, last)) if last else None
-    except ValueError:
-        raise errors.PageTokenInvalid from None
-
-
-def read_number(kind: str, token: str) -> int | None:
-    """Return the number after which a page starts, None for the first page.
-
-    Raises PageTokenInvalid for what is no number of ours.
-    """
-    last = read(kind, token)
-    if not last:
-        return None
-    if not (last.isascii() and last.isdigit() and len(last) <= _DIGITS_MAX):
-        raise errors.PageTokenInvalid
-    return int(last)
+def _timed(prefix: str, parts: Sequence[str]) -> tuple[datetime, str]:
+    time, name = parts
+    return moment(time), ids.show(prefix, ids.parse(prefix, name))

@@ -8,69 +8,12 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from services.chassis import database as chassis_database
 from services.chassis import migrations, outbox
 from services.identity.engine import members
 from services.identity.storage import contexts
 
 FOLDER = Path(migrations.__file__).parent.parent / "identity"
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-_COLUMNS = """
-SELECT table_name, column_name, ordinal_position, data_type, collation_name, is_nullable,
-    column_default, is_identity
-FROM information_schema.columns WHERE table_schema = $1 AND table_name <> 'schema_migrations'
-ORDER BY table_name, ordinal_position
-"""
-_CONSTRAINTS = """
-SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), condeferred
-FROM pg_constraint
-WHERE connamespace = $1::regnamespace AND conrelid::regclass::text NOT LIKE '%schema_migrations'
-ORDER BY 1, 2
-"""
-_INDEXES = """
-SELECT tablename, indexname, indexdef FROM pg_indexes
-WHERE schemaname = $1 AND tablename <> 'schema_migrations' ORDER BY 1, 2
-"""
-_GRANTS = """
-SELECT table_name, grantee, privilege_type FROM information_schema.role_table_grants
-WHERE table_schema = $1 AND grantee = 'identity' ORDER BY 1, 2, 3
-"""
-_COLUMN_GRANTS = """
-SELECT table_name, column_name, privilege_type FROM information_schema.role_column_grants
-WHERE table_schema = $1 AND grantee = 'identity' ORDER BY 1, 2, 3
-"""
-
-
-async def _shape(connection: Any, schema: str) -> list[list[tuple[Any, ...]]]:
-    shape = []
-    for statement in (_COLUMNS, _CONSTRAINTS, _INDEXES, _GRANTS, _COLUMN_GRANTS):
-        rows = await connection.fetch(statement, schema)
-        shape.append(
-            [
-                tuple(
-                    value.replace(f"{schema}.", "") if isinstance(value, str) else value
-                    for value in row
-                )
-                for row in rows
-                if "schema_migrations" not in row
-            ]
-        )
-    return shape
-
-
-async def test_migrations_add_up_to_the_schema(empty_database: tuple[Any, Any]) -> None:
-    """schema.sql and all migrations together make the same tables, rules and rights."""
-    made, _ = empty_database
-    connection = await chassis_database.connect_owner(made.settings())
-    try:
-        await connection.execute("CREATE SCHEMA whole")
-        await connection.execute("SET search_path TO whole")
-        await connection.execute((FOLDER / "schema.sql").read_text())
-        await connection.execute("SET search_path TO public")
-        assert await _shape(connection, "whole") == await _shape(connection, "public")
-    finally:
-        await connection.close()
 
 
 async def test_migrations_are_a_no_op_at_head(empty_database: tuple[Any, Any]) -> None:

@@ -5,57 +5,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.chassis import database as chassis_database
 from services.chassis import migrations, outbox
 from tests.integration.ledger.conftest import undo
 
 FOLDER = Path(migrations.__file__).parent.parent / "ledger"
-
-_SHAPE = (
-    """
-    SELECT table_name, column_name,
-        row_number() OVER (PARTITION BY table_name ORDER BY ordinal_position), data_type,
-        collation_name, is_nullable, column_default, is_identity
-    FROM information_schema.columns
-    WHERE table_schema = $1 ORDER BY table_name, ordinal_position
-    """,
-    """
-    SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
-    FROM pg_constraint WHERE connamespace = $1::regnamespace ORDER BY 1, 2
-    """,
-    "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = $1 ORDER BY 1, 2",
-    """
-    SELECT table_name, privilege_type FROM information_schema.role_table_grants
-    WHERE table_schema = $1 AND grantee = 'ledger' ORDER BY 1, 2
-    """,
-    """
-    SELECT relname, reloptions FROM pg_class
-    WHERE relnamespace = $1::regnamespace AND relkind = 'r' ORDER BY 1
-    """,
-)
-
-
-async def _shape(connection, schema):
-    shape = []
-    for statement in _SHAPE:
-        found = await connection.fetch(statement, schema)
-        rows = [[str(value).replace(f"{schema}.", "") for value in row] for row in found]
-        shape.append([row for row in rows if "schema_migrations" not in row[0]])
-    return shape
-
-
-async def test_migrations_add_up_to_the_schema(ledger_database):
-    """schema.sql and all migrations together make the same tables, rules and rights."""
-    connection = await chassis_database.connect_owner(ledger_database.settings())
-    try:
-        await connection.execute("CREATE SCHEMA whole")
-        await connection.execute("SET search_path TO whole")
-        await connection.execute((FOLDER / "schema.sql").read_text())
-        await connection.execute("SET search_path TO public")
-        assert await _shape(connection, "whole") == await _shape(connection, "public")
-    finally:
-        await connection.execute("DROP SCHEMA whole CASCADE")
-        await connection.close()
 
 
 def test_the_outbox_is_the_chassis_own():

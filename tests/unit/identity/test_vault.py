@@ -71,22 +71,6 @@ def test_one_master_key_gives_many_independent_keys() -> None:
     assert len({text[:32] for text in outputs}) == len(outputs)
 
 
-@given(st.text(max_size=60), st.text(max_size=60))
-def test_page_token_works_in_its_own_listing_alone(position: str, listing: str) -> None:
-    """A token leads back to its place and is worth nothing elsewhere."""
-    token = BOX.make_page_token("clients", position)
-    assert BOX.read_page_token("clients", token) == position
-    if listing != "clients":
-        assert BOX.read_page_token(listing, token) is None
-    assert OTHER.read_page_token("clients", token) is None
-
-
-@given(st.text(max_size=100))
-def test_made_up_page_token_is_none(token: str) -> None:
-    """Any other text is no token, and no accident."""
-    assert BOX.read_page_token("clients", token) is None
-
-
 @pytest.mark.parametrize(
     "text", ["", "short", base64.b64encode(bytes(31)).decode(), "ä" * 44, "0" * 64]
 )

@@ -1,5 +1,7 @@
 """Page tokens and times that callers send."""
 
+from datetime import UTC, datetime
+
 import pytest
 from google.protobuf import timestamp_pb2
 
@@ -7,40 +9,17 @@ from services.chassis import errors as chassis_errors
 from services.promotions import errors
 from services.promotions.wire import pages, times
 
-
-def test_a_token_leads_back_to_its_entry():
-    """Whatever the entry is called."""
-    for last in ("a", "ключ", "a:b", "x" * 64):
-        assert pages.read("stores", pages.write("stores", last)) == last
-    assert not pages.read("stores", "")
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    "token", ["x", "%%%", "AAAA", pages.write("campaigns", "a"), pages.write("stores", ""), "é"]
-)
-def test_another_token_is_refused(token):
-    """Made up, of another list, or of no entry."""
-    with pytest.raises(errors.PageTokenInvalid):
-        pages.read("stores", token)
-
-
-def test_a_token_leads_back_to_its_id_or_number():
-    program_id = "prg_" + "0" * 32
-    token = pages.write("programs", program_id)
-    assert pages.read_id("programs", "prg", token) == program_id
-    assert pages.read_id("programs", "prg", "") is None
-    assert pages.read_number("changes", pages.write("changes", "17")) == 17
-    assert pages.read_number("changes", "") is None
-
-
-@pytest.mark.parametrize("last", ["a", "-1", "²", "1" * 19, "cmp_" + "0" * 32, "prg_1"])
-def test_a_token_with_another_kind_of_entry_is_refused(last):
-    """Whoever makes up a token is told so, and nothing breaks."""
-    token = pages.write("list", last)
-    with pytest.raises(errors.PageTokenInvalid):
-        pages.read_id("list", "prg", token)
-    with pytest.raises(errors.PageTokenInvalid):
-        pages.read_number("list", token)
+@pytest.mark.parametrize(("prefix", "read"), [("rcp", pages.receipt), ("sub", pages.subscription)])
+def test_a_token_leads_back_to_a_place_in_time(prefix, read):
+    """And to no other kind of entry."""
+    place = NOON, f"{prefix}_{'0' * 32}"
+    assert pages.position("list", pages.token("list", *place), read) == place
+    for bad in ((NOON, "cmp_" + "0" * 32), (NOON, ""), ("noon", place[1]), (place[1],)):
+        with pytest.raises(errors.PageTokenInvalid):
+            pages.position("list", pages.token("list", *bad), read)
 
 
 @pytest.mark.parametrize("seconds", [-(10**15), -1, 946684799, 7258118400, 10**15])

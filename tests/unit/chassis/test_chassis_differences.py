@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import json_format
 from tessera.promotions.v1 import checkout_service_pb2
 
-from services.promotions.wire import differences
+from services.chassis import differences
 
 BASE: dict[str, Any] = {
     "receipt_key": {"store_id": "s", "till_id": "1", "shift_id": "1", "receipt_number": "7"},
