@@ -247,6 +247,13 @@ class GiftCardState(LedgerRefusal):
     reason = "GIFT_CARD_STATE"
 
 
+class GiftCardAccount(LedgerRefusal):
+    """The account stands as its gift card {card_id} does: block or unblock the card instead."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "GIFT_CARD_ACCOUNT"
+
+
 class RequestConflict(LedgerRefusal):
     """The request id was used before with another {field}."""
 

@@ -158,11 +158,13 @@ def build(
         now=now,
     )
     _add(server, _LEDGER, servicer)
-    people = AccountServicer(committer=committer, accounts=accounts, assets=assets, now=now)
+    cards = GiftCards(db)
+    people = AccountServicer(
+        committer=committer, accounts=accounts, cards=cards, assets=assets, now=now
+    )
     _add(server, _ACCOUNTS, people)
     _add(server, _HOLDS, HoldServicer(holds=Holds(db), assets=assets, now=now))
     _add(server, _UPLOADS, UploadServicer(lanes=bulk, uploads=Uploads(db), now=now))
-    cards = GiftCards(db)
     made = None if settings.code_key_file is None else codes.load(settings.code_key_file)
     presenting = Presenting(made, cards, settings.code_attempts_max, now=now)
     gift_cards = GiftCardServicer(

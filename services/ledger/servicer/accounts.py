@@ -6,10 +6,11 @@ import grpc
 from tessera.ledger.v1 import account_pb2, account_service_pb2_grpc
 from tessera.ledger.v1 import account_service_pb2 as pb
 
-from services.chassis import clock
+from services.chassis import clock, ids
 from services.ledger import engine, errors, pages, wire
 from services.ledger.committer import Committer
-from services.ledger.storage import Accounts, Act, Assets
+from services.ledger.servicer.gift_cards import CARD
+from services.ledger.storage import Accounts, Act, Assets, GiftCards
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -32,11 +33,13 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         *,
         committer: Committer,
         accounts: Accounts,
+        cards: GiftCards,
         assets: Assets,
         now: clock.Clock = clock.system,
     ) -> None:
         self._committer = committer
         self._accounts = accounts
+        self._cards = cards
         self._assets = assets
         self._now = now
 
@@ -111,6 +114,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
 
     async def _change(self, request: Change, action: engine.Action) -> account_pb2.Account:
         key, asset = await self._named(request.account)
+        await self._leave_to_gift_card(key)
         await self._committer.sweep([key])  # what has expired is no longer on it
         async with self._accounts.transaction() as tx:
             account = await self._accounts.lock(tx, key, asset)
@@ -121,6 +125,18 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
                 act = self._act(changed, action, request.operator_id, request.note)
                 await self._accounts.save(tx, changed, act)
         return wire.account(changed)
+
+    async def _leave_to_gift_card(self, key: engine.Key) -> None:
+        """Raise GiftCardAccount for an account that stands as its card does."""
+        if key.owner_type != account_pb2.OWNER_TYPE_CARD:
+            return
+        try:
+            card_id = ids.parse(CARD, key.owner_id)
+        except ValueError:
+            return
+        card = await self._cards.get(card_id)
+        if card is not None and card.asset_code == key.asset_code:
+            raise errors.GiftCardAccount(card_id=key.owner_id)
 
     def _act(
         self, account: engine.Account, action: engine.Action, operator_id: str, note: str

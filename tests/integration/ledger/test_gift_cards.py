@@ -305,7 +305,37 @@ async def test_money_that_comes_to_a_card_blocked_before_its_activation_is_block
     assert (await desk.get()).blocked_amount == 100
 
 
-async def test_card_whose_account_somebody_froze_can_be_blocked(active):
+@pytest.mark.parametrize("verb", ["Freeze", "Unfreeze", "Close", "Reopen"])
+async def test_account_of_a_card_stands_as_the_card_does(active, verb):
+    """A blocked card cannot be opened by the back door, however empty it is."""
+    await active.redeem(1000)
+    await active.block()
+    request = getattr(account_service_pb2, f"{verb}AccountRequest")(
+        account=active.account, operator_id="op_1", note="why not"
+    )
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{active.ledger.port}") as channel:
+        stub = account_service_pb2_grpc.AccountServiceStub(channel)
+        answer = await refused(getattr(stub, f"{verb}Account")(request))
+    assert (answer.reason, answer.metadata) == ("GIFT_CARD_ACCOUNT", {"card_id": active.card_id})
+    assert (await active.get()).state == BLOCKED
+    assert (await active.unblock()).state == ACTIVE
+
+
+@pytest.mark.parametrize("owner_id", ["cpn_" + "0" * 32, "gcd_" + "0" * 32, "gcd_1", "my-wallet"])
+async def test_other_accounts_of_cards_can_be_frozen(ledger, owner_id):
+    """Coupons and whatever else a card may be."""
+    wallet = account(owner_id, ASSET, account_pb2.OWNER_TYPE_CARD)
+    await ledger.post(move(world(ASSET), wallet, 100))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{ledger.port}") as channel:
+        stub = account_service_pb2_grpc.AccountServiceStub(channel)
+        request = account_service_pb2.FreezeAccountRequest(
+            account=wallet, operator_id="op_1", note="lost"
+        )
+        frozen = (await stub.FreezeAccount(request)).account
+    assert frozen.state == account_pb2.ACCOUNT_STATE_FROZEN
+
+
+async def test_card_is_blocked_once_by_people_who_act_at_once(active):
     """Two people who act at once do not stand in each other's way."""
     await asyncio.gather(active.block(), active.block())
     async with grpc.aio.insecure_channel(f"127.0.0.1:{active.ledger.port}") as channel:
