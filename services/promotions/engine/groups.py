@@ -39,6 +39,8 @@ def choose(offers: Made, codes: Sequence[str], choice: GroupChoice) -> list[tupl
             return [max(offers, key=lambda pair: (_find_turn(pair[0], codes), -pair[0].place))]
         case GroupChoice.BEST_BY_LINE:
             return _choose_by_line(offers)
+        case GroupChoice.LEAST:
+            return [min(offers, key=lambda pair: (pair[1].total, pair[0].place))]
     return [max(offers, key=lambda pair: (pair[1].total, -pair[0].place))]
 
 

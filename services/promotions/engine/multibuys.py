@@ -93,8 +93,7 @@ def price(turn: Turn, table: sets.Table, plan: sets.Plan, made: Made) -> Offer:
         given = _share_out(sale, sum(given.values()), left)
     count = sum(times for times, _ in sale.rows)
     touched = _leave(sale, given)
-    for pile, amount in _cut_outside(sale, turn, set(given), count).items():
-        given[pile] = amount
+    _cut_beside(sale, turn, given, touched, count)
     presents, choices = _hand_out(given_rules, turn, count)
     piles = sorted(given)
     shares = [given[pile] for pile in piles]
@@ -134,23 +133,41 @@ def _hand_out(
     return tuple(presents), tuple(choices)
 
 
-def _cut_outside(sale: _Sale, turn: Turn, taken: set[int], count: int) -> dict[int, int]:
-    """Return what comes off goods that are in none of the sets, by pile."""
-    given: dict[int, int] = {}
+def _cut_beside(
+    sale: _Sale,
+    turn: Turn,
+    given: dict[int, int],
+    touched: dict[int, strata.Strata],
+    count: int,
+) -> None:
+    """Let rewards give on goods that are in none of the sets, or in them as well."""
+    in_sets = frozenset(given)
+    left = [amount - given.get(pile, 0) for pile, amount in enumerate(turn.left)]
     for reward in sale.given.outside:
-        kind = reward.kind
-        if isinstance(kind, rules.AmountOff) and kind.spread is rules.AmountSpread.ACROSS:
-            kind = replace(kind, amount_minor=kind.amount_minor * count)
         mask = filters.compile_filter(reward.target)(sale.basket)
-        piles = [pile for pile in sale.basket.places(mask) if pile not in taken]
-        cut = picks.compile_cut(kind, sale.given.basis, reward.floor_rest)
-        amounts_off = cut(picks.take_whole(turn._replace(left=sale.left), piles))
+        piles = [one for one in sale.basket.places(mask) if reward.all_goods or one not in in_sets]
+        cut = picks.compile_cut(_give_often(reward, count), sale.given.basis, reward.floor_rest)
+        amounts_off = cut(picks.take_whole(turn._replace(left=left), piles))
         if reward.amount_max and sum(amounts_off) > reward.amount_max:
             amounts_off = amounts.spread(reward.amount_max, amounts_off)
         for pile, amount in zip(piles, amounts_off, strict=True):
+            if pile in touched:
+                touched[pile] = strata.settle(
+                    touched[pile], before=left[pile], after=left[pile] - amount
+                )
             given[pile] = given.get(pile, 0) + amount
-            sale.left[pile] -= amount
-    return given
+            left[pile] -= amount
+
+
+def _give_often(reward: rules.Reward, count: int) -> rules.RewardKind:
+    """Return what so many sets give: an amount across goods, or a percentage, once for each."""
+    kind = reward.kind
+    match kind:
+        case rules.AmountOff(spread=rules.AmountSpread.ACROSS):
+            return replace(kind, amount_minor=kind.amount_minor * count)
+        case rules.PercentOff() if reward.all_goods:
+            return replace(kind, basis_points=min(amounts.BASIS_POINTS, kind.basis_points * count))
+    return kind
 
 
 def _cut_pieces(sale: _Sale, made: Made) -> None:
@@ -213,7 +230,19 @@ def _choose(
         for times, pieces in rows:
             row = [(lots[one.lot].value, n, one.units // times) for n, one in enumerate(pieces)]
             found += [(pieces[n], units * times) for n, units in sets.choose(gift.pick, row)]
+    if gift.pick.total_max:
+        found = _take_first(found, gift.pick.total_max)
     return [(piece, units, piece.left * units // piece.units) for piece, units in found]
+
+
+def _take_first(found: Sequence[tuple[_Piece, int]], most: int) -> list[tuple[_Piece, int]]:
+    """Return no more units than a reward has over all sets, those of the first sets first."""
+    taken = []
+    for piece, units in found:
+        if most:
+            taken.append((piece, min(units, most)))
+            most -= taken[-1][1]
+    return taken
 
 
 def _cut_by_pile(

@@ -130,9 +130,16 @@ def compile_cut(
             return lambda parts: [min(room, amount) for room in parts.rooms]
         case rules.AmountOff():
             return _compile_across(kind, drop=floor_rest is rules.FloorRest.DROP)
+    return _compile_price(kind)
+
+
+def _compile_price(kind: rules.RewardKind) -> Cut:
+    match kind:
         case rules.FixedPrice():
             price = kind.unit_price_minor
             return lambda parts: _down_to(parts, [price] * len(parts.piles))
+        case rules.SetPrice():
+            return _compile_total(kind)
         case rules.PriceList():
             prices = {one.sku: one.unit_price_minor for one in kind.prices}
             return lambda parts: _down_to(
@@ -161,6 +168,16 @@ def _compile_across(kind: rules.AmountOff, *, drop: bool) -> Cut:
             return [0] * len(weights)
         shares = amounts.spread(amount, weights)
         return [min(room, share) for room, share in zip(rooms, shares, strict=True)]
+
+    return cut
+
+
+def _compile_total(kind: rules.SetPrice) -> Cut:
+    """Bring all goods together down to one price, each by its part of what they cost."""
+
+    def cut(parts: Parts) -> list[int]:
+        off = max(0, sum(parts.worths) - kind.price_minor)
+        return amounts.spread_within(off, parts.worths, parts.rooms)
 
     return cut
 

@@ -81,8 +81,8 @@ def check_reward(given: rules.Rules, reward: rules.Reward, path: str) -> Iterato
             yield Problem(f"{path}.groups", f"there is no group {place}")
     if len(set(reward.groups)) < len(reward.groups):
         yield Problem(f"{path}.groups", "must not repeat a group")
-    if reward.outside_sets:
-        yield from _check_outside(reward, path)
+    if reward.beside_sets:
+        yield from _check_beside(reward, path)
     else:
         yield from _check_kind_of_sets(reward, path)
         yield from _check_set_reward(reward, path)
@@ -91,12 +91,13 @@ def check_reward(given: rules.Rules, reward: rules.Reward, path: str) -> Iterato
 def _check_without_sets(reward: rules.Reward, path: str) -> Iterator[Problem]:
     if reward.groups:
         yield Problem(f"{path}.groups", "needs sets")
-    if isinstance(reward.kind, rules.SetPrice):
-        yield Problem(f"{path}.set_price", "needs sets")
-    if reward.outside_sets:
-        yield Problem(f"{path}.outside_sets", "needs sets")
+    for name in ("outside_sets", "all_goods"):
+        if getattr(reward, name):
+            yield Problem(f"{path}.{name}", "needs sets")
     if reward.pick is not None and reward.pick.scope is rules.PickScope.ALL_SETS:
         yield Problem(f"{path}.pick.scope", "needs sets")
+    if reward.pick is not None and reward.pick.total_max:
+        yield Problem(f"{path}.pick.total_max", "needs sets; without them count_max is the bound")
 
 
 def _check_kind_of_sets(reward: rules.Reward, path: str) -> Iterator[Problem]:
@@ -111,15 +112,21 @@ def _check_kind_of_sets(reward: rules.Reward, path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.floor_rest", "does not go together with sets")
 
 
-def _check_outside(reward: rules.Reward, path: str) -> Iterator[Problem]:
+def _check_beside(reward: rules.Reward, path: str) -> Iterator[Problem]:
+    name = "outside_sets" if reward.outside_sets else "all_goods"
+    if reward.outside_sets and reward.all_goods:
+        yield Problem(f"{path}.all_goods", "does not go together with outside_sets")
     if reward.groups or reward.pick is not None:
-        yield Problem(f"{path}.outside_sets", "goes without groups and pick")
-    if not isinstance(reward.kind, rules.PercentOff | rules.AmountOff | rules.FixedPrice):
-        yield Problem(f"{path}.outside_sets", "is for a percentage, an amount or a price")
+        yield Problem(f"{path}.{name}", "goes without groups and pick")
+    if not isinstance(reward.kind, _BESIDE_SETS):
+        yield Problem(f"{path}.{name}", "is for a percentage, an amount or a price")
+
+
+_BESIDE_SETS = (rules.PercentOff, rules.AmountOff, rules.FixedPrice, rules.SetPrice)
 
 
 def _check_pick(pick: rules.Pick, path: str) -> Iterator[Problem]:
-    for name in ("count_max", "units_per_line_max", "skip", "every"):
+    for name in ("count_max", "units_per_line_max", "skip", "every", "total_max"):
         if getattr(pick, name) < 0:
             yield Problem(f"{path}.{name}", "must not be negative")
     if pick.by is rules.PickBy.LINE and pick.units_per_line_max:

@@ -54,8 +54,8 @@ class Group:
 class SetRules:
     """What the sets of a campaign are made of, compiled; `allowed` is what others may do.
 
-    `presents` and `outside` are rewards on other goods than those of the sets; `bonus` is about
-    what they are worth for each set, in thousandths of a minor unit.
+    `presents` and `outside` are rewards on other goods than those that make the sets; `bonus` is
+    about what they are worth for each set, in thousandths of a minor unit.
     """
 
     groups: tuple[Group, ...]
@@ -117,9 +117,9 @@ def compile_sets(given: rules.Rules, multi_buy: rules.MultiBuy) -> SetRules:
             amount_max=reward.amount_max,
         )
         for reward in given.rewards
-        if not reward.outside_sets and not isinstance(reward.kind, rules.GiftItems)
+        if not reward.beside_sets and not isinstance(reward.kind, rules.GiftItems)
     )
-    outside = tuple(one for one in given.rewards if one.outside_sets)
+    outside = tuple(one for one in given.rewards if one.beside_sets)
     presents = tuple(one.kind for one in given.rewards if isinstance(one.kind, rules.GiftItems))
     return SetRules(
         groups=tuple(

@@ -136,6 +136,7 @@ goods_rewards = st.one_of(
     discounts,
     discounts,
     discounts,
+    st.builds(engine.SetPrice, st.integers(0, 1_500)),
     st.builds(
         engine.PriceList,
         st.just((engine.ArticlePrice("ale", 90), engine.ArticlePrice("cod", 300))),
@@ -194,6 +195,7 @@ set_picks = st.builds(
     skip=st.sampled_from([0, 0, 1]),
     every=st.sampled_from([0, 0, 2]),
     scope=st.sampled_from(engine.PickScope),
+    total_max=st.sampled_from([0, 0, 1, 3]),
 )
 groups = st.one_of(
     st.builds(engine.UnitGroup, filters, st.integers(1, 3), st.just(0), orders),
@@ -309,14 +311,25 @@ def rulebooks(draw, lanes=LANES, *, groups=("best", "")):
         multi_buy = None
         if lane is engine.Lane.MULTI_BUY and draw(st.integers(0, 3)):
             multi_buy = draw(multi_buys)
-            reward = st.builds(
-                engine.Reward,
-                set_discounts,
-                rarely(filters, engine.ItemFilter()),
-                rarely(st.integers(1, 300), 0),
-                st.one_of(st.none(), set_picks),
-                st.frozensets(st.integers(0, len(multi_buy.groups) - 1), max_size=2).map(
-                    lambda places: tuple(sorted(places))
+            bound = rarely(st.integers(1, 300), 0)
+            reward = st.one_of(
+                st.builds(
+                    engine.Reward,
+                    set_discounts,
+                    rarely(filters, engine.ItemFilter()),
+                    bound,
+                    st.one_of(st.none(), set_picks),
+                    st.frozensets(st.integers(0, len(multi_buy.groups) - 1), max_size=2).map(
+                        lambda places: tuple(sorted(places))
+                    ),
+                ),
+                st.builds(
+                    engine.Reward,
+                    set_discounts,
+                    filters,
+                    bound,
+                    outside_sets=st.booleans(),
+                    all_goods=st.booleans(),
                 ),
             )
         rules = engine.Rules(

@@ -79,6 +79,17 @@ def _group(**more):
         ),
         pytest.param(
             [
+                _campaign("a", 20, **_group(group_choice=engine.GroupChoice.LEAST)),
+                _campaign("b", 10, **_group()),
+                _campaign("c", 40, **_group()),
+            ],
+            (),
+            990,
+            {"a": Reason.LOST_BEST_OF, "c": Reason.LOST_BEST_OF},
+            id="the one that gives least",
+        ),
+        pytest.param(
+            [
                 _campaign(
                     "a", 40, code="AAA", **_group(group_choice=engine.GroupChoice.LATEST_CODE)
                 ),

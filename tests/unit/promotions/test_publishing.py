@@ -183,7 +183,6 @@ def _rewarded(kind=_PERCENT[0].kind, **changes):
             {"multi_buy": engine.MultiBuy((engine.UnitGroup(units=10_001),)), "combination": _SETS},
             "multi_buy.groups[0].units",
         ),
-        (_rewarded(engine.SetPrice(1)), "rewards[0].set_price"),
         (_rewarded(groups=(0,)), "rewards[0].groups"),
         (_rewarded(pick=engine.Pick(scope=_ALL_SETS)), "rewards[0].pick.scope"),
         (_rewarded(pick=engine.Pick(skip=-1)), "rewards[0].pick.skip"),
@@ -231,6 +230,15 @@ def _rewarded(kind=_PERCENT[0].kind, **changes):
         (
             _rewarded(engine.AmountOff(1, _EACH_UNIT, engine.ShareBy.QUANTITY)),
             "rewards[0].amount_off.share_by",
+        ),
+        (_rewarded(pick=engine.Pick(total_max=1)), "rewards[0].pick.total_max"),
+        ({**_rewarded(pick=engine.Pick(total_max=-1)), **_IN_SETS}, "rewards[0].pick.total_max"),
+        (_rewarded(all_goods=True), "rewards[0].all_goods"),
+        ({**_rewarded(all_goods=True, groups=(0,)), **_IN_SETS}, "rewards[0].all_goods"),
+        ({**_rewarded(all_goods=True, outside_sets=True), **_IN_SETS}, "rewards[0].all_goods"),
+        (
+            {**_rewarded(engine.GiftItems((_CUP,)), all_goods=True), **_IN_SETS},
+            "rewards[0].all_goods",
         ),
         (_rewarded(outside_sets=True), "rewards[0].outside_sets"),
         ({**_rewarded(outside_sets=True, groups=(0,)), **_IN_SETS}, "rewards[0].outside_sets"),

@@ -183,6 +183,7 @@ def test_sets_and_picks_survive():
                         "every": 4,
                         "by": "PICK_BY_LINE",
                         "scope": "PICK_SCOPE_ALL_SETS",
+                        "total_max": 5,
                     },
                 },
                 {"percent_off": {"basis_points": 5}, "pick": {}},
@@ -199,7 +200,7 @@ def test_sets_and_picks_survive():
         sharing=engine.Sharing.ALL,
     )
     assert parsed.combination.reuse is engine.Reuse.TARGET
-    pick = engine.Pick(cheapest, 1, 2, 3, 4, engine.PickBy.LINE, engine.PickScope.ALL_SETS)
+    pick = engine.Pick(cheapest, 1, 2, 3, 4, engine.PickBy.LINE, engine.PickScope.ALL_SETS, 5)
     assert (parsed.rewards[0].pick, parsed.rewards[0].groups) == (pick, (1,))
     assert parsed.rewards[1].pick == engine.Pick()
 

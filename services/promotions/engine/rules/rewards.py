@@ -50,7 +50,10 @@ class FixedPrice:
 
 @dataclass(frozen=True, slots=True)
 class SetPrice:
-    """Gives a price for the rewarded units of a set together, when it is lower than their own."""
+    """Gives a price for all goods of the reward together, in each set if there are sets.
+
+    Goods that cost less keep their own prices.
+    """
 
     price_minor: int
 
@@ -175,7 +178,10 @@ EARNS = (EarnPercent, EarnPoints, EarnStamps, MultiplyPoints, IssueCoupon)
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """Chooses among units or lines in the order of their prices; 0 means no bound."""
+    """Chooses among units or lines in the order of their prices; 0 means no bound.
+
+    `count_max` counts in each set if there are sets, `total_max` over all of them.
+    """
 
     order: PickOrder = PickOrder.DEAREST
     count_max: int = 0
@@ -184,13 +190,15 @@ class Pick:
     every: int = 0
     by: PickBy = PickBy.UNIT
     scope: PickScope = PickScope.EACH_SET
+    total_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reward:
     """What a campaign gives; `amount_max` bounds it on one receipt, 0 means no bound.
 
-    `groups` are the places of the groups of a set that it is for; none means all.
+    `groups` are the places of the groups of a set that it is for; none means all. In a campaign of
+    sets `outside_sets` means the goods in none of them, `all_goods` those in sets as well.
     """
 
     kind: RewardKind
@@ -200,6 +208,12 @@ class Reward:
     groups: tuple[int, ...] = ()
     floor_rest: FloorRest = FloorRest.AS_KIND
     outside_sets: bool = False
+    all_goods: bool = False
+
+    @property
+    def beside_sets(self) -> bool:
+        """Tell whether a campaign of sets gives it on other goods than those that make them."""
+        return self.outside_sets or self.all_goods
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,7 @@ class GroupChoice(enum.IntEnum):
     FIRST = 2
     LATEST_CODE = 3
     BEST_BY_LINE = 4
+    LEAST = 5
 
 
 class BudgetRest(enum.IntEnum):
