@@ -24,22 +24,22 @@ _SINGLE = {
     "google.protobuf.Duration": "duration",
     "google.protobuf.FieldMask": "text",
     "google.protobuf.FloatValue": "scalar",
-    "google.protobuf.Int32Value": "integer",
-    "google.protobuf.Int64Value": "integer",
+    "google.protobuf.Int32Value": "int32",
+    "google.protobuf.Int64Value": "int64",
     "google.protobuf.StringValue": "text",
     "google.protobuf.Timestamp": "time",
-    "google.protobuf.UInt32Value": "integer",
-    "google.protobuf.UInt64Value": "integer",
+    "google.protobuf.UInt32Value": "uint32",
+    "google.protobuf.UInt64Value": "uint64",
 }
 #: What a plain field holds; floating numbers are left to the transcoder.
 _PLAIN = {
     _FIELD.TYPE_BOOL: "truth",
     _FIELD.TYPE_BYTES: "text",
-    _FIELD.TYPE_INT32: "integer",
-    _FIELD.TYPE_INT64: "integer",
+    _FIELD.TYPE_INT32: "int32",
+    _FIELD.TYPE_INT64: "int64",
     _FIELD.TYPE_STRING: "text",
-    _FIELD.TYPE_UINT32: "integer",
-    _FIELD.TYPE_UINT64: "integer",
+    _FIELD.TYPE_UINT32: "uint32",
+    _FIELD.TYPE_UINT64: "uint64",
 }
 
 

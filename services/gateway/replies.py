@@ -33,6 +33,13 @@ _GRPC = "request.headers['content-type'].startsWith('application/grpc')"
 _TRANSCODED = "'x-envoy-original-path' in request.headers"
 _DETAILS = "response.code_details"
 _IDENTITY = {clusters.TOKENS: "identity"}
+#: What the token endpoint says: `slow_down` and `temporarily_unavailable` as identity does.
+_TOKEN_REPLIES = (
+    ("response.code == 429", 429, "slow_down", "Too many requests; wait before the next."),
+    ("response.code == 413", 413, "invalid_request", "The body is too large."),
+    ("response.code < 500", 400, "invalid_request", "The request is malformed."),
+    ("response.code >= 500", 503, "temporarily_unavailable", "Try again later."),
+)
 _DENIED = f"{_DETAILS}.startsWith('rbac_access_denied')"
 
 
@@ -47,7 +54,7 @@ class Reply:
 
 def mapping(source: contracts.Contracts, settings: config.Settings) -> Node:
     """Return how Envoy's own replies are worded; the first condition that holds decides."""
-    mappers = [*_strictness(), *_malformed()]
+    mappers = [*_token_endpoint(), *_strictness(), *_malformed()]
     for reply in _replies(source, settings):
         mappers.extend((_in_grpc(reply), _in_json(reply)))
     return {"mappers": mappers}
@@ -101,6 +108,21 @@ def _token(detail: str) -> str:
 
 def _invalid(problem: str, field: str = "") -> errors.InvalidRequest:
     return errors.InvalidRequest([errors.FieldViolation(field=field, description=problem)])
+
+
+def _token_endpoint() -> Iterator[Node]:
+    """Word what is refused before identity sees it as identity would: in the form of RFC 6749."""
+    yield from (
+        {
+            "filter": _filter(f"xds.route_name == '{routes.TOKEN_PATH}' && {condition}"),
+            "status_code": http_status,
+            "headers_to_add": [_header("Cache-Control", "no-store")],
+            "body_format_override": {
+                "json_format": {"error": error, "error_description": description}
+            },
+        }
+        for condition, http_status, error, description in _TOKEN_REPLIES
+    )
 
 
 def _strictness() -> Iterator[Node]:

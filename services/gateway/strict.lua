@@ -29,8 +29,8 @@ for name, fields in pairs(MESSAGES) do
 end
 
 -- What a single value may be: whether it is written in quotes, how it looks inside them or without,
--- and what is said otherwise. The transcoder knows more, as ranges and calendars; here is found what
--- its own complaint would not tell the field of.
+-- and what is said otherwise. The transcoder knows more, as calendars; here is found what its own
+-- complaint would not tell the field of.
 local function is_integer(word)
   return match(word, "^-?%d+%.?0*$") or match(word, "^-?%d+%.?%d*[eE][+-]?%d+$")
 end
@@ -41,8 +41,21 @@ end
 local function is_duration(word)
   return match(word, "^-?%d+%.?%d*s$")
 end
+local function integer(least, most)
+  return {
+    fits = is_integer,
+    bare = true,
+    problem = "a whole number is expected",
+    least = least,
+    most = most,
+    range = "a whole number from " .. least .. " to " .. most .. " is expected",
+  }
+end
 local KINDS = {
-  integer = { fits = is_integer, bare = true, problem = "a whole number is expected" },
+  int32 = integer("-2147483648", "2147483647"),
+  int64 = integer("-9223372036854775808", "9223372036854775807"),
+  uint32 = integer("0", "4294967295"),
+  uint64 = integer("0", "18446744073709551615"),
   time = { fits = is_time, problem = "a time like 2026-03-01T12:00:00Z is expected" },
   duration = { fits = is_duration, problem = "a duration in seconds like 900s is expected" },
   name = { bare = true, problem = "it is none of the names of the contract" },
@@ -252,6 +265,25 @@ local function fits(entry, word)
   return KINDS[entry.shape].fits(word)
 end
 
+-- Whether a whole number fits its type. Digits are compared as texts: Lua's numbers lose the last ones
+-- of 64 bits, which is good enough for a number with an exponent alone.
+local function is_in_range(kind, word)
+  local sign, digits = match(word, "^(-?)0*(%d+)%.?0*$")
+  local bound = match(sub(word, 1, 1) == "-" and kind.least or kind.most, "%d+")
+  if not digits then
+    return math.abs(tonumber(word)) <= tonumber(bound)
+  elseif sign == "-" and digits == "0" then
+    return true
+  end
+  return #digits < #bound or (#digits == #bound and digits <= bound)
+end
+
+local function check_range(kind, word, path)
+  if kind.range and not is_in_range(kind, word) then
+    refuse(path, kind.range)
+  end
+end
+
 -- Returns the position after the text, number or name at `at`.
 local function pass_kind(reader, at, entry, path)
   local kind = KINDS[entry.shape]
@@ -259,10 +291,12 @@ local function pass_kind(reader, at, entry, path)
     local after, word = read_word(reader, at, path)
     if word == "null" and not entry.nullable then
       refuse(path, "null is not expected")
-    elseif word == "null" or (kind.bare and is_integer(word)) then
-      return after
+    elseif word ~= "null" and not (kind.bare and is_integer(word)) then
+      refuse(path, kind.problem)
+    elseif word ~= "null" then
+      check_range(kind, word, path)
     end
-    refuse(path, kind.problem)
+    return after
   elseif entry.shape == "text" then
     return pass_text(reader, at, path)
   end
@@ -270,6 +304,7 @@ local function pass_kind(reader, at, entry, path)
   if not text or not fits(entry, text) then
     refuse(path, kind.problem)
   end
+  check_range(kind, text, path)
   return after
 end
 

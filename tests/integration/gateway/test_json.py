@@ -199,7 +199,35 @@ async def test_a_value_of_another_type_is_refused_by_its_field(gateway, backend,
     assert backend.calls == []
 
 
+INT32 = "a whole number from -2147483648 to 2147483647 is expected"
+INT64 = "a whole number from -9223372036854775808 to 9223372036854775807 is expected"
+OUT_OF_RANGE = {
+    '{"amountMinor": 9223372036854775808}': ("amountMinor", INT64),
+    '{"amountMinor": "-9223372036854775809"}': ("amountMinor", INT64),
+    '{"part": {"amount_minor": 100000000000000000000}}': ("part.amount_minor", INT64),
+    '{"amountMinor": 1e20}': ("amountMinor", INT64),
+    '{"wrapped": "9223372036854775808.0"}': ("wrapped", INT64),
+    '{"counts": {"k": 2147483648}}': ("counts.k", INT32),
+    '{"counts": {"k": "-2147483649"}}': ("counts.k", INT32),
+}
+
+
+@pytest.mark.parametrize("body", OUT_OF_RANGE)
+async def test_a_number_out_of_range_is_refused_by_its_field(gateway, backend, token, body):
+    """A unit that was mistaken for another makes numbers too large more often than words."""
+    field, problem = OUT_OF_RANGE[body]
+    answer = await gateway.send("POST", ECHO, token=token, data=body)
+    assert (answer.status, answer.reason) == (400, "INVALID_REQUEST")
+    assert answer.detail("BadRequest")["field_violations"] == [
+        {"field": field, "description": problem}
+    ]
+    assert backend.calls == []
+
+
 TYPED = [
+    '{"amountMinor": 9223372036854775807, "counts": {"k": 2147483647}}',
+    '{"amountMinor": "-9223372036854775808", "counts": {"k": -2147483648, "l": -0}}',
+    '{"amountMinor": 9e18, "counts": {"k": 2147483647.000}}',
     '{"amountMinor": "-12", "wrapped": 5, "counts": {"k": 1}}',
     '{"amountMinor": 12.0}',
     '{"amountMinor": 1e3}',

@@ -61,6 +61,14 @@ async def test_token_endpoint_has_a_limit_of_its_own(start, token):
     statuses = [answer.status for answer in answers]
     assert 200 in statuses
     assert statuses.count(429) >= 6
+    cut = next(answer for answer in answers if answer.status == 429)
+    assert cut.json == {
+        "error": "slow_down",
+        "error_description": "Too many requests; wait before the next.",
+    }
+    assert cut.headers["content-type"] == "application/json"
+    assert cut.headers["cache-control"] == "no-store"
+    assert int(cut.headers["retry-after"]) >= 1
     assert (await gateway.send("POST", ECHO, token=token, json={})).status == 200
     assert (await gateway.send("GET", "/.well-known/jwks.json")).status == 200
 

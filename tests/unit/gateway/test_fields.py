@@ -30,7 +30,7 @@ def test_each_kind_of_field_has_its_shape(draft):
     draft.method("Plant", scope="a", request="Tree", http=[("post", "/v1/a", "*")])
     messages = _table(fields.script(draft.read()), "MESSAGES")
     assert messages["tessera.shop.v1.Tree"] == (
-        '{"size_minor", "size_minor", "integer"}, '
+        '{"size_minor", "size_minor", "int64"}, '
         '{"leaf", "leaf", "message", "tessera.shop.v1.Leaf"}, '
         '{"leaves", "leaves", "message", "tessera.shop.v1.Leaf", true}, '
         '{"words", "words", "text", "", true}, '

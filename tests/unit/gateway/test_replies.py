@@ -34,6 +34,10 @@ def _headers(mapper):
     return {each["header"]["key"]: each["header"]["value"] for each in added}
 
 
+def _is_grpc(mapper):
+    return "grpc-status" in _headers(mapper)
+
+
 def _details(mapper):
     encoded = _headers(mapper)[status.METADATA_KEY]
     return status_pb2.Status.FromString(base64.b64decode(encoded + "=" * (-len(encoded) % 4)))
@@ -41,7 +45,7 @@ def _details(mapper):
 
 def test_each_refusal_in_grpc_is_complete(mappers):
     """Status, message and details agree, as clients of google.rpc.Status demand."""
-    in_grpc = [mapper for mapper in mappers if "headers_to_add" in mapper]
+    in_grpc = [mapper for mapper in mappers if _is_grpc(mapper)]
     assert in_grpc
     for mapper in in_grpc:
         details = _details(mapper)
@@ -57,7 +61,7 @@ def test_each_refusal_in_grpc_is_complete(mappers):
 def test_json_says_what_grpc_says(mappers):
     """Each refusal in gRPC is followed by the same in JSON, with one HTTP status."""
     for index, mapper in enumerate(mappers):
-        if "headers_to_add" in mapper:
+        if _is_grpc(mapper):
             follower = mappers[index + 1]
             body = json.dumps(follower["body_format_override"]["json_format"])
             assert json_format.Parse(body, status_pb2.Status()) == _details(mapper)
@@ -84,7 +88,7 @@ def test_texts_hold_no_accidental_commands(mappers):
 def test_denial_names_the_scope(mappers):
     """For each scope there is the refusal that the service itself would give."""
     expected = status.encode(errors.PermissionDenied(scope="goods.read"))
-    assert expected in [_details(mapper) for mapper in mappers if "headers_to_add" in mapper]
+    assert expected in [_details(mapper) for mapper in mappers if _is_grpc(mapper)]
 
 
 def test_limits_say_when_to_come_back(mappers):
@@ -92,6 +96,18 @@ def test_limits_say_when_to_come_back(mappers):
     (mapper,) = [
         each
         for each in mappers
-        if "headers_to_add" in each and _details(each) == status.encode(RateExceeded())
+        if _is_grpc(each) and _details(each) == status.encode(RateExceeded())
     ]
     assert _headers(mapper)["grpc-retry-pushback-ms"] == str(RateExceeded.retry_delay_ms)
+
+
+def test_token_endpoint_speaks_its_own_language(mappers):
+    """Whatever status comes first, the clients of RFC 6749 find an error code they can read."""
+    own = [mapper for mapper in mappers if "/oauth2/token" in _condition(mapper)]
+    assert own == mappers[: len(own)]
+    for mapper in own:
+        body = mapper["body_format_override"]["json_format"]
+        assert body.keys() == {"error", "error_description"}
+        assert _headers(mapper) == {"Cache-Control": "no-store"}
+    assert "response.code < 500" in _condition(own[-2])
+    assert "response.code >= 500" in _condition(own[-1])
