@@ -44,7 +44,7 @@ class CampaignInvalid(PromotionsRefusal):
 
 
 class VersionConflict(PromotionsRefusal):
-    """The draft was changed meanwhile and is at version {version}."""
+    """It was changed meanwhile and is at version {version}."""
 
     category = Category.ABORTED
     reason = "VERSION_CONFLICT"

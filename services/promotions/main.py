@@ -87,6 +87,7 @@ _LOW = frozenset(
         "ListCampaigns",
         "ListCampaignChanges",
         "ListPrograms",
+        "ListProgramChanges",
         "ListTierChanges",
         "ListDueRenewals",
         "ListConflicts",
@@ -133,7 +134,7 @@ async def assemble(
     goods, months = catalogue.Catalogue(), storage.keys.Months(db)
     sets = rulesets.Rulesets(db, kept=settings.rulesets_kept)
     terms = terms_of(settings)
-    programs = book.Book(db, zone=terms.zone)
+    programs = book.Book(db, zone=terms.zone, now=now)
     tidings = news.News(db, goods, sets, programs, interval_s=settings.refresh_interval_s)
     rooms = preparation.Preparation(books, settings)
     paying = payouts.Payouts(db, books)

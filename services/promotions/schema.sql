@@ -350,13 +350,13 @@ REVOKE ALL ON FUNCTION ensure_month_partitions(DATE, INTEGER) FROM PUBLIC;
 
 -- Programs -----------------------------------------------------------------------------------------
 
--- Lasting promises. Never changed but to end.
+-- Lasting promises. Changed only to end, and in later versions.
 CREATE TABLE programs (
     program_id UUID NOT NULL,
     -- Grows over all programs with every change, so that processes see what is new.
     version BIGINT NOT NULL,
     state TEXT NOT NULL,
-    -- tessera.promotions.v1.ProgramRules.
+    -- tessera.promotions.v1.ProgramRules of the first version.
     rules BYTEA NOT NULL,
     create_time TIMESTAMPTZ NOT NULL,
     end_time TIMESTAMPTZ,
@@ -372,6 +372,40 @@ CREATE TABLE programs (
     -- Whatever ended knows when.
     CONSTRAINT programs_end CHECK ((state = 'ENDED') = (end_time IS NOT NULL))
 );
+
+-- What programs promise after their first version, which stays with them. Never changed.
+CREATE TABLE program_revisions (
+    program_id UUID NOT NULL,
+    version BIGINT NOT NULL,
+    -- tessera.promotions.v1.ProgramRules.
+    rules BYTEA NOT NULL,
+    -- The first day in the program's time zone. On a day the newest version holds that has begun.
+    start_day DATE NOT NULL,
+    create_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT program_revisions_pkey PRIMARY KEY (program_id, version),
+    CONSTRAINT program_revisions_program_fkey
+        FOREIGN KEY (program_id) REFERENCES programs (program_id),
+    -- Version 1 is the program's own row.
+    CONSTRAINT program_revisions_version CHECK (version > 1)
+);
+
+-- What was done to programs, by whom and why. Never changed.
+CREATE TABLE program_changes (
+    change_id BIGINT GENERATED ALWAYS AS IDENTITY,
+    program_id UUID NOT NULL,
+    action TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    actor_id TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    change_time TIMESTAMPTZ NOT NULL,
+    CONSTRAINT program_changes_pkey PRIMARY KEY (change_id),
+    CONSTRAINT program_changes_program_fkey
+        FOREIGN KEY (program_id) REFERENCES programs (program_id),
+    -- The actions of the contract.
+    CONSTRAINT program_changes_action CHECK (action IN ('CREATED', 'UPDATED', 'ENDED'))
+);
+
+CREATE INDEX program_changes_program_idx ON program_changes (program_id, change_id);
 
 -- What programs have counted of each purchase, as it is now: returns and voids lower it. Made of
 -- receipts, and made of them again at any time.
@@ -400,6 +434,8 @@ CREATE TABLE standings (
     grace BOOLEAN NOT NULL,
     -- When time alone may change the level; NULL for never.
     review_day DATE,
+    -- The version of the program whose terms these are.
+    program_version BIGINT NOT NULL DEFAULT 1,
     CONSTRAINT standings_pkey PRIMARY KEY (member_id, program_id),
     CONSTRAINT standings_program_fkey FOREIGN KEY (program_id) REFERENCES programs (program_id),
     -- Nothing lies below the lowest level, and what is kept is there.
@@ -407,6 +443,7 @@ CREATE TABLE standings (
 );
 
 CREATE INDEX standings_review_idx ON standings (review_day) WHERE review_day IS NOT NULL;
+CREATE INDEX standings_version_idx ON standings (program_id, program_version);
 
 -- Every step of a member from one level to another. Never changed.
 CREATE TABLE tier_changes (
@@ -424,7 +461,9 @@ CREATE TABLE tier_changes (
     -- A step leads somewhere else.
     CONSTRAINT tier_changes_step CHECK (from_level <> to_level),
     -- The causes of the contract.
-    CONSTRAINT tier_changes_cause CHECK (cause IN ('PURCHASE', 'RETURN', 'TIME', 'START'))
+    CONSTRAINT tier_changes_cause CHECK (
+        cause IN ('PURCHASE', 'RETURN', 'TIME', 'START', 'TERMS')
+    )
 );
 
 -- Subscriptions ------------------------------------------------------------------------------------
@@ -448,6 +487,8 @@ CREATE TABLE subscriptions (
     request_id TEXT NOT NULL,
     -- tessera.promotions.v1.SubscribeRequest, to tell a repeated call from another one.
     request BYTEA NOT NULL,
+    -- The version of the program that it was subscribed to or last paid for by.
+    program_version BIGINT NOT NULL DEFAULT 1,
     CONSTRAINT subscriptions_pkey PRIMARY KEY (subscription_id),
     CONSTRAINT subscriptions_request_id_key UNIQUE (request_id),
     CONSTRAINT subscriptions_program_fkey FOREIGN KEY (program_id) REFERENCES programs (program_id),
@@ -579,6 +620,8 @@ CREATE TABLE referrals (
     -- When time alone changes it: it pays, or it is too late; NULL when neither.
     due_day DATE,
     create_time TIMESTAMPTZ NOT NULL,
+    -- The version of the program that it was claimed by.
+    program_version BIGINT NOT NULL DEFAULT 1,
     CONSTRAINT referrals_pkey PRIMARY KEY (newcomer_id),
     CONSTRAINT referrals_program_fkey FOREIGN KEY (program_id) REFERENCES programs (program_id),
     -- The states of the contract.
@@ -670,6 +713,7 @@ GRANT UPDATE (member_id, facts, evaluation, batch, conflicts, campaign_ids) ON p
 GRANT SELECT, INSERT, DELETE ON outbox_events TO promotions;
 GRANT EXECUTE ON FUNCTION ensure_month_partitions(DATE, INTEGER) TO promotions;
 GRANT SELECT, INSERT, UPDATE ON programs, standings TO promotions;
+GRANT SELECT, INSERT ON program_revisions, program_changes TO promotions;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tallies TO promotions;
 GRANT SELECT, INSERT ON tier_changes TO promotions;
 GRANT SELECT, INSERT, UPDATE ON subscriptions TO promotions;

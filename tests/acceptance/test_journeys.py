@@ -176,3 +176,41 @@ async def test_json_tells_the_same_story(pos, member):
     status, read, _ = await pos.json("GET", f"/v1/receipts/{receipt_id}")
     assert status == 200
     assert read["receipt"]["evaluation"] == made["receipt"]["evaluation"]
+
+
+async def test_a_program_changes_from_a_day_to_come(admin):
+    """In JSON: what may change is taken up, what must stay is refused by its field."""
+    measure = {"kind": "MEASURE_KIND_SPEND"}
+    challenge = {
+        "measure": measure,
+        "goal": "500",
+        "first_date": {"year": 2100, "month": 1, "day": 1},
+        "reward": {"points": {"points": "100"}},
+    }
+    rules = {"title": {"en": "Spring", "ru": "Весна"}, "challenge": challenge}
+    body = {"request_id": uuid.uuid4().hex, "rules": rules}
+    status, document, _ = await admin.json("POST", "/v1/programs", body)
+    assert status == 200, document
+    path = f"/v1/programs/{document['program']['program_id']}"
+
+    challenge["goal"] = "400"
+    body = {"version": "1", "rules": rules, "comment": "too much"}
+    status, document, _ = await admin.json("PUT", path, body)
+    assert status == 200, document
+    changed = document["program"]
+    assert (changed["version"], changed["live_version"]) == ("2", "1")
+    status, document, _ = await admin.json("PUT", path, body)
+    assert (status, document["details"][0]["reason"]) == (409, "VERSION_CONFLICT")
+
+    challenge["measure"] = {"kind": "MEASURE_KIND_VISITS"}
+    status, document, _ = await admin.json("PUT", path, {"version": "2", "rules": rules})
+    told = document["details"][0]
+    assert (status, told["reason"]) == (400, "PROGRAM_INVALID")
+    assert told["metadata"]["field"] == "rules.challenge.measure"
+
+    status, document, _ = await admin.json("GET", f"{path}/versions/1")
+    assert document["program_version"]["rules"]["challenge"]["goal"] == "500"
+    status, document, _ = await admin.json("GET", f"{path}/changes")
+    assert document["changes"][0]["comment"] == "too much"
+    status, document, _ = await admin.json("POST", f"{path}:end", {})
+    assert status == 200, document

@@ -18,7 +18,13 @@ def tell(evaluation: checkout_pb2.Evaluation, cart: engine.Cart, gathered: Gathe
     for one in gathered.membership.tiers:
         rules, after = one.program.rules, one.foresee(purchase)
         evaluation.tiers.append(
-            programs.show_tier(one.program.program_id, rules, one.standing, one.progress)
+            programs.show_tier(
+                one.program.program_id,
+                rules,
+                one.standing,
+                one.progress,
+                version=one.program.version,
+            )
         )
         message = programs.show_message(
             rules,

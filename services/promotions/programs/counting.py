@@ -8,6 +8,7 @@ still reaches, and each later one sets what one receipt counts, whatever it coun
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
+from itertools import pairwise
 from typing import TypeAlias
 
 from services.chassis import clock, database, outbox
@@ -24,10 +25,10 @@ from services.promotions.programs.book import (
 from services.promotions.programs.goals import MemberChallenge
 from services.promotions.programs.payouts import Payouts
 from services.promotions.programs.purchases import Bought
-from services.promotions.storage.programs import Change, Place, Standing, Tally
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.referrals import Referral
 from services.promotions.storage.returns import Return
+from services.promotions.storage.standings import Change, Place, Standing, Tally
 from services.promotions.wire import programs as wire
 from services.promotions.wire.batches import Terms
 
@@ -126,12 +127,12 @@ class Counting:
         """Count purchases that this transaction has recorded."""
         if not self.is_idle:
             bought = [purchases.read(receipt) for receipt in receipts if receipt.member_id]
-            await self._count(tx, bought, storage.programs.PURCHASE)
+            await self._count(tx, bought, storage.standings.PURCHASE)
 
     async def voided(self, tx: database.Queryable, receipt: Receipt) -> None:
         """Count a purchase no longer that this transaction has undone."""
         if not self.is_idle and receipt.member_id:
-            await self._count(tx, [purchases.read(receipt)], storage.programs.RETURN)
+            await self._count(tx, [purchases.read(receipt)], storage.standings.RETURN)
 
     async def returned(self, tx: database.Queryable, returned: Return) -> None:
         """Count what stays of a purchase after a return that this transaction has recorded."""
@@ -141,24 +142,24 @@ class Counting:
         receipt = await storage.receipts.find(tx, key)
         assert receipt is not None
         bought = purchases.read(receipt, await storage.returns.of_purchase(tx, key))
-        await self._count(tx, [bought], storage.programs.RETURN)
+        await self._count(tx, [bought], storage.standings.RETURN)
 
     async def _count(self, tx: database.Queryable, bought: Sequence[Bought], cause: str) -> None:
         if not bought:
             return
         look = self._look(one.member_id for one in bought)
-        await storage.programs.lock_members(tx, look.members)
+        await storage.standings.lock_members(tx, look.members)
         stood = await self._meet(tx, look)
-        before = await storage.programs.tallies(tx, look.windows)
+        before = await storage.standings.tallies(tx, look.windows)
         newcomers = await self._newcomers(tx, look)
-        await storage.programs.count(
+        await storage.standings.count(
             tx,
             [
                 *self._tallies(look.counted, bought),
                 *self._newcomers_tallies(look, newcomers, bought),
             ],
         )
-        after = await storage.programs.tallies(tx, look.windows)
+        after = await storage.standings.tallies(tx, look.windows)
         new = {
             place: programs.settle(
                 look.tiers[place[1]].rules,
@@ -248,8 +249,7 @@ class Counting:
         The members are locked.
         """
         windows = look.windows
-        found = await storage.programs.standings(tx, windows)
-        stood = {place: _load(row) for place, row in found.items()}
+        stood = await self._revise(tx, look, await storage.standings.find(tx, windows))
         strangers = {place: first for place, first in windows.items() if place not in stood}
         if not strangers:
             return stood
@@ -257,14 +257,44 @@ class Counting:
             unknown = [look.tiers[program_id] for one, program_id in strangers if one == member_id]
             since = min(first for place, first in strangers.items() if place[0] == member_id)
             bought = await self.recall(tx, member_id, since)
-            await storage.programs.count(tx, self._tallies(unknown, bought))
-        tallies = await storage.programs.tallies(tx, strangers)
+            await storage.standings.count(tx, self._tallies(unknown, bought))
+        tallies = await storage.standings.tallies(tx, strangers)
         new = {
             place: programs.begin(look.tiers[place[1]].rules, tallies[place], look.today)
             for place in strangers
         }
         lowest = dict.fromkeys(new, programs.Standing(0))
-        await _save(tx, lowest, new, look=look, cause=storage.programs.START)
+        await _save(tx, lowest, new, look=look, cause=storage.standings.START)
+        return stood | new
+
+    async def _revise(
+        self, tx: database.Queryable, look: _Look, found: Mapping[Place, Standing]
+    ) -> dict[Place, programs.Standing]:
+        """Return where members stood; those whose program has other terms now, by these.
+
+        The members are locked.
+        """
+        stood = {place: _load(row) for place, row in found.items()}
+        terms = {
+            place: look.tiers[place[1]].since(row.program_version) for place, row in found.items()
+        }
+        followed = {place: steps for place, steps in terms.items() if len(steps) > 1}
+        # Nobody has counted anything since other terms began, or the standing were by these.
+        tallies = await storage.standings.tallies(
+            tx,
+            {
+                place: programs.first_day(steps[0].rules, steps[1].first)
+                for place, steps in followed.items()
+            },
+        )
+        new = {}
+        for place, steps in followed.items():
+            new[place] = stood[place]
+            for before, after in pairwise(steps):
+                new[place] = programs.revise(
+                    before.rules, after.rules, new[place], tallies[place], after.first
+                )
+        await _save(tx, stood, new, look=look, cause=storage.standings.TERMS)
         return stood | new
 
     async def recall(self, tx: database.Queryable, member_id: str, since: date) -> list[Bought]:
@@ -285,13 +315,15 @@ class Counting:
         look = self._look([member_id])
         if not look.tiers:
             return []
-        stood = await storage.programs.standings(self._db, look.windows)
+        stood = await storage.standings.find(self._db, look.windows)
         current = {
-            place: _load(row) for place, row in stood.items() if not _is_due(row, look.today)
+            place: _load(row)
+            for place, row in stood.items()
+            if not _is_due(row, look.tiers[place[1]], look.today)
         }
         if len(current) < len(look.tiers):
             current = await self._review(look)
-        tallies = await storage.programs.tallies(self._db, look.windows)
+        tallies = await storage.standings.tallies(self._db, look.windows)
         return [
             MemberTier(
                 program,
@@ -310,22 +342,24 @@ class Counting:
     async def _review(self, look: _Look) -> dict[Place, programs.Standing]:
         """Let the time that has passed do its work on members; return where they stand then."""
         async with self._db.transaction() as tx:
-            await storage.programs.lock_members(tx, look.members)
+            await storage.standings.lock_members(tx, look.members)
             stood = await self._meet(tx, look)
-            tallies = await storage.programs.tallies(tx, look.windows)
+            tallies = await storage.standings.tallies(tx, look.windows)
             new = {
                 place: programs.advance(
                     look.tiers[place[1]].rules, standing, tallies[place], look.today
                 )
                 for place, standing in stood.items()
             }
-            await _save(tx, stood, new, look=look, cause=storage.programs.TIME)
+            await _save(tx, stood, new, look=look, cause=storage.standings.TIME)
         return new
 
     async def review_due(self, *, count_max: int) -> int:
         """Review members whose level time may have changed; return how many places those had."""
         today = programs.day_of(self._now(), self._zone)
-        due = await storage.programs.due(self._db, today, count_max=count_max)
+        due = await storage.standings.due(self._db, today, count_max=count_max)
+        versions = {one.program_id: one.terms[-1].version for one in self._book.live.tiers}
+        due += await storage.standings.outdated(self._db, versions, count_max=count_max - len(due))
         if due and not self.is_idle:
             await self._review(self._look(member_id for member_id, _ in due))
         return len(due)
@@ -337,13 +371,15 @@ class Counting:
         if due and not self.is_idle:
             look = self._look(due)
             async with self._db.transaction() as tx:
-                await storage.programs.lock_members(tx, look.members)
+                await storage.standings.lock_members(tx, look.members)
                 await self._follow(tx, look, await self._newcomers(tx, look))
             self._payouts.nudge()
         return len(due)
 
 
-def _is_due(row: Standing, today: date) -> bool:
+def _is_due(row: Standing, program: TierProgram, today: date) -> bool:
+    if row.program_version < program.terms[-1].version:
+        return True
     return row.review_day is not None and row.review_day <= today
 
 
@@ -361,12 +397,19 @@ async def _save(
     receipts: Mapping[str, str] | None = None,
 ) -> None:
     """Write where members stand now, with the steps that led there and their events."""
-    is_first = cause == storage.programs.START
-    changed = {place: one for place, one in new.items() if is_first or one != old[place]}
-    await storage.programs.save_standings(
+    by_new_terms = cause in {storage.standings.START, storage.standings.TERMS}
+    changed = {place: one for place, one in new.items() if by_new_terms or one != old[place]}
+    await storage.standings.save(
         tx,
         {
-            place: Standing(one.level, one.kept, one.kept_until, one.grace, one.review_day)
+            place: Standing(
+                one.level,
+                one.kept,
+                one.kept_until,
+                one.grace,
+                one.review_day,
+                look.tiers[place[1]].terms[-1].version,
+            )
             for place, one in changed.items()
         },
     )
@@ -382,7 +425,7 @@ async def _save(
         for place, one in changed.items()
         if one.level != old[place].level
     ]
-    await storage.programs.add_changes(tx, steps)
+    await storage.standings.add_changes(tx, steps)
     told = [
         wire.tell_changed(
             look.tiers[step.program_id].rules,

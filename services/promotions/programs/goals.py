@@ -11,7 +11,7 @@ from services.promotions import storage
 from services.promotions.engine import programs
 from services.promotions.programs.book import ChallengeProgram
 from services.promotions.storage.payouts import Goal, Payout
-from services.promotions.storage.programs import Place
+from services.promotions.storage.standings import Place
 from services.promotions.wire import payouts as payouts_wire
 from services.promotions.wire import programs as wire
 from services.promotions.wire.batches import Terms
@@ -42,7 +42,7 @@ async def settle(
     `receipts` holds, by member, the purchase that was counted last. The members are locked.
     """
     places = _places(challenges, receipts)
-    tallies = await storage.programs.tallies(tx, dict.fromkeys(places, date.min))
+    tallies = await storage.standings.tallies(tx, dict.fromkeys(places, date.min))
     goals = await storage.payouts.goals(tx, places)
     changed: list[Goal] = []
     batches: list[batch_pb2.Batch] = []
@@ -114,7 +114,7 @@ async def find(
 ) -> list[MemberChallenge]:
     """Return how far a member is in each challenge."""
     places = _places(challenges, [member_id])
-    tallies = await storage.programs.tallies(db, dict.fromkeys(places, date.min))
+    tallies = await storage.standings.tallies(db, dict.fromkeys(places, date.min))
     goals = await storage.payouts.goals(db, places)
     return [
         MemberChallenge(

@@ -84,7 +84,8 @@ class Members:
         if not plans:
             return ()
         running = await storage.subscriptions.running(self._db, member_id, now=self._now())
-        return tuple(plans[one.program_id] for one in running if one.program_id in plans)
+        begun = [(one.program_id, one.program_version) for one in running]
+        return tuple(plans[terms] for terms in begun if terms in plans)
 
     async def _offers(self, member_id: str) -> tuple[MemberOffer, ...]:
         offers = self._book.live.offers

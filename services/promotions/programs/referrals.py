@@ -26,12 +26,12 @@ async def settle(
 ) -> None:
     """Move referrals on by what their newcomers have bought; the newcomers are locked."""
     followed = [one for one in found if one.program_id in live]
-    tallies = await storage.programs.tallies(
+    tallies = await storage.standings.tallies(
         tx, {(one.newcomer_id, one.program_id): one.claim_day for one in followed}
     )
     changed = []
     for one in followed:
-        rules = live[one.program_id].rules
+        rules = live[one.program_id].rules[one.program_version]
         there = programs.follow(
             rules,
             programs.ReferralState[one.state],
@@ -50,7 +50,9 @@ async def settle(
     payouts = [
         payout
         for one in rewarded
-        for payout in _pay(live[one.program_id].rules, one, now=now, terms=terms)
+        for payout in _pay(
+            live[one.program_id].rules[one.program_version], one, now=now, terms=terms
+        )
     ]
     await storage.payouts.add(tx, payouts, now=now)
     told = [

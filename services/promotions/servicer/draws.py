@@ -14,6 +14,7 @@ from services.promotions.engine import programs as engine
 from services.promotions.programs.payouts import Payouts
 from services.promotions.storage.draws import Draw, Entry
 from services.promotions.storage.payouts import Payout
+from services.promotions.storage.programs import Program
 from services.promotions.wire import pages, programs
 from services.promotions.wire import payouts as payouts_wire
 from services.promotions.wire.batches import Terms
@@ -127,7 +128,11 @@ class DrawServicer(draw_service_pb2_grpc.DrawServiceServicer):
         assert program is not None
         if program.state != storage.programs.LIVE:
             raise errors.ProgramEnded(program_id=program_id)
-        return programs.parse_draw(program_pb2.ProgramRules.FromString(program.rules).draw)
+        return self._live_rules(program)
+
+    def _live_rules(self, program: Program) -> engine.DrawRules:
+        live = program.at(engine.day_of(self._now(), self._zone))
+        return programs.parse_draw(program_pb2.ProgramRules.FromString(live.rules).draw)
 
     async def _show(self, program_id: str, found: Draw) -> draw_service_pb2.Draw:
         shown = draw_service_pb2.Draw(
@@ -141,7 +146,7 @@ class DrawServicer(draw_service_pb2_grpc.DrawServiceServicer):
         shown.seed = found.seed.hex()
         program = await storage.programs.find(self._db, program_id)
         assert program is not None
-        rules = programs.parse_draw(program_pb2.ProgramRules.FromString(program.rules).draw)
+        rules = self._live_rules(program)
         for one in await storage.draws.winners(self._db, program_id):
             assert one.place is not None
             shown.winners.append(

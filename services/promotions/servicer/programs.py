@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
 import grpc
+from google.type import date_pb2
 from tessera.identity.v1 import member_pb2
 from tessera.promotions.v1 import (
     campaign_pb2,
@@ -16,15 +17,16 @@ from tessera.promotions.v1 import (
     program_service_pb2_grpc,
 )
 
-from services.chassis import clock, database, differences, ids, timestamps
+from services.chassis import auth, clock, database, differences, ids, timestamps
 from services.promotions import errors, storage
 from services.promotions.engine import programs as engine
 from services.promotions.peers.identity import Identity
-from services.promotions.programs.book import Book, Live, parse
+from services.promotions.programs.book import Book
 from services.promotions.programs.counting import Counting
 from services.promotions.programs.members import MemberOffer, Members
 from services.promotions.storage.offers import Offer
-from services.promotions.storage.programs import Change, Program
+from services.promotions.storage.programs import Act, Program, Version
+from services.promotions.storage.standings import Change
 from services.promotions.wire import pages, programs, times
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -35,15 +37,16 @@ _STATES = {
 }
 _NAMES = {number: name for name, number in _STATES.items()}
 _CAUSES = {
-    storage.programs.PURCHASE: program_pb2.TIER_CHANGE_CAUSE_PURCHASE,
-    storage.programs.RETURN: program_pb2.TIER_CHANGE_CAUSE_RETURN,
-    storage.programs.TIME: program_pb2.TIER_CHANGE_CAUSE_TIME,
-    storage.programs.START: program_pb2.TIER_CHANGE_CAUSE_START,
+    storage.standings.PURCHASE: program_pb2.TIER_CHANGE_CAUSE_PURCHASE,
+    storage.standings.RETURN: program_pb2.TIER_CHANGE_CAUSE_RETURN,
+    storage.standings.TIME: program_pb2.TIER_CHANGE_CAUSE_TIME,
+    storage.standings.START: program_pb2.TIER_CHANGE_CAUSE_START,
+    storage.standings.TERMS: program_pb2.TIER_CHANGE_CAUSE_TERMS,
 }
 
 
 class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
-    """Makes and ends programs, and tells where members stand."""
+    """Makes, changes and ends programs, and tells where members stand."""
 
     def __init__(
         self,
@@ -68,44 +71,36 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         self, request: program_service_pb2.CreateProgramRequest, context: Context
     ) -> program_service_pb2.CreateProgramResponse:
         """Make a program."""
-        _require_sound(request.rules, today=engine.day_of(self._now(), self._zone))
-        for reward in (
-            request.rules.challenge.reward,
-            request.rules.referral.referrer_reward,
-            request.rules.referral.newcomer_reward,
-            *(prize.reward for prize in request.rules.draw.prizes),
-        ):
-            await self._require_coupon(reward)
+        _require_sound(request.rules, today=self._today())
+        await self._require_coupons(_rewards(request.rules))
         async with self._db.transaction() as tx:
             await storage.programs.lock_all(tx)
             made = await storage.programs.find_by_request(tx, request.request_id)
             program = made[0] if made else await self._add(tx, request)
         await self._book.refresh()
         if made is None:
-            return program_service_pb2.CreateProgramResponse(program=show(program))
+            return program_service_pb2.CreateProgramResponse(program=self._show(program))
         first = program_service_pb2.CreateProgramRequest.FromString(made[1])
         if difference := differences.find_difference(first, request):
             raise errors.RequestConflict(field=difference)
-        return program_service_pb2.CreateProgramResponse(program=show(program))
+        return program_service_pb2.CreateProgramResponse(program=self._show(program))
 
-    async def _require_coupon(self, reward: program_pb2.ProgramReward) -> None:
+    async def _require_coupons(self, rewards: Iterable[program_pb2.ProgramReward]) -> None:
         """Raise what tells why the campaign of a reward has no coupon to give."""
-        if reward.WhichOneof("kind") != "coupon":
-            return
-        campaign_id = reward.coupon.campaign_id
-        campaign = await storage.campaigns.find(self._db, campaign_id)
-        if campaign is None:
-            raise errors.CampaignNotFound(campaign_id=campaign_id)
-        if campaign.state != storage.campaigns.LIVE:
-            raise errors.CampaignState(campaign_id=campaign_id, state=campaign.state)
-        if not campaign_pb2.CampaignRules.FromString(campaign.rules).trigger.coupon.personal:
-            raise errors.CouponNotPersonal(campaign_id=campaign_id)
+        for campaign_id in [one.coupon.campaign_id for one in rewards if one.HasField("coupon")]:
+            campaign = await storage.campaigns.find(self._db, campaign_id)
+            if campaign is None:
+                raise errors.CampaignNotFound(campaign_id=campaign_id)
+            if campaign.state != storage.campaigns.LIVE:
+                raise errors.CampaignState(campaign_id=campaign_id, state=campaign.state)
+            rules = campaign_pb2.CampaignRules.FromString(campaign.rules)
+            if not rules.trigger.coupon.personal:
+                raise errors.CouponNotPersonal(campaign_id=campaign_id)
 
     async def _add(
         self, tx: database.Transaction, request: program_service_pb2.CreateProgramRequest
     ) -> Program:
-        live = await storage.programs.live(tx)
-        _require_free(parse(0, live, zone=self._zone), request.rules)
+        self._require_free(await storage.programs.live(tx), request.rules)
         version = await storage.programs.head(tx) + 1
         program = await storage.programs.add(
             tx,
@@ -119,8 +114,95 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         if request.rules.WhichOneof("kind") == "draw":
             seed = secrets.token_bytes(engine.SEED_BYTES)
             await storage.draws.seal(tx, program.program_id, seed)
-        await storage.news.announce(tx, storage.news.PROGRAMS)
+        await self._note(tx, program, storage.programs.CREATED, request.comment)
         return program
+
+    async def UpdateProgram(
+        self, request: program_service_pb2.UpdateProgramRequest, context: Context
+    ) -> program_service_pb2.UpdateProgramResponse:
+        """Write the next version."""
+        # What lies in the past already is held against the version before.
+        _require_sound(request.rules, today=date.min)
+        start = None
+        if request.HasField("start_date"):
+            start = programs.read_date(request.start_date, field="start_date")
+        async with self._db.transaction() as tx:
+            await storage.programs.lock_all(tx)
+            program = await self._find(tx, request.program_id)
+            if program.state != storage.programs.LIVE:
+                raise errors.ProgramEnded(program_id=request.program_id)
+            if request.version != program.newest.version:
+                raise errors.VersionConflict(version=program.newest.version)
+            start = self._require_successor(program, request.rules, start)
+            known = _rewards(program_pb2.ProgramRules.FromString(program.newest.rules))
+            await self._require_coupons(one for one in _rewards(request.rules) if one not in known)
+            live = await storage.programs.live(tx)
+            others = [one for one in live if one.program_id != program.program_id]
+            self._require_free(others, request.rules)
+            await storage.programs.add_version(
+                tx,
+                program.program_id,
+                Version(request.version + 1, request.rules.SerializeToString(), start, self._now()),
+                version=await storage.programs.head(tx) + 1,
+            )
+            program = await self._find(tx, request.program_id)
+            await self._note(tx, program, storage.programs.UPDATED, request.comment)
+        await self._book.refresh()
+        return program_service_pb2.UpdateProgramResponse(program=self._show(program))
+
+    def _require_successor(
+        self, program: Program, sent: program_pb2.ProgramRules, start: date | None
+    ) -> date:
+        """Return the first day of the next version; raises ProgramInvalid with what must stay."""
+        today, kind = self._today(), sent.WhichOneof("kind")
+        live = program_pb2.ProgramRules.FromString(program.at(today).rules)
+        if kind != live.WhichOneof("kind"):
+            raise errors.ProgramInvalid(
+                field=f"rules.{kind}", problem=f"the program stays {live.WhichOneof('kind')}"
+            )
+        made = engine.day_of(program.create_time, self._zone)
+        after, present = (programs.parse_terms(one, made=made) for one in (sent, live))
+        start = start or engine.earliest_start(present, after, today=today)
+        for problem in engine.find_start_problems(present, after, start=start, today=today):
+            raise errors.ProgramInvalid(field=problem.field, problem=problem.problem)
+        held = program_pb2.ProgramRules.FromString(program.at(start).rules)
+        before = programs.parse_terms(held, made=made)
+        for problem in engine.find_succession_problems(before, after, start=start):
+            raise errors.ProgramInvalid(
+                field=f"rules.{kind}.{problem.field}", problem=problem.problem
+            )
+        return start
+
+    def _require_free(self, others: Iterable[Program], sent: program_pb2.ProgramRules) -> None:
+        """Raise TierTaken, PlanTaken or OfferTaken for a name that another one has or will have."""
+        names, today = {tier.tier_id for tier in sent.tiers.tiers}, self._today()
+        for program in others:
+            program_id = program.program_id
+            for version in program.since(today):
+                held = program_pb2.ProgramRules.FromString(version.rules)
+                for tier in held.tiers.tiers:
+                    if tier.tier_id in names:
+                        raise errors.TierTaken(tier_id=tier.tier_id, program_id=program_id)
+                offer_id, plan_id = held.offers.offer_id, held.plan.plan_id
+                if offer_id and offer_id == sent.offers.offer_id:
+                    raise errors.OfferTaken(offer_id=offer_id, program_id=program_id)
+                if plan_id and plan_id == sent.plan.plan_id:
+                    raise errors.PlanTaken(plan_id=plan_id, program_id=program_id)
+
+    async def _note(
+        self, tx: database.Transaction, program: Program, action: str, comment: str
+    ) -> None:
+        """Keep what was done to a program, and let all processes know."""
+        await storage.programs.note(
+            tx,
+            program.program_id,
+            action,
+            version=program.newest.version,
+            actor_id=auth.current().client_id,
+            comment=comment,
+            now=self._now(),
+        )
+        await storage.news.announce(tx, storage.news.PROGRAMS)
 
     async def EndProgram(
         self, request: program_service_pb2.EndProgramRequest, context: Context
@@ -129,18 +211,57 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         async with self._db.transaction() as tx:
             await storage.programs.lock_all(tx)
             version = await storage.programs.head(tx) + 1
-            await storage.programs.end(tx, request.program_id, version=version, now=self._now())
-            await storage.news.announce(tx, storage.news.PROGRAMS)
+            ended = await storage.programs.end(
+                tx, request.program_id, version=version, now=self._now()
+            )
             program = await self._find(tx, request.program_id)
+            if ended:
+                await self._note(tx, program, storage.programs.ENDED, request.comment)
         await self._book.refresh()
-        return program_service_pb2.EndProgramResponse(program=show(program))
+        return program_service_pb2.EndProgramResponse(program=self._show(program))
+
+    async def GetProgramVersion(
+        self, request: program_service_pb2.GetProgramVersionRequest, context: Context
+    ) -> program_service_pb2.GetProgramVersionResponse:
+        """Read any version of a program."""
+        program = await self._find(self._db, request.program_id)
+        if request.version > program.newest.version:
+            raise errors.ProgramNotFound(program_id=request.program_id)
+        found = program.versions[request.version - 1]
+        return program_service_pb2.GetProgramVersionResponse(
+            program_version=program_pb2.ProgramVersion(
+                program_id=program.program_id,
+                version=found.version,
+                rules=program_pb2.ProgramRules.FromString(found.rules),
+                start_date=_show_start(found),
+                create_time=timestamps.show(found.create_time),
+            )
+        )
+
+    async def ListProgramChanges(
+        self, request: program_service_pb2.ListProgramChangesRequest, context: Context
+    ) -> program_service_pb2.ListProgramChangesResponse:
+        """List what was done to a program, newest first."""
+        program_id, count = request.program_id, pages.count(request.page_size)
+        kind = f"programChanges.{program_id}"
+        before = pages.position(kind, request.page_token, pages.number)
+        await self._find(self._db, program_id)
+        found = await storage.programs.acts(
+            self._db, program_id, before=before, count_max=count + 1
+        )
+        response = program_service_pb2.ListProgramChangesResponse(
+            changes=map(_show_act, found[:count])
+        )
+        if len(found) > count:
+            response.next_page_token = pages.token(kind, found[count - 1].change_id)
+        return response
 
     async def GetProgram(
         self, request: program_service_pb2.GetProgramRequest, context: Context
     ) -> program_service_pb2.GetProgramResponse:
         """Read a program."""
         program = await self._find(self._db, request.program_id)
-        return program_service_pb2.GetProgramResponse(program=show(program))
+        return program_service_pb2.GetProgramResponse(program=self._show(program))
 
     async def ListPrograms(
         self, request: program_service_pb2.ListProgramsRequest, context: Context
@@ -156,7 +277,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
             ),
             count_max=count + 1,
         )
-        response = program_service_pb2.ListProgramsResponse(programs=map(show, found[:count]))
+        response = program_service_pb2.ListProgramsResponse(programs=map(self._show, found[:count]))
         if len(found) > count:
             response.next_page_token = pages.token(kind, found[count - 1].program_id)
         return response
@@ -172,7 +293,11 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         return program_service_pb2.GetMemberProgramsResponse(
             tiers=[
                 programs.show_tier(
-                    one.program.program_id, one.program.rules, one.standing, one.progress
+                    one.program.program_id,
+                    one.program.rules,
+                    one.standing,
+                    one.progress,
+                    version=one.program.version,
                 )
                 for one in membership.tiers
             ],
@@ -252,7 +377,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
     async def _offer_rules(self, program_id: str) -> engine.OfferRules:
         """Return live offers; raises ProgramNotFound or ProgramEnded."""
         program = await self._find(self._db, program_id)
-        rules = program_pb2.ProgramRules.FromString(program.rules)
+        rules = program_pb2.ProgramRules.FromString(program.at(self._today()).rules)
         if rules.WhichOneof("kind") != "offers":
             raise errors.ProgramNotFound(program_id=program_id)
         if program.state != storage.programs.LIVE:
@@ -279,7 +404,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
     ) -> program_service_pb2.ListTierChangesResponse:
         """List a member's changes of level, newest first."""
         count, kind = pages.count(request.page_size), f"tierChanges.{request.member_id}"
-        found = await storage.programs.changes(
+        found = await storage.standings.changes(
             self._db,
             request.member_id,
             before=pages.position(kind, request.page_token, pages.number),
@@ -295,13 +420,29 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
 
     async def _rules(self, program_id: str) -> program_pb2.TierRules:
         program = await self._find(self._db, program_id)
-        return program_pb2.ProgramRules.FromString(program.rules).tiers
+        return program_pb2.ProgramRules.FromString(program.newest.rules).tiers
 
     async def _find(self, db: database.Queryable, program_id: str) -> Program:
         program = await storage.programs.find(db, program_id)
         if program is None:
             raise errors.ProgramNotFound(program_id=program_id)
         return program
+
+    def _today(self) -> date:
+        return engine.day_of(self._now(), self._zone)
+
+    def _show(self, program: Program) -> program_pb2.Program:
+        newest = program.newest
+        return program_pb2.Program(
+            program_id=program.program_id,
+            state=_STATES[program.state],
+            rules=program_pb2.ProgramRules.FromString(newest.rules),
+            create_time=timestamps.show(program.create_time),
+            end_time=timestamps.show(program.end_time),
+            version=newest.version,
+            live_version=program.at(self._today()).version,
+            start_date=_show_start(newest),
+        )
 
 
 def _require_sound(sent: program_pb2.ProgramRules, *, today: date) -> None:
@@ -317,29 +458,26 @@ def _require_sound(sent: program_pb2.ProgramRules, *, today: date) -> None:
         raise errors.ProgramInvalid(field=f"rules.{kind}.{problem.field}", problem=problem.problem)
 
 
-def _require_free(live: Live, sent: program_pb2.ProgramRules) -> None:
-    """Raise TierTaken, PlanTaken or OfferTaken for the name of one that is live."""
-    names = {tier.tier_id for tier in sent.tiers.tiers}
-    for program in live.tiers:
-        for tier in program.rules.tiers:
-            if tier.tier_id in names:
-                raise errors.TierTaken(tier_id=tier.tier_id, program_id=program.program_id)
-    for offer in live.offers.values():
-        if offer.rules.offer_id == sent.offers.offer_id:
-            raise errors.OfferTaken(offer_id=offer.rules.offer_id, program_id=offer.program_id)
-    for program_id, plan in live.plans.items():
-        if plan.plan_id == sent.plan.plan_id:
-            raise errors.PlanTaken(plan_id=plan.plan_id, program_id=program_id)
+def _rewards(sent: program_pb2.ProgramRules) -> list[program_pb2.ProgramReward]:
+    return [
+        sent.challenge.reward,
+        sent.referral.referrer_reward,
+        sent.referral.newcomer_reward,
+        *(prize.reward for prize in sent.draw.prizes),
+    ]
 
 
-def show(program: Program) -> program_pb2.Program:
-    """Return a program as the contract shows it."""
-    return program_pb2.Program(
-        program_id=program.program_id,
-        state=_STATES[program.state],
-        rules=program_pb2.ProgramRules.FromString(program.rules),
-        create_time=timestamps.show(program.create_time),
-        end_time=timestamps.show(program.end_time),
+def _show_start(version: Version) -> date_pb2.Date | None:
+    return None if version.start_day == date.min else programs.show_date(version.start_day)
+
+
+def _show_act(act: Act) -> program_pb2.ProgramChange:
+    return program_pb2.ProgramChange(
+        action=program_pb2.ProgramAction.Value(f"PROGRAM_ACTION_{act.action}"),
+        version=act.version,
+        actor_id=act.actor_id,
+        comment=act.comment,
+        change_time=timestamps.show(act.change_time),
     )
 
 

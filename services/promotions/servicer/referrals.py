@@ -66,12 +66,12 @@ class ReferralServicer(referral_service_pb2_grpc.ReferralServiceServicer):
         newcomer_id = request.newcomer_id
         if newcomer_id == referrer_id:
             raise errors.ReferralSelf
-        rules = await self._rules(self._db, program_id)
+        version, rules = await self._rules(self._db, program_id)
         key = member_pb2.MemberKey(member_id=newcomer_id)
         is_new = not (await self._identity.member(key)).purchase_count
         await self._identity.member(member_pb2.MemberKey(member_id=referrer_id))
         async with self._db.transaction() as tx:
-            await storage.programs.lock_members(tx, [newcomer_id, referrer_id])
+            await storage.standings.lock_members(tx, [newcomer_id, referrer_id])
             known = {
                 one.newcomer_id: one
                 for one in await storage.referrals.of_newcomers(tx, [newcomer_id, referrer_id])
@@ -85,34 +85,31 @@ class ReferralServicer(referral_service_pb2_grpc.ReferralServiceServicer):
                 raise errors.ReferralSelf  # two who bring each other bring nobody
             if not is_new or await storage.referrals.has_bought(tx, newcomer_id):
                 raise errors.ReferralNotNew
-            made = await self._add(tx, rules, program_id, newcomer_id, referrer_id)
+            now = self._now()
+            today = engine.day_of(now, self._zone)
+            made = Referral(
+                newcomer_id,
+                program_id,
+                referrer_id,
+                storage.referrals.CLAIMED,
+                today,
+                engine.last_chance(rules, today),
+                now,
+                version,
+            )
+            await self._add(tx, rules, made)
         return referral_service_pb2.ClaimReferralResponse(referral=_show(made))
 
     async def _add(
-        self,
-        tx: database.Transaction,
-        rules: engine.ReferralRules,
-        program_id: str,
-        newcomer_id: str,
-        referrer_id: str,
-    ) -> Referral:
-        now = self._now()
-        today = engine.day_of(now, self._zone)
+        self, tx: database.Transaction, rules: engine.ReferralRules, new: Referral
+    ) -> None:
         bound = rules.referrals_max
-        open_ = await storage.referrals.count_open(tx, referrer_id, program_id, today=today)
+        open_ = await storage.referrals.count_open(
+            tx, new.referrer_id, new.program_id, today=new.claim_day
+        )
         if bound and open_ >= bound:
             raise errors.ReferralLimit(referrals_max=bound)
-        new = Referral(
-            newcomer_id,
-            program_id,
-            referrer_id,
-            storage.referrals.CLAIMED,
-            today,
-            engine.last_chance(rules, today),
-            now,
-        )
         await storage.referrals.add(tx, new)
-        return new
 
     async def ListReferrals(
         self, request: referral_service_pb2.ListReferralsRequest, context: Context
@@ -123,15 +120,20 @@ class ReferralServicer(referral_service_pb2_grpc.ReferralServiceServicer):
         )
         return referral_service_pb2.ListReferralsResponse(referrals=map(_show, found))
 
-    async def _rules(self, db: database.Queryable, program_id: str) -> engine.ReferralRules:
-        """Return a live program of referrals; raises ProgramNotFound or ProgramEnded."""
+    async def _rules(
+        self, db: database.Queryable, program_id: str
+    ) -> tuple[int, engine.ReferralRules]:
+        """Return the live version of referrals; raises ProgramNotFound or ProgramEnded."""
         program = await storage.programs.find(db, program_id)
-        rules = program_pb2.ProgramRules.FromString(program.rules if program else b"")
-        if program is None or rules.WhichOneof("kind") != "referral":
+        if program is None:
+            raise errors.ProgramNotFound(program_id=program_id)
+        live = program.at(engine.day_of(self._now(), self._zone))
+        rules = program_pb2.ProgramRules.FromString(live.rules)
+        if rules.WhichOneof("kind") != "referral":
             raise errors.ProgramNotFound(program_id=program_id)
         if program.state != storage.programs.LIVE:
             raise errors.ProgramEnded(program_id=program_id)
-        return programs.parse_referral(rules.referral)
+        return live.version, programs.parse_referral(rules.referral)
 
 
 def _show(one: Referral) -> referral_service_pb2.Referral:

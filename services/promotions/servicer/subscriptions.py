@@ -1,6 +1,6 @@
 """SubscriptionService: members who pay for belonging."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any
 
@@ -17,6 +17,7 @@ from services.chassis import clock, database, differences, ids, outbox, timestam
 from services.promotions import errors, storage
 from services.promotions.engine import programs as engine
 from services.promotions.peers.identity import Identity
+from services.promotions.storage.programs import Program, Version
 from services.promotions.storage.subscriptions import Payment, Subscription
 from services.promotions.wire import pages, programs, times
 
@@ -24,6 +25,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 _LIST_MAX = 100
 _PAGES = "dueRenewals"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan as somebody has begun it: the version that holds, and that of the next period."""
+
+    rules: engine.PlanRules
+    version: int
+    next_rules: engine.PlanRules
+    next_version: int
 
 
 class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServicer):
@@ -43,40 +54,46 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         """Subscribe a member to a plan."""
         await self._identity.member(member_pb2.MemberKey(member_id=request.member_id))
         async with self._db.transaction() as tx:
-            await storage.programs.lock_members(tx, [request.member_id])
+            await storage.standings.lock_members(tx, [request.member_id])
             made = await storage.subscriptions.find_by_request(tx, request.request_id)
-            plan = await self._plan(tx, request.program_id, live=made is None)
-            found = made[0] if made else await self._add(tx, request, plan)
+            program = await self._program(tx, request.program_id, live=made is None)
+            found = made[0] if made else await self._add(tx, request, program)
         if made:
             first = subscription_service_pb2.SubscribeRequest.FromString(made[1])
             if difference := differences.find_difference(first, request):
                 raise errors.RequestConflict(field=difference)
-        return subscription_service_pb2.SubscribeResponse(subscription=self._show(found, plan))
+        return subscription_service_pb2.SubscribeResponse(
+            subscription=self._show(found, self._plan_of(program, found))
+        )
 
     async def _add(
         self,
         tx: database.Transaction,
         request: subscription_service_pb2.SubscribeRequest,
-        plan: engine.PlanRules,
+        program: Program,
     ) -> Subscription:
         now = self._now()
         before = await storage.subscriptions.of_program(tx, request.member_id, request.program_id)
         for one in before:
-            if engine.state_at(plan, _load(one), now) != engine.SubscriptionState.ENDED:
+            begun = self._plan_of(program, one).rules
+            if engine.state_at(begun, _load(one), now) != engine.SubscriptionState.ENDED:
                 raise errors.SubscriptionExists(subscription_id=one.subscription_id)
-        begun = engine.subscribe(plan, with_trial=not before, now=now)
+        live = program.at(engine.day_of(now, self._zone))
+        plan = _read(live)
+        stored = engine.subscribe(plan, with_trial=not before, now=now)
         new = Subscription(
             subscription_id=ids.new(storage.subscriptions.PREFIX),
             member_id=request.member_id,
             program_id=request.program_id,
             create_time=now,
-            covered_until=begun.covered_until,
-            expire_time=engine.end_of(plan, begun),
+            covered_until=stored.covered_until,
+            expire_time=engine.end_of(plan, stored),
+            program_version=live.version,
         )
         await storage.subscriptions.add(
             tx, new, request_id=request.request_id, request=request.SerializeToString()
         )
-        await self._tell(tx, new, plan)
+        await self._tell(tx, new, self._plan_of(program, new))
         return new
 
     async def ConfirmPayment(
@@ -87,10 +104,12 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
             request.payment_id, request.subscription_id, request.period, request.amount_minor
         )
         async with self._db.transaction() as tx:
-            found, plan = await self._lock(tx, request.subscription_id)
+            found, program = await self._lock(tx, request.subscription_id)
             if await self._is_new(tx, payment):
-                found = await self._pay(tx, found, plan, payment)
-        return subscription_service_pb2.ConfirmPaymentResponse(subscription=self._show(found, plan))
+                found = await self._pay(tx, found, program, payment)
+        return subscription_service_pb2.ConfirmPaymentResponse(
+            subscription=self._show(found, self._plan_of(program, found))
+        )
 
     async def _is_new(self, tx: database.Transaction, payment: Payment) -> bool:
         """Tell a payment from a repeated one; raises RequestConflict for an id used otherwise."""
@@ -106,42 +125,44 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         self,
         tx: database.Transaction,
         found: Subscription,
-        plan: engine.PlanRules,
+        program: Program,
         payment: Payment,
     ) -> Subscription:
-        now, stored = self._now(), _load(found)
-        if engine.state_at(plan, stored, now) == engine.SubscriptionState.ENDED:
+        now, stored, plan = self._now(), _load(found), self._plan_of(program, found)
+        if engine.state_at(plan.rules, stored, now) == engine.SubscriptionState.ENDED:
             raise errors.SubscriptionEnded(subscription_id=found.subscription_id)
         if payment.period != stored.period + 1:
             raise errors.PaymentPeriod(period=stored.period + 1)
-        if payment.amount_minor != plan.fee_minor:
-            raise errors.PaymentAmount(fee_minor=plan.fee_minor)
+        if payment.amount_minor != plan.next_rules.fee_minor:
+            raise errors.PaymentAmount(fee_minor=plan.next_rules.fee_minor)
         if not await storage.subscriptions.add_payment(tx, payment, now=now):
             raise errors.RequestConflict(field="subscription_id")
-        paid = engine.pay(plan, stored, zone=self._zone, now=now)
-        return await self._save(tx, found, plan, paid)
+        paid = engine.pay(plan.next_rules, stored, zone=self._zone, now=now)
+        renewed = replace(found, program_version=plan.next_version)
+        return await self._save(tx, renewed, program, paid)
 
     async def CancelSubscription(
         self, request: subscription_service_pb2.CancelSubscriptionRequest, context: Context
     ) -> subscription_service_pb2.CancelSubscriptionResponse:
         """Cancel a subscription, at once or when what is paid for ends."""
         async with self._db.transaction() as tx:
-            found, plan = await self._lock(tx, request.subscription_id)
+            found, program = await self._lock(tx, request.subscription_id)
             now, stored = self._now(), _load(found)
-            if engine.state_at(plan, stored, now) == engine.SubscriptionState.ENDED:
+            plan = self._plan_of(program, found)
+            if engine.state_at(plan.rules, stored, now) == engine.SubscriptionState.ENDED:
                 raise errors.SubscriptionEnded(subscription_id=found.subscription_id)
             cancelled = engine.cancel(stored, at_once=request.at_once, now=now)
             if cancelled != stored:
-                found = await self._save(tx, found, plan, cancelled)
+                found = await self._save(tx, found, program, cancelled)
         return subscription_service_pb2.CancelSubscriptionResponse(
-            subscription=self._show(found, plan)
+            subscription=self._show(found, self._plan_of(program, found))
         )
 
     async def _save(
         self,
         tx: database.Transaction,
         found: Subscription,
-        plan: engine.PlanRules,
+        program: Program,
         changed: engine.Subscription,
     ) -> Subscription:
         new = replace(
@@ -151,15 +172,13 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
             covered_until=changed.covered_until,
             cancel_time=changed.cancel_time,
             end_time=changed.end_time,
-            expire_time=engine.end_of(plan, changed),
+            expire_time=engine.end_of(self._plan_of(program, found).rules, changed),
         )
         await storage.subscriptions.save(tx, new)
-        await self._tell(tx, new, plan)
+        await self._tell(tx, new, self._plan_of(program, new))
         return new
 
-    async def _tell(
-        self, tx: database.Transaction, found: Subscription, plan: engine.PlanRules
-    ) -> None:
+    async def _tell(self, tx: database.Transaction, found: Subscription, plan: Plan) -> None:
         now = self._now()
         told = programs.tell_subscription(self._show(found, plan), now=now)
         await outbox.append(tx, told)
@@ -208,47 +227,60 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
 
     async def _lock(
         self, tx: database.Transaction, subscription_id: str
-    ) -> tuple[Subscription, engine.PlanRules]:
+    ) -> tuple[Subscription, Program]:
         found = await storage.subscriptions.lock(tx, subscription_id)
         if found is None:
             raise errors.SubscriptionNotFound(subscription_id=subscription_id)
-        return found, await self._plan(tx, found.program_id, live=False)
+        return found, await self._program(tx, found.program_id, live=False)
 
-    async def _plan(
-        self, db: database.Queryable, program_id: str, *, live: bool
-    ) -> engine.PlanRules:
+    async def _program(self, db: database.Queryable, program_id: str, *, live: bool) -> Program:
         """Return a plan; raises ProgramNotFound or, when it must be `live`, ProgramEnded."""
         program = await storage.programs.find(db, program_id)
-        rules = program_pb2.ProgramRules.FromString(program.rules if program else b"")
+        rules = program_pb2.ProgramRules.FromString(program.newest.rules if program else b"")
         if program is None or rules.WhichOneof("kind") != "plan":
             raise errors.ProgramNotFound(program_id=program_id)
         if live and program.state != storage.programs.LIVE:
             raise errors.ProgramEnded(program_id=program_id)
-        return programs.parse_plan(rules.plan)
+        return program
+
+    def _plan_of(self, program: Program, one: Subscription) -> Plan:
+        """Return what somebody has begun, and what the next period brings on its first day.
+
+        Whoever has nothing yet is charged what was asked for when the subscription was made.
+        """
+        begun = following = program.versions[one.program_version - 1]
+        if one.covered_until is not None:
+            following = program.at(engine.day_of(one.covered_until, self._zone))
+        return Plan(_read(begun), begun.version, _read(following), following.version)
 
     async def _show_all(self, found: list[Subscription]) -> list[subscription_pb2.Subscription]:
-        plans = {
-            program_id: await self._plan(self._db, program_id, live=False)
+        programs_ = {
+            program_id: await self._program(self._db, program_id, live=False)
             for program_id in {one.program_id for one in found}
         }
-        return [self._show(one, plans[one.program_id]) for one in found]
+        return [self._show(one, self._plan_of(programs_[one.program_id], one)) for one in found]
 
-    def _show(self, one: Subscription, plan: engine.PlanRules) -> subscription_pb2.Subscription:
-        state = engine.state_at(plan, _load(one), self._now())
+    def _show(self, one: Subscription, plan: Plan) -> subscription_pb2.Subscription:
+        state = engine.state_at(plan.rules, _load(one), self._now())
         return subscription_pb2.Subscription(
             subscription_id=one.subscription_id,
             member_id=one.member_id,
             program_id=one.program_id,
-            plan_id=plan.plan_id,
+            plan_id=plan.rules.plan_id,
             state=subscription_pb2.SubscriptionState.ValueType(state),
             paid_periods=one.period,
             covered_until=timestamps.show(one.covered_until),
             end_time=timestamps.show(one.expire_time),
             cancel_time=timestamps.show(one.cancel_time),
-            fee_minor=plan.fee_minor,
-            privileges=plan.privileges,
+            fee_minor=plan.next_rules.fee_minor,
+            privileges=plan.rules.privileges,
             create_time=timestamps.show(one.create_time),
+            plan_version=plan.version,
         )
+
+
+def _read(version: Version) -> engine.PlanRules:
+    return programs.parse_plan(program_pb2.ProgramRules.FromString(version.rules).plan)
 
 
 def _load(row: Subscription) -> engine.Subscription:

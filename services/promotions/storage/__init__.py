@@ -14,6 +14,7 @@ from services.promotions.storage import (
     reservations,
     returns,
     searching,
+    standings,
     subscriptions,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "reservations",
     "returns",
     "searching",
+    "standings",
     "subscriptions",
 ]

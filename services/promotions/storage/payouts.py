@@ -7,8 +7,8 @@ from datetime import datetime
 from services.chassis import database, ids
 from services.promotions.storage import keys
 from services.promotions.storage.programs import PREFIX as PROGRAM_PREFIX
-from services.promotions.storage.programs import Place
 from services.promotions.storage.receipts import BATCH_PREFIX, MEMBER_PREFIX
+from services.promotions.storage.standings import Place
 
 POSTED = "POSTED"
 REFUSED = "REFUSED"

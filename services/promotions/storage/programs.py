@@ -1,46 +1,77 @@
-"""Programs, and what members have reached in them."""
+"""Programs, their versions and history."""
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Self
-from uuid import UUID
 
 from services.chassis import database, ids
-from services.promotions.storage import keys
-from services.promotions.storage.receipts import MEMBER_PREFIX
+from services.promotions.engine import programs
 
 PREFIX = "prg"
 
 LIVE = "LIVE"
 ENDED = "ENDED"
 
-PURCHASE = "PURCHASE"
-RETURN = "RETURN"
-TIME = "TIME"
-START = "START"
+CREATED = "CREATED"
+UPDATED = "UPDATED"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a program promises from a day on; `rules` is a ProgramRules on the wire."""
+
+    version: int
+    rules: bytes
+    start_day: date
+    create_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A row of `programs`; `rules` is a ProgramRules on the wire."""
+    """A row of `programs` with all its versions, oldest first; the first one holds from ever."""
 
     program_id: str
     state: str
-    rules: bytes
+    versions: tuple[Version, ...]
     create_time: datetime
     end_time: datetime | None
 
     @classmethod
     def of(cls, row: database.Record) -> Self:
         """Return a row as a value."""
+        first = Version(1, row["rules"], date.min, row["create_time"])
+        later = (row["versions"], row["later_rules"], row["start_days"], row["create_times"])
         return cls(
             program_id=ids.show(PREFIX, row["program_id"]),
             state=row["state"],
-            rules=row["rules"],
+            versions=(first, *map(Version, *(column or () for column in later))),
             create_time=row["create_time"],
             end_time=row["end_time"],
         )
+
+    @property
+    def newest(self) -> Version:
+        """The version that was written last."""
+        return self.versions[-1]
+
+    def at(self, day: date) -> Version:
+        """Return the version that holds on a day."""
+        return self.versions[programs.holding(self._starts, day)]
+
+    def until(self, day: date) -> list[Version]:
+        """Return the versions that have held up to a day, in the order of their days."""
+        return [self.versions[place] for place in programs.ever_holding(self._starts, until=day)]
+
+    def since(self, day: date) -> list[Version]:
+        """Return the version that holds on a day, and those that will hold after it."""
+        first = programs.holding(self._starts, day)
+        return [
+            self.versions[place] for place in programs.ever_holding(self._starts) if place >= first
+        ]
+
+    @property
+    def _starts(self) -> list[date]:
+        return [version.start_day for version in self.versions]
 
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('promotions.programs'))"
@@ -60,10 +91,26 @@ async def head(db: database.Queryable) -> int:
     return version
 
 
+# Versions after the first stand side by side in arrays: a program has few of them.
+_SELECT = """
+SELECT
+    programs.program_id, state, programs.rules, programs.create_time, end_time, request,
+    versions, later_rules, start_days, create_times
+FROM programs
+CROSS JOIN LATERAL (
+    SELECT
+        array_agg(version ORDER BY version) AS versions,
+        array_agg(rules ORDER BY version) AS later_rules,
+        array_agg(start_day ORDER BY version) AS start_days,
+        array_agg(create_time ORDER BY version) AS create_times
+    FROM program_revisions
+    WHERE program_revisions.program_id = programs.program_id
+) AS later
+"""
+
 _ADD = """
 INSERT INTO programs (program_id, version, state, rules, create_time, request_id, request)
 VALUES ($1, $2, 'LIVE', $3, $4, $5, $6)
-RETURNING program_id, state, rules, create_time, end_time
 """
 
 
@@ -77,19 +124,28 @@ async def add(
     request: bytes,
     now: datetime,
 ) -> Program:
-    """Write a live program."""
-    row = await tx.fetchrow(
-        _ADD, ids.parse(PREFIX, program_id), version, rules, now, request_id, request
-    )
-    assert row is not None
-    return Program.of(row)
+    """Write a live program; `version` is that of all programs."""
+    await tx.execute(_ADD, ids.parse(PREFIX, program_id), version, rules, now, request_id, request)
+    return Program(program_id, LIVE, (Version(1, rules, date.min, now),), now, None)
 
 
-_BY_REQUEST = """
-SELECT program_id, state, rules, create_time, end_time, request
-FROM programs
-WHERE request_id = $1
+_ADD_VERSION = """
+INSERT INTO program_revisions (program_id, version, rules, start_day, create_time)
+VALUES ($1, $2, $3, $4, $5)
 """
+_TOUCH = "UPDATE programs SET version = $2 WHERE program_id = $1"
+
+
+async def add_version(
+    tx: database.Queryable, program_id: str, new: Version, *, version: int
+) -> None:
+    """Write the next version of a program; `version` is that of all programs."""
+    number = ids.parse(PREFIX, program_id)
+    await tx.execute(_ADD_VERSION, number, new.version, new.rules, new.start_day, new.create_time)
+    await tx.execute(_TOUCH, number, version)
+
+
+_BY_REQUEST = f"{_SELECT} WHERE request_id = $1"
 
 
 async def find_by_request(db: database.Queryable, request_id: str) -> tuple[Program, bytes] | None:
@@ -101,17 +157,17 @@ async def find_by_request(db: database.Queryable, request_id: str) -> tuple[Prog
 _END = """
 UPDATE programs SET state = 'ENDED', version = $2, end_time = $3
 WHERE program_id = $1 AND state = 'LIVE'
+RETURNING program_id
 """
 
 
-async def end(tx: database.Queryable, program_id: str, *, version: int, now: datetime) -> None:
-    """Take a program out for good; one that has ended stays as it is."""
-    await tx.execute(_END, ids.parse(PREFIX, program_id), version, now)
+async def end(tx: database.Queryable, program_id: str, *, version: int, now: datetime) -> bool:
+    """Take a program out for good; False for one that is not live and stays as it is."""
+    ended = await tx.fetchval(_END, ids.parse(PREFIX, program_id), version, now)
+    return ended is not None
 
 
-_FIND = """
-SELECT program_id, state, rules, create_time, end_time FROM programs WHERE program_id = $1
-"""
+_FIND = f"{_SELECT} WHERE programs.program_id = $1"
 
 
 async def find(db: database.Queryable, program_id: str) -> Program | None:
@@ -120,12 +176,7 @@ async def find(db: database.Queryable, program_id: str) -> Program | None:
     return None if row is None else Program.of(row)
 
 
-_LIVE = """
-SELECT program_id, state, rules, create_time, end_time
-FROM programs
-WHERE state = 'LIVE'
-ORDER BY program_id
-"""
+_LIVE = f"{_SELECT} WHERE state = 'LIVE' ORDER BY programs.program_id"
 
 
 async def live(db: database.Queryable) -> list[Program]:
@@ -133,9 +184,7 @@ async def live(db: database.Queryable) -> list[Program]:
     return [Program.of(row) for row in await db.fetch(_LIVE)]
 
 
-_EVERYTHING = """
-SELECT program_id, state, rules, create_time, end_time FROM programs ORDER BY program_id
-"""
+_EVERYTHING = f"{_SELECT} ORDER BY programs.program_id"
 
 
 async def everything(db: database.Queryable) -> list[Program]:
@@ -143,11 +192,10 @@ async def everything(db: database.Queryable) -> list[Program]:
     return [Program.of(row) for row in await db.fetch(_EVERYTHING)]
 
 
-_LIST = """
-SELECT program_id, state, rules, create_time, end_time
-FROM programs
-WHERE ($1::TEXT IS NULL OR state = $1) AND ($2::UUID IS NULL OR program_id < $2)
-ORDER BY program_id DESC
+_LIST = f"""
+{_SELECT}
+WHERE ($1::TEXT IS NULL OR state = $1) AND ($2::UUID IS NULL OR programs.program_id < $2)
+ORDER BY programs.program_id DESC
 LIMIT $3
 """
 
@@ -160,245 +208,54 @@ async def list_newest(
     return [Program.of(row) for row in await db.fetch(_LIST, state, last, count_max)]
 
 
-# What members have reached -----------------------------------------------------------------------
-
-# In the order of the keys, so that two who lock several members wait for each other in a line.
-_LOCK_MEMBERS = """
-SELECT count(pg_advisory_xact_lock(key))
-FROM (
-    SELECT DISTINCT hashtextextended('promotions.member', 0) # hashtextextended(name, 0) AS key
-    FROM unnest($1::TEXT[]) AS names (name)
-    ORDER BY key
-) AS ordered
-"""
-
-
-async def lock_members(tx: database.Queryable, member_ids: Iterable[str]) -> None:
-    """Wait until nobody else counts for these members, until the transaction ends.
-
-    Whoever locks receipts, too, locks them before.
-    """
-    await tx.execute(_LOCK_MEMBERS, list(member_ids))
+# History -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """What a program counted of one purchase."""
+class Act:
+    """A row of `program_changes`."""
 
-    member_id: str
-    program_id: str
-    receipt_id: str
-    day: date
-    amount: int
-
-
-_COUNT = """
-WITH sent AS (
-    SELECT *
-    FROM unnest($1::UUID[], $2::UUID[], $3::UUID[], $4::DATE[], $5::BIGINT[])
-        AS sent (member_id, program_id, receipt_id, day, amount)
-),
-emptied AS (
-    DELETE FROM tallies USING sent
-    WHERE (tallies.member_id, tallies.program_id, tallies.receipt_id)
-        = (sent.member_id, sent.program_id, sent.receipt_id) AND sent.amount <= 0
-)
-INSERT INTO tallies (member_id, program_id, receipt_id, day, amount)
-SELECT member_id, program_id, receipt_id, day, amount FROM sent WHERE amount > 0
-ON CONFLICT (member_id, program_id, receipt_id) DO UPDATE SET amount = EXCLUDED.amount
-"""
-
-
-async def count(tx: database.Queryable, tallies: Sequence[Tally]) -> None:
-    """Write what purchases count now, in place of what they counted before."""
-    if tallies:
-        await tx.execute(
-            _COUNT,
-            [ids.parse(MEMBER_PREFIX, tally.member_id) for tally in tallies],
-            [ids.parse(PREFIX, tally.program_id) for tally in tallies],
-            [ids.parse(keys.PREFIX, tally.receipt_id) for tally in tallies],
-            [tally.day for tally in tallies],
-            [tally.amount for tally in tallies],
-        )
-
-
-#: A member's place in a program.
-Place = tuple[str, str]
-
-_TALLIES = """
-SELECT wanted.member_id, wanted.program_id, day, sum(amount)::BIGINT AS amount
-FROM unnest($1::UUID[], $2::UUID[], $3::DATE[]) AS wanted (member_id, program_id, first)
-JOIN tallies USING (member_id, program_id)
-WHERE day >= first
-GROUP BY wanted.member_id, wanted.program_id, day
-"""
-
-
-async def tallies(
-    db: database.Queryable, wanted: Mapping[Place, date]
-) -> dict[Place, dict[date, int]]:
-    """Return what was counted by day, from a first day on for each member and program."""
-    found: dict[Place, dict[date, int]] = {place: {} for place in wanted}
-    if not found:
-        return found
-    rows = await db.fetch(_TALLIES, *_columns(wanted), list(wanted.values()))
-    for row in rows:
-        found[_place(row)][row["day"]] = row["amount"]
-    return found
-
-
-def _columns(places: Iterable[Place]) -> tuple[list[UUID], list[UUID]]:
-    pairs = list(places)
-    return (
-        [ids.parse(MEMBER_PREFIX, member_id) for member_id, _ in pairs],
-        [ids.parse(PREFIX, program_id) for _, program_id in pairs],
-    )
-
-
-def _place(row: database.Record) -> Place:
-    return ids.show(MEMBER_PREFIX, row["member_id"]), ids.show(PREFIX, row["program_id"])
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a member stands; see the schema."""
-
-    level: int
-    kept: int
-    kept_until: date | None
-    grace: bool
-    review_day: date | None
-
-
-_STANDINGS = """
-SELECT member_id, program_id, level, kept, kept_until, grace, review_day
-FROM unnest($1::UUID[], $2::UUID[]) AS wanted (member_id, program_id)
-JOIN standings USING (member_id, program_id)
-"""
-
-
-async def standings(db: database.Queryable, wanted: Iterable[Place]) -> dict[Place, Standing]:
-    """Return where members stand; nothing for those never looked at."""
-    places = list(wanted)
-    rows = await db.fetch(_STANDINGS, *_columns(places)) if places else []
-    return {
-        _place(row): Standing(
-            row["level"], row["kept"], row["kept_until"], row["grace"], row["review_day"]
-        )
-        for row in rows
-    }
-
-
-_SAVE = """
-INSERT INTO standings (member_id, program_id, level, kept, kept_until, grace, review_day)
-SELECT *
-FROM unnest(
-    $1::UUID[], $2::UUID[], $3::SMALLINT[], $4::SMALLINT[], $5::DATE[], $6::BOOLEAN[], $7::DATE[]
-)
-ON CONFLICT (member_id, program_id) DO UPDATE SET
-    level = EXCLUDED.level,
-    kept = EXCLUDED.kept,
-    kept_until = EXCLUDED.kept_until,
-    grace = EXCLUDED.grace,
-    review_day = EXCLUDED.review_day
-"""
-
-
-async def save_standings(tx: database.Queryable, new: Mapping[Place, Standing]) -> None:
-    """Write where members stand."""
-    if new:
-        rows = list(new.values())
-        await tx.execute(
-            _SAVE,
-            *_columns(new),
-            [row.level for row in rows],
-            [row.kept for row in rows],
-            [row.kept_until for row in rows],
-            [row.grace for row in rows],
-            [row.review_day for row in rows],
-        )
-
-
-_DUE = """
-SELECT member_id, program_id
-FROM standings JOIN programs USING (program_id)
-WHERE review_day <= $1 AND state = 'LIVE'
-ORDER BY review_day
-LIMIT $2
-"""
-
-
-async def due(db: database.Queryable, today: date, *, count_max: int) -> list[Place]:
-    """Return whose level time alone may have changed, longest due first."""
-    return [_place(row) for row in await db.fetch(_DUE, today, count_max)]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A step from one level to another; the receipt is empty when time was the cause."""
-
-    member_id: str
-    program_id: str
-    from_level: int
-    to_level: int
-    cause: str
-    receipt_id: str
+    change_id: int
+    action: str
+    version: int
+    actor_id: str
+    comment: str
     change_time: datetime
-    sequence: int = 0
 
 
-_ADD_CHANGES = """
-INSERT INTO tier_changes (
-    member_id, program_id, from_level, to_level, cause, receipt_id, change_time
-)
-SELECT *
-FROM unnest(
-    $1::UUID[], $2::UUID[], $3::SMALLINT[], $4::SMALLINT[], $5::TEXT[], $6::UUID[],
-    $7::TIMESTAMPTZ[]
-)
+_NOTE = """
+INSERT INTO program_changes (program_id, action, version, actor_id, comment, change_time)
+VALUES ($1, $2, $3, $4, $5, $6)
 """
 
 
-async def add_changes(tx: database.Queryable, changes: Sequence[Change]) -> None:
-    """Write steps from level to level, in their order."""
-    if changes:
-        await tx.execute(
-            _ADD_CHANGES,
-            *_columns((change.member_id, change.program_id) for change in changes),
-            [change.from_level for change in changes],
-            [change.to_level for change in changes],
-            [change.cause for change in changes],
-            [
-                ids.parse(keys.PREFIX, change.receipt_id) if change.receipt_id else None
-                for change in changes
-            ],
-            [change.change_time for change in changes],
-        )
+async def note(
+    tx: database.Queryable,
+    program_id: str,
+    action: str,
+    *,
+    version: int,
+    actor_id: str,
+    comment: str,
+    now: datetime,
+) -> None:
+    """Keep what was done to a program, whose newest version is `version`."""
+    number = ids.parse(PREFIX, program_id)
+    await tx.execute(_NOTE, number, action, version, actor_id, comment, now)
 
 
-_CHANGES = """
-SELECT sequence, member_id, program_id, from_level, to_level, cause, receipt_id, change_time
-FROM tier_changes
-WHERE member_id = $1 AND ($2::BIGINT IS NULL OR sequence < $2)
-ORDER BY sequence DESC
+_ACTS = """
+SELECT change_id, action, version, actor_id, comment, change_time
+FROM program_changes
+WHERE program_id = $1 AND ($2::BIGINT IS NULL OR change_id < $2)
+ORDER BY change_id DESC
 LIMIT $3
 """
 
 
-async def changes(
-    db: database.Queryable, member_id: str, *, before: int | None, count_max: int
-) -> list[Change]:
-    """Return a member's steps, newest first."""
-    rows = await db.fetch(_CHANGES, ids.parse(MEMBER_PREFIX, member_id), before, count_max)
-    return [
-        Change(
-            *_place(row),
-            row["from_level"],
-            row["to_level"],
-            row["cause"],
-            ids.show(keys.PREFIX, row["receipt_id"]) if row["receipt_id"] else "",
-            row["change_time"],
-            row["sequence"],
-        )
-        for row in rows
-    ]
+async def acts(
+    db: database.Queryable, program_id: str, *, before: int | None, count_max: int
+) -> list[Act]:
+    """Return what was done to a program, newest first."""
+    rows = await db.fetch(_ACTS, ids.parse(PREFIX, program_id), before, count_max)
+    return [Act(**row) for row in rows]

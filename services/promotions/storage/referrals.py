@@ -23,6 +23,7 @@ class Referral:
     claim_day: date
     due_day: date | None
     create_time: datetime
+    program_version: int
 
     @classmethod
     def of(cls, row: database.Record) -> Self:
@@ -35,6 +36,7 @@ class Referral:
             claim_day=row["claim_day"],
             due_day=row["due_day"],
             create_time=row["create_time"],
+            program_version=row["program_version"],
         )
 
 
@@ -72,9 +74,9 @@ async def owner_of(db: database.Queryable, code: str) -> tuple[str, str] | None:
 
 _ADD = """
 INSERT INTO referrals (
-    newcomer_id, program_id, referrer_id, state, claim_day, due_day, create_time
+    newcomer_id, program_id, referrer_id, state, claim_day, due_day, create_time, program_version
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 
 
@@ -89,11 +91,13 @@ async def add(tx: database.Queryable, new: Referral) -> None:
         new.claim_day,
         new.due_day,
         new.create_time,
+        new.program_version,
     )
 
 
 _OF_NEWCOMERS = """
-SELECT newcomer_id, program_id, referrer_id, state, claim_day, due_day, create_time
+SELECT
+    newcomer_id, program_id, referrer_id, state, claim_day, due_day, create_time, program_version
 FROM referrals
 WHERE newcomer_id = ANY($1::UUID[])
 ORDER BY newcomer_id
@@ -107,7 +111,8 @@ async def of_newcomers(db: database.Queryable, member_ids: Iterable[str]) -> lis
 
 
 _OF_REFERRER = """
-SELECT newcomer_id, program_id, referrer_id, state, claim_day, due_day, create_time
+SELECT
+    newcomer_id, program_id, referrer_id, state, claim_day, due_day, create_time, program_version
 FROM referrals
 WHERE referrer_id = $1
 ORDER BY create_time DESC, newcomer_id

@@ -25,6 +25,7 @@ class Subscription:
     cancel_time: datetime | None = None
     end_time: datetime | None = None
     expire_time: datetime | None = None
+    program_version: int = 1
 
     @classmethod
     def of(cls, row: database.Record) -> Self:
@@ -40,13 +41,14 @@ class Subscription:
             cancel_time=row["cancel_time"],
             end_time=row["end_time"],
             expire_time=row["expire_time"],
+            program_version=row["program_version"],
         )
 
 
 _BY_REQUEST = """
 SELECT
     subscription_id, member_id, program_id, create_time, period, anchor, covered_until,
-    cancel_time, end_time, expire_time, request
+    cancel_time, end_time, expire_time, program_version, request
 FROM subscriptions
 WHERE request_id = $1
 """
@@ -63,9 +65,9 @@ async def find_by_request(
 _ADD = """
 INSERT INTO subscriptions (
     subscription_id, member_id, program_id, create_time, period, covered_until, expire_time,
-    request_id, request
+    request_id, request, program_version
 )
-VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8)
+VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9)
 """
 
 
@@ -83,13 +85,14 @@ async def add(
         new.expire_time,
         request_id,
         request,
+        new.program_version,
     )
 
 
 _FIND = """
 SELECT
     subscription_id, member_id, program_id, create_time, period, anchor, covered_until,
-    cancel_time, end_time, expire_time
+    cancel_time, end_time, expire_time, program_version
 FROM subscriptions
 WHERE subscription_id = $1
 """
@@ -110,7 +113,9 @@ async def lock(tx: database.Queryable, subscription_id: str) -> Subscription | N
 
 _SAVE = """
 UPDATE subscriptions
-SET period = $2, anchor = $3, covered_until = $4, cancel_time = $5, end_time = $6, expire_time = $7
+SET
+    period = $2, anchor = $3, covered_until = $4, cancel_time = $5, end_time = $6,
+    expire_time = $7, program_version = $8
 WHERE subscription_id = $1
 """
 
@@ -126,13 +131,14 @@ async def save(tx: database.Queryable, changed: Subscription) -> None:
         changed.cancel_time,
         changed.end_time,
         changed.expire_time,
+        changed.program_version,
     )
 
 
 _OF_MEMBER = """
 SELECT
     subscription_id, member_id, program_id, create_time, period, anchor, covered_until,
-    cancel_time, end_time, expire_time
+    cancel_time, end_time, expire_time, program_version
 FROM subscriptions
 WHERE member_id = $1
 ORDER BY subscription_id DESC
@@ -151,7 +157,7 @@ async def of_member(
 _OF_PROGRAM = """
 SELECT
     subscription_id, member_id, program_id, create_time, period, anchor, covered_until,
-    cancel_time, end_time, expire_time
+    cancel_time, end_time, expire_time, program_version
 FROM subscriptions
 WHERE member_id = $1 AND program_id = $2
 ORDER BY subscription_id DESC
@@ -169,7 +175,7 @@ async def of_program(tx: database.Queryable, member_id: str, program_id: str) ->
 _RUNNING = """
 SELECT
     subscription_id, member_id, program_id, create_time, period, anchor, covered_until,
-    cancel_time, end_time, expire_time
+    cancel_time, end_time, expire_time, program_version
 FROM subscriptions
 WHERE member_id = $1 AND covered_until IS NOT NULL AND expire_time > $2
 """
@@ -184,7 +190,7 @@ async def running(db: database.Queryable, member_id: str, *, now: datetime) -> l
 _DUE = """
 SELECT
     subscription_id, member_id, program_id, subscriptions.create_time, period, anchor,
-    covered_until, cancel_time, subscriptions.end_time, expire_time
+    covered_until, cancel_time, subscriptions.end_time, expire_time, program_version
 FROM subscriptions JOIN programs USING (program_id)
 WHERE
     cancel_time IS NULL AND subscriptions.end_time IS NULL AND covered_until < $1

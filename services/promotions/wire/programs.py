@@ -129,12 +129,33 @@ def parse_draw(sent: program_pb2.DrawRules) -> programs.DrawRules:
         last=last,
         prizes=tuple(
             programs.Prize(
-                prize.count, parse_reward(prize.reward) if prize.HasField("reward") else None
+                prize.count,
+                parse_reward(prize.reward) if prize.HasField("reward") else None,
+                rules.parse_text(prize.title),
             )
             for prize in sent.prizes
         ),
         hold_days=sent.hold_days,
     )
+
+
+def parse_terms(
+    sent: program_pb2.ProgramRules, *, made: date | None = None
+) -> programs.ProgramTerms:
+    """Return what a program of any kind promises; see `parse_challenge` for `made`."""
+    match sent.WhichOneof("kind"):
+        case "tiers":
+            return parse_tiers(sent.tiers)
+        case "plan":
+            return parse_plan(sent.plan)
+        case "challenge":
+            return parse_challenge(sent.challenge, made=made)
+        case "referral":
+            return parse_referral(sent.referral)
+        case "offers":
+            return parse_offers(sent.offers)
+        case _:
+            return parse_draw(sent.draw)
 
 
 def _date(
@@ -143,12 +164,15 @@ def _date(
 ) -> date | None:
     if not sent.HasField(name):
         return None
-    day = getattr(sent, name)
+    kind = "draw" if isinstance(sent, program_pb2.DrawRules) else "challenge"
+    return read_date(getattr(sent, name), field=f"rules.{kind}.{name}")
+
+
+def read_date(day: date_pb2.Date, *, field: str) -> date:
+    """Return a day; raises ProgramInvalid for one that is none."""
     try:
         return date(day.year, day.month, day.day)
     except ValueError:
-        kind = "draw" if isinstance(sent, program_pb2.DrawRules) else "challenge"
-        field = f"rules.{kind}.{name}"
         raise errors.ProgramInvalid(field=field, problem="is no day of the calendar") from None
 
 
@@ -194,6 +218,8 @@ def show_tier(
     tiers: programs.TierRules,
     standing: programs.Standing,
     progress: programs.Progress,
+    *,
+    version: int,
 ) -> program_pb2.TierStanding:
     """Return where a member stands."""
     tier, following = tiers.tiers[standing.level], progress.next_level
@@ -207,6 +233,7 @@ def show_tier(
         missing_amount=progress.missing,
         review_date=show_date(standing.review_day),
         kept=standing.level > 0 and standing.kept == standing.level,
+        version=version,
     )
 
 

@@ -16,9 +16,11 @@ from itertools import accumulate
 from services.promotions.engine.programs.challenges import Reward
 from services.promotions.engine.programs.measures import Measure
 from services.promotions.engine.programs.spans import find_day_problems
+from services.promotions.engine.rules import Text
 from services.promotions.engine.set_problems import Problem
 
 SEED_BYTES = 32
+_UNTITLED = Text("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Prize:
 
     count: int
     reward: Reward | None = None
+    title: Text = _UNTITLED
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,25 @@ def advance(rules: TierRules, standing: Standing, tally: Tally, today: date) -> 
     return _schedule(rules, kept, tally, today)
 
 
+def revise(
+    before: TierRules, after: TierRules, standing: Standing, tally: Tally, first: date
+) -> Standing:
+    """Return where a member stands on the first day of other terms with the same window.
+
+    Whoever reaches more by them has it at once. Whoever no longer reaches the level has it as it
+    was promised: to the end of the period, for the length of a rolling window, or as it was kept.
+    """
+    passed = advance(before, standing, tally, first)
+    earned = _earned(after, tally, first)
+    if earned >= passed.level:
+        return _schedule(after, Standing(earned), tally, first)
+    if passed.kept == passed.level:
+        return _schedule(after, passed, tally, first)
+    until = _next_boundary(after, first)
+    promised = Standing(passed.level, kept=passed.level, kept_until=until)
+    return _schedule(after, promised, tally, first)
+
+
 def _keep(
     rules: TierRules, standing: Standing, earned: int, today: date, *, in_time: bool
 ) -> Standing:
