@@ -60,26 +60,11 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         shared = None
         if request.shared_code:
             shared = made.identify(_KIND, writing.normalised(request.shared_code))
-        wanted = Series(
-            ids.parse(_SERIES, request.series_id),
-            request.campaign_id,
-            request.asset_code,
-            request.code_count,
-            request.uses,
-            shared,
-            0,
-            0,
-            0,
-            0,
-            self._now(),
-            None,
-        )
+        wanted = self._begun(request, code_count=request.code_count, shared=shared)
         if shared is not None:
             await self._require_free(shared, wanted.id)
         series = await self._coupons.create(wanted)
-        for field in ("campaign_id", "asset_code", "code_count", "uses", "shared_coupon_id"):
-            if getattr(series, field) != getattr(wanted, field):
-                raise errors.RequestConflict(field=field.replace("coupon_id", "code"))
+        _require_same(series, wanted)
         if shared is not None:
             await self._coupons.add(series.id, [Numbered(0, shared)])
             await self._require_free(shared, series.id)
@@ -123,6 +108,25 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         if len(found) > limit:
             response.next_page_token = pages.token(name, found[limit].number)
         return response
+
+    async def DrawCoupon(
+        self, request: pb.DrawCouponRequest, context: Context
+    ) -> pb.DrawCouponResponse:
+        """Make one code that the caller fills, or draw it once more."""
+        made = await self._presenting.require_codes()
+        if request.asset_code not in await self._assets.get([request.asset_code]):
+            raise errors.AssetNotFound(asset_code=request.asset_code)
+        wanted = self._begun(request, code_count=1)
+        code = _draw(made, wanted.id, 0)
+        coupon_id = made.identify(_KIND, code)
+        await self._coupons.draw(wanted, coupon_id)
+        series = await self._coupons.get(wanted.id)
+        if series is None:
+            raise errors.CodeTaken  # one of 2^54 was drawn twice
+        _require_same(series, wanted)
+        return pb.DrawCouponResponse(
+            coupon_id=ids.show(COUPON, coupon_id), code=writing.grouped(code)
+        )
 
     async def ResolveCoupon(
         self, request: pb.ResolveCouponRequest, context: Context
@@ -191,6 +195,29 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
             series = await self._revoke_some(series)
         yield pb.RevokeCouponSeriesResponse(series=_show(series))
 
+    def _begun(
+        self,
+        request: pb.CreateCouponSeriesRequest | pb.DrawCouponRequest,
+        *,
+        code_count: int,
+        shared: UUID | None = None,
+    ) -> Series:
+        """Return the series that is asked for, as it begins."""
+        return Series(
+            ids.parse(_SERIES, request.series_id),
+            request.campaign_id,
+            request.asset_code,
+            code_count,
+            request.uses,
+            shared,
+            0,
+            0,
+            0,
+            0,
+            self._now(),
+            None,
+        )
+
     async def _issue_some(self, made: codes.Codes, series: Series) -> Series:
         """Make and fill the next codes; the same ones again, when that was cut in the middle."""
         first = series.next_number
@@ -251,6 +278,13 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         taken = await self._coupons.coupon(coupon_id)
         if taken is not None and taken.series_id != series_id:
             raise errors.CodeTaken
+
+
+def _require_same(series: Series, wanted: Series) -> None:
+    """Raise RequestConflict for a series that was begun with other properties."""
+    for field in ("campaign_id", "asset_code", "code_count", "uses", "shared_coupon_id"):
+        if getattr(series, field) != getattr(wanted, field):
+            raise errors.RequestConflict(field=field.replace("coupon_id", "code"))
 
 
 def _draw(made: codes.Codes, series_id: UUID, number: int) -> str:

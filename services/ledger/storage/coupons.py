@@ -26,6 +26,21 @@ FROM unnest($2::UUID[], $3::INTEGER[]) AS made (coupon_id, number)
 ORDER BY coupon_id
 ON CONFLICT DO NOTHING
 """
+# A series of one code, which counts as issued: whoever asked for it fills it.
+_DRAW = """
+WITH drawn AS (
+    INSERT INTO coupons (coupon_id, series_id, number)
+    VALUES ($6, $1, 0)
+    ON CONFLICT DO NOTHING
+    RETURNING series_id
+)
+INSERT INTO coupon_series (
+    series_id, campaign_id, asset_code, code_count, uses, next_number, issued_count,
+    revoked_number, revoked_count, create_time
+)
+SELECT series_id, $2, $3, 1, $4, 1, 1, 0, 0, $5 FROM drawn
+ON CONFLICT (series_id) DO NOTHING
+"""
 _NUMBERED = """
 SELECT number, coupon_id
 FROM coupons
@@ -122,6 +137,11 @@ class Coupons:
         """Make codes that are not there yet."""
         numbers, coupon_ids = zip(*codes, strict=True)
         await self._source.execute(_INSERT_CODES, series_id, coupon_ids, numbers)
+
+    async def draw(self, series: Series, coupon_id: UUID) -> None:
+        """Keep a series of one code with it, unless either is there already."""
+        told = series.id, series.campaign_id, series.asset_code, series.uses, series.created_at
+        await self._source.execute(_DRAW, *told, coupon_id)
 
     async def numbered(
         self, series_id: UUID, *, first: int, end: int, limit: int

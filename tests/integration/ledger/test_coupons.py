@@ -298,3 +298,61 @@ async def test_ledger_without_key_has_no_codes(ledger_database, valkey):
     ):
         stub = coupon_service_pb2_grpc.CouponServiceStub(channel)
         assert (await refused(begin(stub))).reason == "CODES_NOT_CONFIGURED"
+
+
+def draw(coupons, series_id, **fields):
+    request = {"series_id": series_id, "campaign_id": "cmp_1", "asset_code": ASSET, "uses": 2}
+    return coupons.DrawCoupon(pb.DrawCouponRequest(**{**request, **fields}))
+
+
+async def test_a_drawn_code_opens_what_a_batch_fills(coupons, ledger):
+    """Nothing before; drawn again it is the same, also by several at once; it is listed."""
+    series_id = ids.new("cps")
+    first, *again = await asyncio.gather(*(draw(coupons, series_id) for _ in range(4)))
+    assert all(one == first for one in again)
+    assert (await resolve(coupons, first.code)).coupon.available == 0
+    await ledger.earn(account(first.coupon_id, ASSET, CARD), 2)
+    found = (await resolve(coupons, first.code.lower())).coupon
+    assert (found.coupon_id, found.series_id, found.available) == (first.coupon_id, series_id, 2)
+    series = (await coupons.GetCouponSeries(pb.GetCouponSeriesRequest(series_id=series_id))).series
+    assert (series.code_count, series.issued_count, series.uses) == (1, 1, 2)
+    (listed,) = await codes(coupons, series)
+    assert (listed.coupon_id, listed.code) == (first.coupon_id, first.code)
+    assert (await draw(coupons, ids.new("cps"))).code != first.code
+
+
+async def test_a_drawn_code_is_revoked_like_any_other(coupons, ledger):
+    """Its uses are taken back, and drawing it again brings none."""
+    series_id = ids.new("cps")
+    drawn = await draw(coupons, series_id)
+    await ledger.earn(account(drawn.coupon_id, ASSET, CARD), 2)
+    revoked = await coupons.RevokeCoupon(pb.RevokeCouponRequest(coupon_id=drawn.coupon_id))
+    assert revoked.revoked_uses == 2
+    assert (await draw(coupons, series_id)).code == drawn.code
+    assert (await refused(resolve(coupons, drawn.code))).reason == "COUPON_REVOKED"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"campaign_id": "cmp_2"}, "campaign_id"),
+        ({"asset_code": "coupon.small"}, "asset_code"),
+        ({"uses": 3}, "uses"),
+    ],
+)
+async def test_a_name_of_another_draw_is_refused(coupons, fields, field):
+    """The first one stands, with the field that differs."""
+    series_id = ids.new("cps")
+    drawn = await draw(coupons, series_id)
+    said = await refused(draw(coupons, series_id, **fields))
+    assert (said.reason, said.metadata["field"]) == ("REQUEST_CONFLICT", field)
+    assert await draw(coupons, series_id) == drawn
+
+
+async def test_a_series_of_many_is_no_single_draw(coupons):
+    """Nor is an asset that does not exist."""
+    series = await begin(coupons, code_count=2, uses=2)
+    said = await refused(draw(coupons, series.series_id))
+    assert (said.reason, said.metadata["field"]) == ("REQUEST_CONFLICT", "code_count")
+    said = await refused(draw(coupons, ids.new("cps"), asset_code="coupon.nowhere"))
+    assert said.reason == "ASSET_NOT_FOUND"
