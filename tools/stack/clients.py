@@ -35,6 +35,7 @@ CLIENTS = (
         display_name="Promotions service",
         scopes=(
             "assets.write",
+            "coupons.draw",
             "coupons.redeem",
             "ledger.post",
             "ledger.read",

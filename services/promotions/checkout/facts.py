@@ -60,7 +60,10 @@ def load(kept: bytes, *, occurred_time: datetime) -> Gathered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A cart at a moment, and how much may be left open: nothing, when the answer is binding."""
+    """A cart at a moment, and how much may be left open: nothing, when the answer is binding.
+
+    `hands_out` is False where nobody can be handed anything any more.
+    """
 
     cart: engine.Cart
     #: None for an unknown shopper.
@@ -68,6 +71,7 @@ class Question:
     ruleset: engine.Ruleset
     occurred_time: datetime
     is_binding: bool
+    hands_out: bool = True
 
 
 class Collector:
@@ -100,7 +104,10 @@ class Collector:
         if question.member_key is not None:
             gathered = await self._identify(gathered, question, question.member_key)
         gathered, coupons = await self._unveil(gathered, question)
-        return await self._count(gathered, question, coupons)
+        gathered = await self._count(gathered, question, coupons)
+        # What is promised while somebody is away is settled when the shopper has left.
+        hands_out = question.hands_out and not gathered.degradations
+        return replace(gathered, facts=replace(gathered.facts, hands_out=hands_out))
 
     def _look_up(self, question: Question) -> Gathered:
         """Return what the catalogue knows; in one piece, so that no change falls in between."""

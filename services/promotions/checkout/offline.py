@@ -140,6 +140,7 @@ class Offline:
             ruleset=ruleset,
             occurred_time=occurred_time,
             is_binding=True,
+            hands_out=False,
         )
         try:
             return _Heard(await self._collector.collect(question), ())

@@ -111,6 +111,7 @@ class Promises:
             ruleset=ruleset,
             occurred_time=receipt.occurred_time,
             is_binding=True,
+            hands_out=kept.facts.hands_out,
         )
         try:
             gathered = await self._collector.collect(question)

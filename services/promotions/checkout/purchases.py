@@ -16,6 +16,7 @@ from services.promotions import engine, errors, storage
 from services.promotions.checkout import drafts, permissions, promises, standings
 from services.promotions.checkout.facts import Collector, Question
 from services.promotions.checkout.offers import Decided, Offers
+from services.promotions.checkout.printing import Printing
 from services.promotions.checkout.promises import Promises
 from services.promotions.checkout.reserving import Reserving
 from services.promotions.checkout.settlement import Settlement, new_batch_id
@@ -43,6 +44,7 @@ class Purchases:
         settlement: Settlement,
         promised: Promises,
         reserving: Reserving,
+        printing: Printing,
         ledger: Ledger,
         terms: Terms,
         months: storage.keys.Months,
@@ -55,6 +57,7 @@ class Purchases:
         self._settlement = settlement
         self._promises = promised
         self._reserving = reserving
+        self._printing = printing
         self._ledger = ledger
         self._terms = terms
         self._months = months
@@ -164,6 +167,10 @@ class Purchases:
         if offered is None:
             return None
         try:
+            offered = await self._printing.prepare(receipt_id, offered)
+        except errors.DependencyUnavailable:
+            return None  # without the coupons that would be printed it is another purchase
+        try:
             return await self._record(self._draw_up(receipt_id, request, offered))
         except (errors.BenefitGone, errors.PointsPaymentTooHigh, errors.TotalChanged):
             return None  # the facts of this moment give the refusal its figures
@@ -190,11 +197,13 @@ class Purchases:
         if request.reservation_id:
             decided, voids = await self._reserving.recall(receipt_id, request)
             _compare(decided.decision, request)
+            decided = await self._printing.prepare(receipt_id, decided)
             return drafts.draw_up(
                 receipt_id, request, decided, terms=self._terms, now=self._now(), first=voids
             )
         try:
-            return self._draw_up(receipt_id, request, await self._decide_now(request))
+            decided = await self._printing.prepare(receipt_id, await self._decide_now(request))
+            return self._draw_up(receipt_id, request, decided)
         except errors.DependencyUnavailable as away:
             if request.gift_card_payments:
                 raise  # money is not promised
@@ -210,15 +219,23 @@ class Purchases:
     async def _decide_now(
         self, request: checkout_service_pb2.CommitRequest, *, is_binding: bool = True
     ) -> Decided:
-        """Return what a purchase gets by the facts of this moment."""
+        """Return what a purchase gets by the facts of this moment.
+
+        When it need not be binding, somebody is away and nothing is printed.
+        """
         question = Question(
             cart=carts.parse_cart(request.cart),
             member_key=_member_key(request.cart),
             ruleset=await self._rulesets.find(request.ruleset_version),
             occurred_time=times.read(request.occurred_time, field="occurred_time"),
             is_binding=is_binding,
+            hands_out=is_binding,
         )
         return await self._decide(question)
+
+    async def printed(self, receipt: Receipt) -> list[checkout_pb2.PrintedCoupon]:
+        """Return the coupons that are to be printed with a recorded purchase."""
+        return await self._printing.tell(receipt)
 
     def _draw_up(
         self, receipt_id: str, request: checkout_service_pb2.CommitRequest, decided: Decided

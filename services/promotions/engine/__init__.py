@@ -57,6 +57,7 @@ from services.promotions.engine.evaluation import (
 from services.promotions.engine.messages import (
     explain_payment,
     tell_missing,
+    tell_printed,
 )
 from services.promotions.engine.problems import (
     TakenCode,
@@ -293,6 +294,7 @@ __all__ = [
     "load_facts",
     "price_return",
     "tell_missing",
+    "tell_printed",
     "unknown_codes",
     "weigh",
 ]

@@ -166,6 +166,7 @@ class Facts:
 
     An article missing from `articles` belongs to no category. `identity_answered` is False when
     the shopper is unknown only because identity could not be asked. `bearers` are by campaign.
+    `hands_out` is False when what comes with the answer cannot be handed out, as printed codes are.
     """
 
     store: Store
@@ -176,3 +177,4 @@ class Facts:
     cap: ReceiptCap = ReceiptCap()
     identity_answered: bool = True
     bearers: Mapping[str, Bearer] = field(default_factory=dict)
+    hands_out: bool = True

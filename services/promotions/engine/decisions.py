@@ -161,13 +161,17 @@ class GiftOffer(NamedTuple):
 
 
 class CouponGrant(NamedTuple):
-    """A coupon for later; `expire_days` 0 means as long as its campaign."""
+    """A coupon for later; `expire_days` 0 means as long as its campaign.
+
+    `coupon_id` is the one behind the code of a bearer's, once that is drawn; empty before.
+    """
 
     campaign_id: str
     coupon_campaign_id: str
     uses: int
     expire_days: int
     bearer: bool
+    coupon_id: str = ""
 
 
 class StampMove(NamedTuple):

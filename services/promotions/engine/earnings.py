@@ -21,6 +21,7 @@ class Till(NamedTuple):
 
     By pile: `money` is what is paid for them, `items` what they cost after the lanes of articles
     and sets, `points` what campaigns before this one give. `strata` are units that differ.
+    `hands_out` is False when nothing that comes with the answer can be handed out.
     """
 
     basket: Basket
@@ -29,6 +30,7 @@ class Till(NamedTuple):
     points: Sequence[int]
     strata: Ledger
     terms: PointsTerms
+    hands_out: bool = True
 
 
 _Earn: TypeAlias = Callable[[Till, Sequence[int]], list[int]]
@@ -66,6 +68,7 @@ def _compile_plain(given: rules.Rules) -> Earner:
         stamps: list[tuple[str, int]] = []
         coupons: list[tuple[str, int, int, bool]] = []
         found = paid = 0
+        is_mute = False
         for select, kind, earn, expire_days in rewards:
             mask = select(till.basket) & till.basket.earning
             found |= mask
@@ -73,7 +76,9 @@ def _compile_plain(given: rules.Rules) -> Earner:
             paid += len(piles)
             match kind:
                 case rules.IssueCoupon():
-                    if piles:
+                    if kind.bearer and not till.hands_out:
+                        is_mute = True
+                    elif piles:
                         one = (kind.campaign_id, kind.uses or 1, kind.expire_days, kind.bearer)
                         coupons.append(one)
                 case rules.EarnStamps():
@@ -86,7 +91,8 @@ def _compile_plain(given: rules.Rules) -> Earner:
         touched, given_points = merge(shares)
         total = sum(given_points)
         if not (total or stamps or coupons):
-            return refuse(_why_nothing(found, paid))
+            unanswered = OutcomeReason.DEPENDENCY_UNAVAILABLE
+            return refuse(unanswered if is_mute and paid else _why_nothing(found, paid))
         kept = tuple((days, lot) for days, lot in sorted(lots.items()) if lot)
         return Offer(
             total,

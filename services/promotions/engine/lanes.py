@@ -111,8 +111,10 @@ def run_earnings(run: Run, candidates: Sequence[Compiled]) -> None:
 
     def offer(run: Run, one: Compiled, _begun: Sequence[int]) -> Offer:
         assert one.earn is not None
-        terms = run.facts.terms
-        return one.earn(Till(run.basket, money, run.items, run.points, run.strata, terms))
+        facts = run.facts
+        return one.earn(
+            Till(run.basket, money, run.items, run.points, run.strata, facts.terms, facts.hands_out)
+        )
 
     for lane, members in _by_lane(candidates):
         if lane is Lane.EARN:

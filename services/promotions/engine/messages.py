@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001 - half of the texts are Russian
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import NamedTuple
 
 from services.promotions.engine.carts import Cart, PointsTerms
@@ -226,6 +227,17 @@ def _tell_extras(extras: Extras) -> list[Message]:
     for move in extras.stamp_moves:
         found += _tell_stamps(move)
     return found
+
+
+def tell_printed(code: str, last_day: date | None) -> Text:
+    """Return what to print of a coupon for whoever bears it; None lives with its campaign."""
+    until = Text("", "")
+    if last_day is not None:
+        until = Text(f", valid to {last_day.isoformat()}", f", до {last_day:%d.%m.%Y}")
+    return Text(
+        f"Your coupon for a next purchase: {code}{until.en}",
+        f"Ваш купон на следующую покупку: {code}{until.ru}",
+    )
 
 
 def _tell_stamps(move: StampMove) -> list[Message]:

@@ -32,6 +32,7 @@ def dump_facts(facts: Facts) -> dict[str, Any]:
         "cap": _dump(facts.cap),
         "identity_answered": facts.identity_answered,
         "bearers": {name: _dump_bearer(one) for name, one in sorted(facts.bearers.items())},
+        "hands_out": facts.hands_out,
     }
 
 
@@ -50,6 +51,7 @@ def load_facts(plain: Mapping[str, Any]) -> Facts:
             name: Bearer(one["coupon_id"], tuple(one["codes"]))
             for name, one in plain.get("bearers", {}).items()
         },
+        hands_out=plain.get("hands_out", True),
     )
 
 

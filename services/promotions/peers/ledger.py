@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import TypeVar
 
 import grpc
+import structlog
 from tessera.ledger.v1 import (
     account_pb2,
     asset_pb2,
@@ -34,12 +35,18 @@ _NOT_READY = frozenset({"ASSET_NOT_FOUND"})
 _NO_COUPON = frozenset(
     {"CODE_NOT_FOUND", "COUPON_REVOKED", "TOO_MANY_ATTEMPTS", "CODES_NOT_CONFIGURED"}
 )
+#: Why no code can be drawn.
+_NO_CODES = frozenset({"CODE_TAKEN", "CODES_NOT_CONFIGURED"})
 _ACCOUNTS_MAX = 100
 _BATCHES_MAX = 500
 #: How long a caller waits for a posting, in seconds: less than tills wait for us.
 _POST_S_MAX = 3.0
+#: And for a code, which a purchase can do without.
+_DRAW_S_MAX = 1.0
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 class Ledger:
@@ -114,6 +121,29 @@ class Ledger:
                 raise
             return None
         return response.coupon
+
+    async def draw_coupon(
+        self, series_id: str, *, campaign_id: str, uses: int
+    ) -> coupon_service_pb2.DrawCouponResponse:
+        """Return a code for a campaign's coupon, always the same one for a series.
+
+        A ledger that draws no codes counts as one that does not answer.
+        """
+        request = coupon_service_pb2.DrawCouponRequest(
+            series_id=series_id,
+            campaign_id=campaign_id,
+            asset_code=accounts.coupon_asset(campaign_id),
+            uses=uses,
+        )
+        try:
+            answered = self._answered(self._coupons.DrawCoupon(request))
+            return await in_time(answered, service=NAME, seconds_max=_DRAW_S_MAX)
+        except grpc.aio.AioRpcError as error:
+            answer = status.read(error)
+            if answer.reason not in _NO_CODES:
+                raise
+            log.warning("no coupon is printed", why=answer.message)
+            raise errors.DependencyUnavailable(service=NAME) from None
 
     async def create_asset(self, asset: asset_pb2.Asset) -> None:
         """Make an asset, unless it exists already as it should be."""

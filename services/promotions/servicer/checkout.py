@@ -62,6 +62,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
             if replayed
             else documents.show_receipt(receipt, bounds=self._bounds),
             replayed=replayed,
+            printed_coupons=await self._purchases.printed(receipt),
         )
 
     async def Void(

@@ -198,14 +198,13 @@ def _coupons_granted(
     occurred_time: datetime,
     terms: Terms,
 ) -> Iterator[batch_pb2.Transfer]:
-    """Yield coupons for later of campaigns that are live; those for bearers are no member's."""
+    """Yield coupons for later of campaigns that are live; a bearer's need a code that is drawn."""
     for grant in decision.coupon_grants:
-        campaign = ruleset.find(grant.coupon_campaign_id)
-        trigger = campaign.rules.trigger if campaign else None
-        is_personal = isinstance(trigger, engine.CouponTrigger) and trigger.personal
-        if grant.bearer or not is_personal or not member_id:
+        owner_id = grant.coupon_id if grant.bearer else member_id
+        if not owner_id or not engine.answers_to_bearers(ruleset, grant.coupon_campaign_id):
             continue
-        held = accounts.coupons(member_id, grant.coupon_campaign_id)
+        hold = accounts.bearer_coupon if grant.bearer else accounts.coupons
+        held = hold(owner_id, grant.coupon_campaign_id)
         transfer = batch_pb2.Transfer(
             asset_code=held.asset_code,
             debit=accounts.world(accounts.ISSUANCE),
@@ -433,8 +432,14 @@ def _is_stamps(operation: batch_pb2.Operation) -> bool:
 
 
 def is_coupon_grant(operation: batch_pb2.Operation) -> bool:
-    """Tell whether a coupon for later comes to a member."""
+    """Tell whether a coupon for later comes to a member or to a code."""
     return _is_earn(operation) and operation.transfer.asset_code.startswith(accounts.COUPONS)
+
+
+def is_printed(operation: batch_pb2.Operation) -> bool:
+    """Tell whether a coupon for later comes to a code that is printed."""
+    to_card = operation.transfer.credit.owner_type == account_pb2.OWNER_TYPE_CARD
+    return to_card and is_coupon_grant(operation)
 
 
 def _stamps_undone(

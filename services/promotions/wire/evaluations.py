@@ -79,7 +79,7 @@ def show_payment_offer(
         step_minor=offer.step_minor,
         eligible_minor=offer.eligible_minor,
         bound=checkout_pb2.PointsPaymentBound.ValueType(offer.bound),
-        explanation=_show_text(engine.explain_payment(offer, terms, currency_code)),
+        explanation=show_text(engine.explain_payment(offer, terms, currency_code)),
     )
 
 
@@ -106,7 +106,7 @@ def _show_outcome(outcome: engine.Outcome) -> checkout_pb2.CampaignOutcome:
     shown = checkout_pb2.CampaignOutcome(
         campaign_id=outcome.campaign_id,
         campaign_version=outcome.campaign_version,
-        title=_show_text(outcome.title),
+        title=show_text(outcome.title),
         reason=checkout_pb2.OutcomeReason.ValueType(outcome.reason),
         discount_minor=outcome.discount_minor,
         points=outcome.points,
@@ -121,12 +121,13 @@ def _show_outcome(outcome: engine.Outcome) -> checkout_pb2.CampaignOutcome:
 def _show_message(message: engine.Message) -> checkout_pb2.Message:
     return checkout_pb2.Message(
         audience=checkout_pb2.MessageAudience.ValueType(message.audience),
-        text=_show_text(message.text),
+        text=show_text(message.text),
         campaign_id=message.campaign_id,
     )
 
 
-def _show_text(text: engine.Text) -> text_pb2.LocalizedText:
+def show_text(text: engine.Text) -> text_pb2.LocalizedText:
+    """Return words in every language as the contract shows them."""
     return text_pb2.LocalizedText(en=text.en, ru=text.ru)
 
 

@@ -26,7 +26,14 @@ from tools.stack import ports
 _CLIENTS: dict[str, tuple[list[str], list[str]]] = {
     "admin": (["*"], []),
     "promotions": (
-        ["members.context", "assets.write", "ledger.read", "ledger.post", "coupons.redeem"],
+        [
+            "members.context",
+            "assets.write",
+            "ledger.read",
+            "ledger.post",
+            "coupons.draw",
+            "coupons.redeem",
+        ],
         [],
     ),
     "reviewer": (["campaigns.*"], []),

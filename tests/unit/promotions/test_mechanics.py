@@ -101,7 +101,10 @@ def _tell(decision):
     words = [f"costs {Decimal(decision.total_minor) / 100:.2f}"]
     words += [f"{one.units} {one.sku} for nothing" for one in decision.gifts]
     words += [f"{one.number} of {' or '.join(one.skus)}" for one in decision.gift_offers]
-    words += [f"{one.uses} coupon for later" for one in decision.coupon_grants]
+    words += [
+        f"{one.uses} {'printed ' if one.bearer else ''}coupon for later"
+        for one in decision.coupon_grants
+    ]
     words += [f"{one.spent} {one.card} stamps less" for one in decision.stamp_moves if one.spent]
     if decision.points_earned:
         words.append(f"{decision.points_earned} points")

@@ -1,5 +1,7 @@
 """What the cashier hears and the receipt says of gifts, coupons and stamps."""
 
+from datetime import date
+
 import pytest
 
 from services.promotions import engine
@@ -75,6 +77,20 @@ def test_coupons_and_stamps_are_printed():
         ("RECEIPT", "Card coffee: 9 stamps taken", "Карта coffee. Списано: 9 наклеек"),
         ("RECEIPT", "Card coffee: 1 stamp more", "Карта coffee. Начислим: 1 наклейка"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("last_day", "en", "ru"),
+    [
+        (None, "", ""),
+        (date(2026, 3, 5), ", valid to 2026-03-05", ", до 05.03.2026"),
+    ],
+)
+def test_a_printed_coupon_says_its_code_and_its_last_day(last_day, en, ru):
+    """One that lives as long as its campaign has no day."""
+    told = engine.tell_printed("ABCD-EFGH-JKMN", last_day)
+    assert told.en == f"Your coupon for a next purchase: ABCD-EFGH-JKMN{en}"
+    assert told.ru == f"Ваш купон на следующую покупку: ABCD-EFGH-JKMN{ru}"
 
 
 def test_every_reason_has_words_for_a_coupon():
