@@ -41,23 +41,22 @@ def give_back(spent_until: datetime, *, limit: Limit) -> datetime:
 class Attempts:
     """The wrong attempts of this process's recent past; the least recent are forgotten first."""
 
-    def __init__(self, limit: Limit) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._spent: OrderedDict[Hashable, datetime] = OrderedDict()
 
-    def wait(self, place: Hashable, now: datetime) -> timedelta:
+    def wait(self, place: Hashable, limit: Limit, now: datetime) -> timedelta:
         """Return how long the next attempt has to wait; zero when it may be made now."""
-        return wait(self._spent.get(place), limit=self._limit, now=now)
+        return wait(self._spent.get(place), limit=limit, now=now)
 
-    def charge(self, place: Hashable, now: datetime) -> None:
+    def charge(self, place: Hashable, limit: Limit, now: datetime) -> None:
         """Count one more attempt."""
         spent = self._spent.pop(place, None)
-        self._spent[place] = charge(spent, limit=self._limit, now=now)
+        self._spent[place] = charge(spent, limit=limit, now=now)
         if len(self._spent) > _REMEMBERED_MAX:
             self._spent.popitem(last=False)
 
-    def give_back(self, place: Hashable) -> None:
+    def give_back(self, place: Hashable, limit: Limit) -> None:
         """Forget one attempt: it was right, or was never judged."""
         spent = self._spent.get(place)
         if spent is not None:
-            self._spent[place] = give_back(spent, limit=self._limit)
+            self._spent[place] = give_back(spent, limit=limit)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tessera.identity.v1 import client_service_pb2, member_service_pb2
 
-from services.chassis import auth, clock, database, hotstore, outbox, streams
+from services.chassis import auth, clock, database, guesses, hotstore, outbox, streams
 from services.chassis.server import Server
 from services.identity import bootstrap, consumer, engine, oauth, scopes, servicer, storage
 from services.identity.config import Settings
@@ -43,7 +43,8 @@ async def main(settings: Settings) -> None:
             life=settings.tokens.key_policy.token_life,
             attempts=settings.tokens.attempts_max,
         )
-        issuer = oauth.Issuer(clients, box, keyring, terms, now=clock.system)
+        counted = guesses.Guesses(hot, "identity")
+        issuer = oauth.Issuer(clients, box, keyring, terms, counted, now=clock.system)
         app = oauth.application(settings, issuer, keyring, scopes=known, ping=db.ping)
         relay = outbox.Relay(db, hot, role="identity")
         handler = consumer.PurchaseHandler(storage.ActivityStorage(db))

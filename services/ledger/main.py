@@ -17,7 +17,7 @@ from tessera.ledger.v1 import (
     upload_service_pb2,
 )
 
-from services.chassis import auth, clock, database, hotstore, outbox
+from services.chassis import auth, clock, database, guesses, hotstore, outbox
 from services.chassis.server import Server
 from services.ledger import codes
 from services.ledger.adjusting import Adjusting
@@ -166,7 +166,8 @@ def build(
     _add(server, _HOLDS, HoldServicer(holds=Holds(db), assets=assets, now=now))
     _add(server, _UPLOADS, UploadServicer(lanes=bulk, uploads=Uploads(db), now=now))
     made = None if settings.code_key_file is None else codes.load(settings.code_key_file)
-    presenting = Presenting(made, cards, settings.code_attempts_max, now=now)
+    counted = guesses.Guesses(hot, "ledger", now=now)
+    presenting = Presenting(made, cards, counted, settings.code_attempts_max)
     gift_cards = GiftCardServicer(
         cards=cards,
         accounts=accounts,

@@ -11,7 +11,7 @@ import prometheus_client
 import structlog
 from joserfc import jwt
 
-from services.chassis import attempts, clock, ids
+from services.chassis import attempts, clock, guesses, ids
 from services.identity import engine, storage, vault
 from services.identity.oauth import grants
 from services.identity.oauth.keyring import Keyring
@@ -45,6 +45,7 @@ class Issuer:
         box: vault.Vault,
         keyring: Keyring,
         terms: Terms,
+        counted: guesses.Guesses,
         *,
         now: clock.Clock,
     ) -> None:
@@ -52,7 +53,7 @@ class Issuer:
         self._vault = box
         self._keyring = keyring
         self._terms = terms
-        self._attempts = attempts.Attempts(terms.attempts)
+        self._guesses = counted
         self._now = now
 
     async def issue(self, grant: grants.Grant, *, address: str) -> Mapping[str, Any]:
@@ -62,7 +63,7 @@ class Issuer:
         so that a stranger cannot lock a till out by guessing. Raises Refused or Unavailable.
         """
         now = self._now()
-        client = await self._admit(grant, (grant.client_id, address), now)
+        client = await self._admit(grant, address, now)
         scopes = engine.clients.narrow_scopes(client.scopes, asked=grant.scopes)
         if scopes is None:
             raise grants.Refused("invalid_scope", "The client may not have all of these scopes.")
@@ -78,14 +79,16 @@ class Issuer:
         }
 
     async def _admit(
-        self, grant: grants.Grant, place: tuple[str, str], now: datetime
+        self, grant: grants.Grant, address: str, now: datetime
     ) -> engine.clients.Client:
         """Return the client behind a grant; only a wrong secret costs it an attempt."""
-        wait = self._attempts.wait(place, now)
-        if wait > timedelta():
+        place = guesses.Place((grant.client_id, address), self._terms.attempts)
+        try:
+            attempt = await self._guesses.charge(place)
+        except guesses.TooMany as too_many:
             _TOKENS.labels("limited").inc()
-            raise grants.slow_down(retry_after_s=math.ceil(wait.total_seconds()))
-        self._attempts.charge(place, now)
+            seconds = math.ceil(too_many.wait.total_seconds())
+            raise grants.slow_down(retry_after_s=seconds) from None
         try:
             client = await self._authenticate(grant, now)
         except grants.Refused:
@@ -93,9 +96,9 @@ class Issuer:
             log.warning("token refused", client_id=grant.client_id[:64])
             raise
         except BaseException:
-            self._attempts.give_back(place)
+            await attempt.give_back()
             raise
-        self._attempts.give_back(place)
+        await attempt.give_back()
         return client
 
     async def _authenticate(self, grant: grants.Grant, now: datetime) -> engine.clients.Client:

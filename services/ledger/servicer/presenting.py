@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
 from prometheus_client import Counter
 
-from services.chassis import attempts, auth, clock
+from services.chassis import attempts, auth, guesses
 from services.ledger import codes, errors
 from services.ledger.engine import codes as writing
 from services.ledger.storage import GiftCards
@@ -28,18 +27,17 @@ class Presenting:
         self,
         made: codes.Codes | None,
         keys: GiftCards,
+        counted: guesses.Guesses,
         limit: attempts.Limit,
-        *,
-        now: clock.Clock = clock.system,
     ) -> None:
         self._codes = made
         self._keys = keys
         self._is_checked = False
-        self._by_presenter = attempts.Attempts(limit)
-        self._by_caller = attempts.Attempts(
-            attempts.Limit(burst=limit.burst * _PRESENTERS, interval=limit.interval / _PRESENTERS)
+        self._guesses = counted
+        self._by_presenter = limit
+        self._by_caller = attempts.Limit(
+            burst=limit.burst * _PRESENTERS, interval=limit.interval / _PRESENTERS
         )
-        self._now = now
 
     async def require_codes(self) -> codes.Codes:
         """Return what draws and recognises codes. Raises CodesNotConfigured."""
@@ -69,35 +67,28 @@ class Presenting:
         code = writing.normalised(text)
         if is_checked and not writing.is_sound(code, length=kind.length):
             raise errors.CodeMalformed
-        caller = auth.caller_id()
-        places = (
-            (self._by_presenter, (kind, caller, presenter_id)),
-            (self._by_caller, (kind, caller)),
-        )
-        now = self._now()
-        self._require_patience(max(counted.wait(place, now) for counted, place in places))
-        for counted, place in places:
-            counted.charge(place, now)
-        found = None
+        attempt = await self._charge(kind, presenter_id)
         try:
             found = await find(made.identify(kind, code))
         except BaseException:
-            _give_back(places)
+            await attempt.give_back()
             raise
         if found is None:
             _UNKNOWN.inc()
             raise errors.CodeNotFound
-        _give_back(places)
+        await attempt.give_back()
         _FOUND.inc()
         return found
 
-    @staticmethod
-    def _require_patience(wait: timedelta) -> None:
-        if wait > timedelta():
+    async def _charge(self, kind: codes.Kind, presenter_id: str) -> guesses.Attempt:
+        """Count an attempt of a presenter and of who speaks for it. Raises TooManyAttempts."""
+        caller = auth.caller_id()
+        try:
+            return await self._guesses.charge(
+                guesses.Place((kind.name, caller, presenter_id), self._by_presenter),
+                guesses.Place((kind.name, caller), self._by_caller),
+            )
+        except guesses.TooMany as too_many:
             _LIMITED.inc()
-            raise errors.TooManyAttempts(retry_after_s=math.ceil(wait.total_seconds()))
-
-
-def _give_back(places: tuple[tuple[attempts.Attempts, tuple[object, ...]], ...]) -> None:
-    for counted, place in places:
-        counted.give_back(place)
+            seconds = math.ceil(too_many.wait.total_seconds())
+            raise errors.TooManyAttempts(retry_after_s=seconds) from None

@@ -4,13 +4,14 @@ import asyncio
 import base64
 import json
 import secrets
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from joserfc import jwk, jwt
 
-from services.chassis import attempts, auth, config, errors
+from services.chassis import attempts, auth, config, errors, guesses, hotstore
 from services.chassis import database as chassis_database
 from services.identity import engine, oauth, storage, vault
 from services.identity.oauth import grants
@@ -47,12 +48,15 @@ class Timeline:
 class Process:
     """What one identity process has of keys: several on one database make an installation."""
 
-    def __init__(self, db: Any, box: vault.Vault, clock: Timeline) -> None:
+    def __init__(self, db: Any, hot: Any, box: vault.Vault, clock: Timeline) -> None:
         self._clock = clock
         self.keyring = oauth.Keyring(
             storage.SigningKeyStorage(db, box), POLICY, now=clock, reload_s=30
         )
-        self.issuer = oauth.Issuer(storage.ClientStorage(db), box, self.keyring, TERMS, now=clock)
+        counted = guesses.Guesses(hot, "identity", now=clock)
+        self.issuer = oauth.Issuer(
+            storage.ClientStorage(db), box, self.keyring, TERMS, counted, now=clock
+        )
 
     async def token(self) -> str:
         grant = grants.Grant(client_id="pos-1", client_secret=SECRET, scopes=None)
@@ -72,7 +76,14 @@ def timeline() -> Timeline:
 
 
 @pytest.fixture
-async def processes(empty_database: tuple[Any, Any], timeline: Timeline) -> list[Process]:
+async def hot(valkey: Any) -> AsyncIterator[Any]:
+    settings = config.HotstoreSettings(url=valkey.url, timeout_ms=2000)
+    async with hotstore.Hotstore.open(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def processes(empty_database: tuple[Any, Any], hot: Any, timeline: Timeline) -> list[Process]:
     _, db = empty_database
     box = vault.Vault(secrets.token_bytes(32))
     client = engine.clients.create(
@@ -91,7 +102,7 @@ async def processes(empty_database: tuple[Any, Any], timeline: Timeline) -> list
             old_expire_time=timeline(),
             now=timeline(),
         )
-    return [Process(db, box, timeline) for _ in range(3)]
+    return [Process(db, hot, box, timeline) for _ in range(3)]
 
 
 async def key_ids(process: Process) -> list[str]:
@@ -204,12 +215,12 @@ async def test_private_keys_are_kept_encrypted(
 
 
 async def test_outage_of_the_database_costs_no_attempts(
-    empty_database: tuple[Any, Any], timeline: Timeline
+    empty_database: tuple[Any, Any], hot: Any, timeline: Timeline
 ) -> None:
     """While the database is away nobody gets a token, and nobody is locked out for having tried."""
     made, _ = empty_database
     async with chassis_database.Database.open(made.settings(port=ports.free())) as away:
-        process = Process(away, vault.Vault(bytes(32)), timeline)
+        process = Process(away, hot, vault.Vault(bytes(32)), timeline)
         for _ in range(10):
             with pytest.raises(errors.Unavailable):
                 await process.token()

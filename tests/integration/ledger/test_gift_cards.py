@@ -448,6 +448,27 @@ async def test_typing_errors_cost_nothing_and_guesses_soon_have_to_wait(cards, d
         assert (await resolve(desk.code, "neighbour")).gift_card.card_id == desk.card_id
 
 
+async def test_guesses_at_several_ledgers_add_up(ledger_database, valkey, key_file, cards, desk):
+    """Whoever is turned away by one process is not let in by the next."""
+    fields = {"code_key_file": key_file, "code_failures_burst": 3, "code_failure_interval_s": 60}
+    codes = Codes(KEY)
+    async with (
+        running(ledger_database, valkey.url, **fields) as second,
+        grpc.aio.insecure_channel(f"127.0.0.1:{second.port}") as channel,
+    ):
+        others = gift_card_service_pb2_grpc.GiftCardServiceStub(channel)
+
+        def resolve(where, code):
+            request = pb.ResolveGiftCardRequest(code=code, presenter_id="wanderer")
+            return where.ResolveGiftCard(request)
+
+        for number, where in enumerate((cards, others, cards)):
+            guess = codes.draw(Kind.GIFT_CARD, "never issued", number)
+            assert (await refused(resolve(where, guess))).reason == "CODE_NOT_FOUND"
+        for where in (cards, others):
+            assert (await refused(resolve(where, desk.code))).reason == "TOO_MANY_ATTEMPTS"
+
+
 async def test_ledger_without_key_has_no_gift_cards(ledger_database, valkey):
     """And says so, instead of making codes that nobody will recognise."""
     async with (
