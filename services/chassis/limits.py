@@ -22,10 +22,16 @@ class Limiter:
         self._queue_s_max = queue_ms_max / 1000
         self._queue: deque[asyncio.Future[bool]] = deque()
 
-    async def enter(self, *, low_priority: bool) -> None:
-        """Take a place; raises Overloaded. Whoever enters must leave."""
+    def try_enter(self, *, low_priority: bool) -> bool:
+        """Take a place if there is one at once. Whoever enters must leave."""
         if self.in_flight < (self._low_limit if low_priority else self._places):
             self.in_flight += 1
+            return True
+        return False
+
+    async def enter(self, *, low_priority: bool) -> None:
+        """Take a place; raises Overloaded. Whoever enters must leave."""
+        if self.try_enter(low_priority=low_priority):
             return
         # A queue longer than the places cannot be served in time either.
         if low_priority or len(self._queue) >= self._places or not await self._wait():

@@ -5,15 +5,15 @@ one go, by readers who say so beforehand.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
 
 from services.chassis import clock, hotstore
-from services.ledger import engine
+from services.ledger import engine, errors
 from services.ledger.pace import Pace
 from services.ledger.storage import Assets, Copies, Statements, copies
 
@@ -37,14 +37,32 @@ _QUIET_S = 0.001
 log = structlog.get_logger()
 
 
+#: Reads what one caller asks for: accounts, and the version that is the least.
+Read = Callable[[], tuple[Sequence[engine.Key], int]]
+
+
 @dataclass(eq=False, slots=True)
 class _Reader:
     """One caller who waits for the balances of some accounts."""
 
-    keys: Sequence[engine.Key]
-    version_min: int
-    found: dict[UUID, engine.Balance]
-    done: "asyncio.Future[dict[UUID, engine.Balance]]"
+    #: What still has to be called for the question.
+    read: Read | None
+    done: "asyncio.Future[Mapping[UUID, engine.Balance]]"
+    keys: Sequence[engine.Key] = ()
+    version_min: int = 0
+    found: dict[UUID, engine.Balance] = field(default_factory=dict)
+
+    def is_good(self) -> bool:
+        """Tell whether there is something to answer; a caller whose question is wrong hears so."""
+        if self.done.done():
+            return False
+        if self.read is not None:
+            try:
+                (self.keys, self.version_min), self.read = self.read(), None
+            except Exception as error:  # noqa: BLE001  it is the caller's, whatever it is
+                self.done.set_exception(error)
+                return False
+        return True
 
 
 class Balances:
@@ -72,23 +90,22 @@ class Balances:
     async def read(
         self, keys: Sequence[engine.Key], *, version_min: int = 0
     ) -> Mapping[UUID, engine.Balance]:
-        """Return the balances of accounts whose assets exist, by account id.
+        """Return the balances of accounts by account id.
 
         Copies of versions below `version_min` are passed over. Without Valkey, or while it fails,
-        everything comes from PostgreSQL.
+        everything comes from PostgreSQL. Raises AssetNotFound.
         """
-        kept = [key for key in keys if not key.is_world]
-        found: dict[UUID, engine.Balance] = {}
-        if len(kept) < len(keys):
-            found.update(await self._read_worlds(key for key in keys if key.is_world))
-        if kept:
-            done: asyncio.Future[dict[UUID, engine.Balance]] = (
-                asyncio.get_running_loop().create_future()
-            )
-            self._waiting.append(_Reader(kept, version_min, found, done))
-            self._arrived.set()
-            await done
-        return found
+        return await self.read_unread(lambda: (keys, version_min))
+
+    async def read_unread(self, read: Read) -> Mapping[UUID, engine.Balance]:
+        """Do as `read` with a question that is read together with those of others.
+
+        What `read` raises is raised here.
+        """
+        done: asyncio.Future[Mapping[UUID, engine.Balance]]
+        done = asyncio.get_running_loop().create_future()
+        self._enter(_Reader(read, done))
+        return await done
 
     async def publish(self, balances: Sequence[engine.Balance]) -> None:
         """Show new balances; what Valkey could not be told now it is told as soon as it answers.
@@ -109,14 +126,43 @@ class Balances:
             await self._arrived.wait()
             await self._pace.gather(self._waiting)
             self._arrived.clear()
-            readers, self._waiting = self._waiting, []
+            waiting, self._waiting = self._waiting, []
+            readers = [reader for reader in waiting if reader.is_good()]
             try:
-                missing = await self._serve(readers)
+                missing = await self._serve(await self._with_known_assets(readers))
             except Exception as error:  # nobody may wait for ever, whatever it was
                 _fail(readers, error)
                 raise
             if missing:
                 self._start(self._fetch(missing))
+
+    def _enter(self, *readers: _Reader) -> None:
+        self._waiting += readers
+        self._arrived.set()
+
+    async def _with_known_assets(self, readers: Sequence[_Reader]) -> Sequence[_Reader]:
+        """Return the readers that need not wait for assets to be looked up."""
+        known = await self._assets.get(())
+        strangers = [reader for reader in readers if _unknown(reader, known)]
+        if not strangers:
+            return readers
+        self._start(self._look_up_assets(strangers))
+        return [reader for reader in readers if reader not in strangers]
+
+    async def _look_up_assets(self, readers: Sequence[_Reader]) -> None:
+        """Let readers enter again when their assets exist, and refuse them otherwise."""
+        try:
+            known = await self._assets.get(
+                {key.asset_code for reader in readers for key in reader.keys}
+            )
+        except Exception as error:  # noqa: BLE001  those who wait decide what to make of it
+            _fail(readers, error)
+            return
+        for reader in readers:
+            if unknown := _unknown(reader, known):
+                _fail([reader], errors.AssetNotFound(asset_code=min(unknown)))
+            else:
+                self._enter(reader)
 
     async def _serve(self, readers: Sequence[_Reader]) -> dict[_Reader, list[bytes | None]]:
         """Answer what the copies can answer; return the others, with the useless copies seen."""
@@ -159,9 +205,12 @@ class Balances:
             for key, copy in zip(reader.keys, seen, strict=True):
                 if key.id not in reader.found:
                     wanted[key.id] = key, copy
+        worlds = [key for key, _ in wanted.values() if key.is_world]
+        kept = {account_id: one for account_id, one in wanted.items() if not one[0].is_world}
         try:
-            lease, leased = await self._lease(wanted.values())
-            balances = await self._read({key.id: key for key, _ in wanted.values()})
+            lease, leased = await self._lease(kept.values())
+            balances = await self._read({account_id: key for account_id, (key, _) in kept.items()})
+            balances |= await self._read_worlds(worlds)
         except Exception as error:  # noqa: BLE001  those who wait decide what to make of it
             _fail(missing, error)
             return
@@ -174,6 +223,8 @@ class Balances:
         await self._fill(lease, [balances[account_id] for account_id in leased])
 
     async def _read(self, keys: Mapping[UUID, engine.Key]) -> dict[UUID, engine.Balance]:
+        if not keys:
+            return {}
         now = self._now()
         accounts = await self._statements.accounts(keys, now=now)
         missing = [key for account_id, key in keys.items() if account_id not in accounts]
@@ -184,21 +235,20 @@ class Balances:
             account_id: engine.balance_at(account, now) for account_id, account in accounts.items()
         }
 
-    async def _read_worlds(self, keys: Iterable[engine.Key]) -> dict[UUID, engine.Balance]:
-        worlds = {key.id: key for key in keys}
+    async def _read_worlds(self, worlds: Sequence[engine.Key]) -> dict[UUID, engine.Balance]:
+        if not worlds:
+            return {}
         now = self._now()
-        tallies = await self._statements.tallies(list(worlds))
+        tallies = await self._statements.tallies([key.id for key in worlds])
         return {
-            account_id: engine.Balance(
-                key, tallies.get(account_id, 0), 0, 0, 0, 0, 0, None, 0, now, None
-            )
-            for account_id, key in worlds.items()
+            key.id: engine.Balance(key, tallies.get(key.id, 0), 0, 0, 0, 0, 0, None, 0, now, None)
+            for key in worlds
         }
 
     async def _lease(
-        self, wanted: Iterable[tuple[engine.Key, bytes | None]]
+        self, wanted: Collection[tuple[engine.Key, bytes | None]]
     ) -> tuple[bytes, frozenset[UUID]]:
-        if not self._is_paused():
+        if wanted and not self._is_paused():
             keys, seen = zip(*wanted, strict=True)
             try:
                 return await self._copies.lease(keys, seen=seen)
@@ -261,6 +311,11 @@ class Balances:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _unknown(reader: _Reader, known: Mapping[str, engine.Asset]) -> list[str]:
+    """Return the assets that a reader names and that are not known."""
+    return [key.asset_code for key in reader.keys if key.asset_code not in known]
 
 
 def _finish(reader: _Reader) -> None:

@@ -1,6 +1,6 @@
 """Posting and reading value, method by method."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -11,7 +11,7 @@ import grpc
 from tessera.ledger.v1 import ledger_service_pb2 as pb
 from tessera.ledger.v1 import ledger_service_pb2_grpc
 
-from services.chassis import clock, ids, telemetry, timestamps
+from services.chassis import clock, ids, methods, telemetry, timestamps
 from services.ledger import engine, errors, pages, wire
 from services.ledger.balances import Balances
 from services.ledger.committer import Committer
@@ -46,13 +46,17 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         self._statements = statements
         self._now = now
 
+    @methods.reads_late
     async def PostBatches(
-        self, request: pb.PostBatchesRequest, context: Context
+        self, request: Callable[[], pb.PostBatchesRequest], context: Context
     ) -> pb.PostBatchesResponse:
-        """Post batches."""
+        """Post batches, which are read together with those of others."""
         trace_parent = telemetry.trace_parent()
-        orders = [wire.order(sent, trace_parent=trace_parent) for sent in request.batches]
-        return pb.PostBatchesResponse(results=await self._committer.post(orders))
+
+        def read() -> Sequence[wire.Order]:
+            return [wire.order(sent, trace_parent=trace_parent) for sent in request().batches]
+
+        return pb.PostBatchesResponse(results=await self._committer.post_unread(read))
 
     async def GetBatch(self, request: pb.GetBatchRequest, context: Context) -> pb.GetBatchResponse:
         """Look up what became of a batch."""
@@ -61,13 +65,19 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             raise errors.BatchNotFound
         return pb.GetBatchResponse(result=wire.replay(answer))
 
+    @methods.reads_late
     async def GetBalances(
-        self, request: pb.GetBalancesRequest, context: Context
+        self, request: Callable[[], pb.GetBalancesRequest], context: Context
     ) -> pb.GetBalancesResponse:
-        """Read balances."""
-        keys = [wire.key(sent) for sent in request.accounts]
-        await self._require_assets({key.asset_code for key in keys})
-        found = await self._balances.read(keys, version_min=request.min_version)
+        """Read balances; what is asked for is read together with the questions of others."""
+        keys: list[engine.Key] = []
+
+        def read() -> tuple[Sequence[engine.Key], int]:
+            asked = request()
+            keys.extend(map(wire.key, asked.accounts))
+            return keys, asked.min_version
+
+        found = await self._balances.read_unread(read)
         response = pb.GetBalancesResponse()
         for key in keys:
             wire.fill_balance(response.balances.add(), found[key.id])
@@ -162,12 +172,6 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
 
     async def _require_asset(self, code: str) -> engine.Asset:
         return await known.asset(self._assets, code)
-
-    async def _require_assets(self, codes: set[str]) -> None:
-        known = await self._assets.get(codes)
-        for code in sorted(codes):
-            if code not in known:
-                raise errors.AssetNotFound(asset_code=code)
 
 
 @cache

@@ -7,7 +7,7 @@ import prometheus_client
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from services.chassis import auth, deadlines, errors, status, telemetry
+from services.chassis import auth, deadlines, errors, methods, status, telemetry
 
 
 class Teapot(errors.Refusal):
@@ -45,8 +45,9 @@ class Servicer:
             await asyncio.Event().wait()
         return self._contract.Response(text=auth.current().client_id)
 
+    @methods.reads_late
     async def Report(self, request, context):
-        return self._contract.Response()
+        return self._contract.Response(text=request().text)
 
     async def Count(self, request, context):
         for number in range(request.count):
@@ -129,6 +130,14 @@ async def test_wrong_kind_of_credentials_is_unauthenticated(echo, contract, valu
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
+async def test_a_token_alone_is_no_credentials(echo, contract, issuer):
+    """Not even one that was accepted a moment ago."""
+    token = issuer.token()
+    assert (await echo(contract.Request(), metadata=(("authorization", f"Bearer {token}"),))).text
+    error = await _refused(echo(contract.Request(), metadata=(("authorization", token),)))
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 async def test_scheme_is_read_without_regard_to_case(echo, contract, issuer):
     """HTTP says so."""
     header = (("authorization", f"bEaReR {issuer.token()}"),)
@@ -164,6 +173,14 @@ async def test_every_broken_rule_is_listed(echo, contract, issuer):
         "count",
         "parts[1].size",
     }
+
+
+async def test_a_method_may_read_its_request_late(echo, contract):
+    """The rules are the same, and so are the words."""
+    report = contract.stub(echo.channel, "Report")
+    assert (await report(contract.Request(text="hi"))).text == "hi"
+    answer = status.read(await _refused(report(contract.Request(text="x" * 11))))
+    assert answer.reason == "INVALID_REQUEST"
 
 
 async def test_request_with_a_thousand_mistakes_is_answered(echo, contract, issuer):

@@ -240,6 +240,18 @@ async def test_malformed_batches_are_refused_as_a_whole_and_change_nothing(ledge
     assert (await ledger.balances(anna))[0].version == 0
 
 
+async def test_a_malformed_call_disturbs_nobody_in_its_group(ledger):
+    """Requests are read together, and each caller hears of its own faults alone."""
+    anna = ledger.member()
+    good = [ledger.post(move(world(), anna, 1)) for _ in range(20)]
+    bad = [_refused_call(ledger.post(move(world(), anna, -1))) for _ in range(20)]
+    mixed = [call for pair in zip(good, bad, strict=True) for call in pair]
+    answers = await asyncio.gather(*mixed)
+    assert {answer.state for answer in answers[::2]} == {POSTED}
+    assert {answer.reason for answer in answers[1::2]} == {"INVALID_REQUEST"}
+    assert await ledger.available(anna) == 20
+
+
 async def test_assets_are_made_once(ledger):
     """The same again is fine and answers the first."""
     policy = asset_pb2.LotPolicy(
