@@ -46,6 +46,7 @@ class Caller:
 ANONYMOUS = Caller("anonymous")
 
 _current: ContextVar[Caller] = ContextVar("caller")
+_authorization: ContextVar[str] = ContextVar("authorization")
 
 
 def current() -> Caller:
@@ -59,9 +60,21 @@ def caller_id() -> str:
     return "" if caller is None else caller.client_id
 
 
-def begin(caller: Caller) -> None:
-    """Set the caller for the rest of the present task."""
+def authorization() -> str:
+    """Return what authorized the call at hand, to call others in its name; raises LookupError."""
+    return _authorization.get()
+
+
+def require(scope: str) -> None:
+    """Raise PermissionDenied unless the token of the call at hand carries the scope."""
+    if scope not in current().scopes:
+        raise errors.PermissionDenied(scope=scope)
+
+
+def begin(caller: Caller, *, authorization: str = "") -> None:
+    """Set the caller, and what proves it, for the rest of the present task."""
     _current.set(caller)
+    _authorization.set(authorization)
 
 
 @contextmanager

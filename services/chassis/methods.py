@@ -220,7 +220,7 @@ class _Method:
         caller = await self._verifier.verify(authorization[len(_BEARER) :])
         if self._scope not in caller.scopes:
             raise errors.PermissionDenied(scope=self._scope)
-        auth.begin(caller)
+        auth.begin(caller, authorization=authorization)
 
     def _take(self, sent: Any, context: Context) -> Any:
         if self._reads_late:

@@ -199,6 +199,7 @@ def _batch(kept: Kept) -> batch_pb2.Batch:
     return batch_pb2.Batch(
         batch_id=ids.show(wire.BATCH, adjustment.id),
         operations=[batch_pb2.Operation(transfer=transfer)],
+        receipt_id=sent.receipt_id,
         occurred_time=timestamps.show(adjustment.decided_at),
         operator_id=adjustment.operator_id,
     )

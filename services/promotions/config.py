@@ -115,7 +115,8 @@ class Settings(config.RoleSettings):
     recovery: RecoverySettings = RecoverySettings()
     offline: OfflineSettings = OfflineSettings()
     campaigns: CampaignSettings = CampaignSettings()
-    #: The most points, in smallest units, that a call may give to make a receipt good.
+    #: The most points, in smallest units, that a call may give to make a receipt good, whoever
+    #: approves it. What operators may give alone are limits of the ledger.
     compensation_units_max: int = Field(default=10_000, ge=0, le=1_000_000_000_000)
     #: How far ahead of ours a till's clock may be.
     occurred_ahead_s_max: int = Field(default=600, ge=0, le=86_400)

@@ -31,6 +31,7 @@ from services.promotions import (
     storage,
 )
 from services.promotions.checkout import (
+    compensations,
     facts,
     offers,
     offline,
@@ -189,8 +190,15 @@ async def assemble(
     )
     _add(serving, _CAMPAIGNS, servicer)
     _add(serving, _LOCAL, LocalCampaignServicer(db, publisher=publisher, now=now))
+    making_good = compensations.Compensations(
+        db,
+        books,
+        points_asset=settings.points.asset_code,
+        units_max=settings.compensation_units_max,
+        now=now,
+    )
     till = CheckoutServicer(
-        db, bought, returned, bounds=settings.offline, ahead_s_max=ahead, now=now
+        db, bought, returned, making_good, bounds=settings.offline, ahead_s_max=ahead, now=now
     )
     _add(serving, _CHECKOUT, till)
     _add(serving, _REFERRALS, ReferralServicer(db, members, zone=terms.zone, now=now))
@@ -202,10 +210,7 @@ async def assemble(
         bought,
         again,
         identity=members,
-        ledger=books,
-        points_asset=settings.points.asset_code,
-        compensation_max=settings.compensation_units_max,
-        now=now,
+        making_good=making_good,
     )
     _add(serving, _RECEIPTS, desk)
     _add(serving, _RESERVATIONS, ReservationServicer(bought, reserved))

@@ -542,7 +542,7 @@ CREATE TABLE reservations (
 
 CREATE INDEX reservations_expire_idx ON reservations (expire_time);
 
--- Points given by hand for a receipt. Noted before they are given; what the ledger gave is noted, too.
+-- Points given by hand for a receipt, by adjustments of the ledger. Noted before they are proposed.
 CREATE TABLE compensations (
     request_id TEXT NOT NULL,
     receipt_id UUID NOT NULL,
@@ -553,9 +553,16 @@ CREATE TABLE compensations (
     batch_id UUID NOT NULL,
     create_time TIMESTAMPTZ NOT NULL,
     post_time TIMESTAMPTZ,
+    -- What has become of the ledger's adjustment, as far as it is known; NULL before it was proposed.
+    state TEXT,
+    refusal_reason TEXT,
     CONSTRAINT compensations_pkey PRIMARY KEY (request_id),
     -- Nothing is taken in the name of making good.
-    CONSTRAINT compensations_points CHECK (points > 0)
+    CONSTRAINT compensations_points CHECK (points > 0),
+    -- The states of the ledger's contract.
+    CONSTRAINT compensations_state CHECK (
+        state IN ('PENDING', 'APPROVED', 'POSTED', 'REFUSED', 'REJECTED', 'EXPIRED')
+    )
 );
 
 CREATE INDEX compensations_receipt_idx ON compensations (receipt_id, create_time);

@@ -214,3 +214,26 @@ async def test_a_program_changes_from_a_day_to_come(admin):
     assert document["changes"][0]["comment"] == "too much"
     status, document, _ = await admin.json("POST", f"{path}:end", {})
     assert status == 200, document
+
+
+async def test_a_complaint_ends_with_points_or_with_a_second_person(pos, admin, member):
+    """In JSON: more than the operator may give alone waits, and the receipt says so."""
+    receipt = await chain.buy(
+        pos,
+        chain.cart(chain.line("1", "acc-bread", 1000, 1000), member_id=member.member_id),
+    )
+    limit = {"asset_code": "points", "operator_id": "admin"}
+    bounds = {"amount_max": "20", "day_amount_max": "1000000"}
+    status, document, _ = await admin.json(
+        "POST", "/v1/adjustments/limits", {"limit": {**limit, **bounds}}
+    )
+    assert status == 200, document
+    path = f"/v1/receipts/{receipt.receipt_id}"
+    for points, state in (("20", "POSTED"), ("21", "PENDING")):
+        body = {"request_id": uuid.uuid4().hex, "points": points, "cause": "it was closed"}
+        status, document, _ = await admin.json("POST", f"{path}:compensate", body)
+        assert status == 200, document
+        assert document["compensation"]["state"] == f"ADJUSTMENT_STATE_{state}"
+    status, document, _ = await pos.json("GET", path)
+    shown = [(one["points"], one["state"]) for one in document["receipt"]["compensations"]]
+    assert shown == [("20", "ADJUSTMENT_STATE_POSTED"), ("21", "ADJUSTMENT_STATE_PENDING")]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.markup import escape
 from rich.table import Column, Table
+from tessera.ledger.v1 import adjustment_service_pb2
 from tessera.promotions.v1 import checkout_pb2, receipt_service_pb2
 
 _MINOR = 100
@@ -118,7 +119,8 @@ def compare(answer: receipt_service_pb2.RerunReceiptResponse) -> Iterator[str]:
             f"{one.recorded_points} -> {one.rerun_points} points"
         )
     for given in answer.compensations:
-        yield f"  made good with {given.points} points by {given.client_id}: {given.cause}"
+        state = _name(adjustment_service_pb2.AdjustmentState.Name(given.state), "ADJUSTMENT_STATE_")
+        yield f"  {given.points} points by {given.client_id}, {state}: {given.cause}"
 
 
 def _reason(reason: checkout_pb2.OutcomeReason.ValueType) -> str:

@@ -34,6 +34,7 @@ CLIENTS = (
         client_id="promotions",
         display_name="Promotions service",
         scopes=(
+            "adjustments.read",
             "assets.write",
             "coupons.draw",
             "coupons.redeem",

@@ -170,6 +170,7 @@ def _show(kept: Kept, now: datetime, acts: "list[Act] | tuple[()]") -> pb.Adjust
         batch_id=ids.show(wire.BATCH, one.id),
         propose_time=timestamps.show(one.proposed_at),
         expire_time=timestamps.show(one.expires_at),
+        receipt_id=sent.receipt_id,
         acts=[
             pb.AdjustmentAct(
                 action=pb.AdjustmentAction.ValueType(act.action),

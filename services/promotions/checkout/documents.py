@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
-from tessera.ledger.v1 import batch_pb2
+from tessera.ledger.v1 import adjustment_service_pb2, batch_pb2
 from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from services.chassis import timestamps
 from services.promotions import config, storage
 from services.promotions.checkout import conflicts
+from services.promotions.storage.compensations import Compensation
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.returns import Return
 from services.promotions.wire import batches
@@ -29,11 +30,15 @@ def show_state(state: str) -> checkout_pb2.ReceiptState.ValueType:
 
 
 def show_receipt(
-    receipt: Receipt, returns: Iterable[Return] = (), *, bounds: config.OfflineSettings
+    receipt: Receipt,
+    returns: Iterable[Return] = (),
+    *,
+    bounds: config.OfflineSettings,
+    given: Iterable[Compensation] = (),
 ) -> checkout_pb2.Receipt:
     """Return a recorded purchase with what came back of it, or what could not be undone.
 
-    `bounds` tell which conflicts weigh.
+    `bounds` tell which conflicts weigh; `given` is what was to make it good.
     """
     request = checkout_service_pb2.CommitRequest.FromString(receipt.request)
     return checkout_pb2.Receipt(
@@ -53,6 +58,21 @@ def show_receipt(
         conflicts=conflicts.of_receipt(receipt, bounds),
         gift_card_payments=request.gift_card_payments,
         points_not_recovered=_not_recovered(receipt),
+        compensations=map(show_compensation, given),
+    )
+
+
+def show_compensation(given: Compensation) -> checkout_pb2.Compensation:
+    """Return what was to make a receipt good, and what has become of it."""
+    return checkout_pb2.Compensation(
+        batch_id=given.batch_id,
+        points=given.points,
+        cause=given.cause,
+        client_id=given.client_id,
+        create_time=timestamps.show(given.create_time),
+        adjustment_id=given.adjustment_id,
+        state=adjustment_service_pb2.AdjustmentState.Value(f"ADJUSTMENT_STATE_{given.state}"),
+        refusal_reason=given.refusal_reason,
     )
 
 

@@ -8,6 +8,8 @@ import grpc
 import structlog
 from tessera.ledger.v1 import (
     account_pb2,
+    adjustment_service_pb2,
+    adjustment_service_pb2_grpc,
     asset_pb2,
     batch_pb2,
     coupon_service_pb2,
@@ -58,6 +60,7 @@ class Ledger:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = ledger_service_pb2_grpc.LedgerServiceStub(channel)
+        self._adjustments = adjustment_service_pb2_grpc.AdjustmentServiceStub(channel)
         self._coupons = coupon_service_pb2_grpc.CouponServiceStub(channel)
         self._presence = Presence(NAME)
         self._reads: Gatherer[tuple[Account, ...], dict[Account, int]] = Gatherer(
@@ -102,9 +105,36 @@ class Ledger:
 
     async def balance(self, account: Account) -> account_pb2.Balance:
         """Return an account's balance with its version."""
-        request = ledger_service_pb2.GetBalancesRequest(accounts=[_key(account)])
+        request = ledger_service_pb2.GetBalancesRequest(accounts=[accounts.key(account)])
         response = await self._answered(self._stub.GetBalances(request))
         return response.balances[0]
+
+    async def propose(
+        self, request: adjustment_service_pb2.ProposeAdjustmentRequest, *, authorization: str
+    ) -> adjustment_service_pb2.Adjustment:
+        """Propose a correction in the name of whoever has that authorization.
+
+        The outcome of DependencyUnavailable is `unknown`, as that of `post`.
+        """
+        metadata = (("authorization", authorization),)
+        try:
+            response = await self._answered(
+                self._adjustments.ProposeAdjustment(request, metadata=metadata)
+            )
+        except errors.DependencyUnavailable:
+            raise errors.DependencyUnavailable(service=NAME, outcome="unknown") from None
+        return response.adjustment
+
+    async def find_adjustment(self, adjustment_id: str) -> adjustment_service_pb2.Adjustment | None:
+        """Return a correction; None when nobody has proposed it."""
+        request = adjustment_service_pb2.GetAdjustmentRequest(adjustment_id=adjustment_id)
+        try:
+            response = await self._answered(self._adjustments.GetAdjustment(request))
+        except grpc.aio.AioRpcError as error:
+            if status.read(error).reason != "ADJUSTMENT_NOT_FOUND":
+                raise
+            return None
+        return response.adjustment
 
     async def find_coupon(
         self, code: str, *, presenter_id: str
@@ -153,7 +183,9 @@ class Ledger:
 
     async def set_ceiling(self, account: Account, ceiling: int) -> None:
         """Bound what an account may hold."""
-        request = ledger_service_pb2.SetAccountLimitsRequest(account=_key(account), ceiling=ceiling)
+        request = ledger_service_pb2.SetAccountLimitsRequest(
+            account=accounts.key(account), ceiling=ceiling
+        )
         await self._answered(self._stub.SetAccountLimits(request))
 
     async def _read(self, groups: list[tuple[Account, ...]]) -> Sequence[dict[Account, int]]:
@@ -161,7 +193,7 @@ class Ledger:
         found: dict[Account, int] = {}
         for start in range(0, len(wanted), _ACCOUNTS_MAX):
             part = wanted[start : start + _ACCOUNTS_MAX]
-            request = ledger_service_pb2.GetBalancesRequest(accounts=map(_key, part))
+            request = ledger_service_pb2.GetBalancesRequest(accounts=map(accounts.key, part))
             response = await self._answered(self._stub.GetBalances(request))
             for account, balance in zip(part, response.balances, strict=True):
                 # Counters count up: what others hold is counted already.
@@ -192,7 +224,3 @@ class Ledger:
             raise errors.DependencyUnavailable(service=NAME) from None
         self._presence.found()
         return answered
-
-
-def _key(account: Account) -> account_pb2.AccountKey:
-    return account_pb2.AccountKey(owner=accounts.owner(account), asset_code=account.asset_code)

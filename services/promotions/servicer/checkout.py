@@ -1,5 +1,6 @@
 """CheckoutService: what tills, sites and apps call."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +15,10 @@ from tessera.promotions.v1 import (
 from services.chassis import clock, database
 from services.promotions import config, errors, storage
 from services.promotions.checkout import documents, permissions
+from services.promotions.checkout.compensations import Compensations
 from services.promotions.checkout.purchases import Purchases
 from services.promotions.checkout.returning import Returns
+from services.promotions.storage.compensations import Compensation
 from services.promotions.storage.receipts import Receipt
 from services.promotions.wire import times
 
@@ -30,6 +33,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         db: database.Database,
         purchases: Purchases,
         returns: Returns,
+        making_good: Compensations,
         *,
         bounds: config.OfflineSettings,
         ahead_s_max: int,
@@ -38,6 +42,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         self._db = db
         self._purchases = purchases
         self._returns = returns
+        self._compensations = making_good
         self._bounds = bounds
         self._ahead_max = timedelta(seconds=ahead_s_max)
         self._now = now
@@ -90,7 +95,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
     ) -> checkout_service_pb2.GetReceiptResponse:
         """Read a receipt with its trace."""
         receipt = await self._purchases.get(request.receipt_id)
-        return checkout_service_pb2.GetReceiptResponse(receipt=await self._show(receipt))
+        return checkout_service_pb2.GetReceiptResponse(receipt=await self._read(receipt))
 
     async def FindReceipt(
         self, request: checkout_service_pb2.FindReceiptRequest, context: Context
@@ -102,12 +107,19 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
             key.store_id, key.till_id, key.shift_id, key.receipt_number
         )
         receipt = await self._purchases.find_by_key(receipt_id)
-        return checkout_service_pb2.FindReceiptResponse(receipt=await self._show(receipt))
+        return checkout_service_pb2.FindReceiptResponse(receipt=await self._read(receipt))
 
-    async def _show(self, receipt: Receipt) -> checkout_pb2.Receipt:
+    async def _read(self, receipt: Receipt) -> checkout_pb2.Receipt:
+        """Return a receipt with what was to make it good."""
+        given = await self._compensations.of_receipt(receipt.receipt_id)
+        return await self._show(receipt, given)
+
+    async def _show(
+        self, receipt: Receipt, given: Iterable[Compensation] = ()
+    ) -> checkout_pb2.Receipt:
         key = storage.keys.locate(receipt.receipt_id, receipt.occurred_time)
         returns = await storage.returns.of_purchase(self._db, key)
-        return documents.show_receipt(receipt, returns, bounds=self._bounds)
+        return documents.show_receipt(receipt, returns, bounds=self._bounds, given=given)
 
     def _require_past(self, stamp: timestamp_pb2.Timestamp) -> None:
         """Raise OccurredInFuture for what lies further ahead than tills' clocks may go wrong."""

@@ -5,7 +5,6 @@ from typing import Any
 
 import grpc
 from tessera.identity.v1 import member_pb2
-from tessera.ledger.v1 import account_pb2, batch_pb2
 from tessera.promotions.v1 import (
     checkout_pb2,
     checkout_service_pb2,
@@ -13,15 +12,14 @@ from tessera.promotions.v1 import (
     receipt_service_pb2_grpc,
 )
 
-from services.chassis import auth, clock, database, ids, timestamps
-from services.chassis import errors as chassis_errors
-from services.promotions import errors, storage
+from services.chassis import database, timestamps
+from services.promotions import storage
 from services.promotions.checkout import documents, permissions, reruns
+from services.promotions.checkout.compensations import Compensations
 from services.promotions.checkout.purchases import Purchases
 from services.promotions.peers.identity import Identity
-from services.promotions.peers.ledger import Ledger
-from services.promotions.storage.searching import Compensation, Found, Search
-from services.promotions.wire import accounts, evaluations, pages, times
+from services.promotions.storage.searching import Found, Search
+from services.promotions.wire import evaluations, pages, times
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -39,19 +37,13 @@ class ReceiptServicer(receipt_service_pb2_grpc.ReceiptServiceServicer):
         again: reruns.Reruns,
         *,
         identity: Identity,
-        ledger: Ledger,
-        points_asset: str,
-        compensation_max: int,
-        now: clock.Clock,
+        making_good: Compensations,
     ) -> None:
         self._db = db
         self._purchases = purchases
         self._again = again
         self._identity = identity
-        self._ledger = ledger
-        self._points_asset = points_asset
-        self._compensation_max = compensation_max
-        self._now = now
+        self._compensations = making_good
 
     async def SearchReceipts(
         self, request: receipt_service_pb2.SearchReceiptsRequest, context: Context
@@ -89,12 +81,12 @@ class ReceiptServicer(receipt_service_pb2_grpc.ReceiptServiceServicer):
             permissions.require_store(request.cart.store_id)
         receipt = await self._purchases.get(request.receipt_id)
         rerun = await self._again.rerun(receipt, request)
-        given = await storage.searching.of_receipt(self._db, receipt.receipt_id)
+        given = await self._compensations.of_receipt(receipt.receipt_id)
         return receipt_service_pb2.RerunReceiptResponse(
             recorded=rerun.recorded,
             rerun=rerun.rerun,
             differences=reruns.find_differences(rerun),
-            compensations=[_show_compensation(one) for one in given],
+            compensations=map(documents.show_compensation, given),
         )
 
     async def CompensateReceipt(
@@ -102,51 +94,14 @@ class ReceiptServicer(receipt_service_pb2_grpc.ReceiptServiceServicer):
     ) -> receipt_service_pb2.CompensateReceiptResponse:
         """Give points to the shopper of a receipt."""
         receipt = await self._purchases.get(request.receipt_id)
-        if not receipt.member_id:
-            raise errors.ReceiptWithoutMember
-        if request.points > self._compensation_max:
-            raise errors.CompensationTooHigh(max_points=self._compensation_max)
-        wanted = Compensation(
-            request_id=request.request_id,
-            receipt_id=receipt.receipt_id,
-            member_id=receipt.member_id,
-            points=request.points,
-            cause=request.cause,
-            client_id=auth.current().client_id,
-            batch_id=ids.derive("bat", "compensation", request.request_id),
-            create_time=self._now(),
+        given = await self._compensations.give(
+            receipt, request_id=request.request_id, points=request.points, cause=request.cause
         )
-        noted = await storage.searching.note(self._db, wanted)
-        for name in ("receipt_id", "points", "cause"):
-            if getattr(noted, name) != getattr(wanted, name):
-                raise errors.RequestConflict(field=name)
-        result = await self._ledger.post(self._batch(noted))
-        if result.state != batch_pb2.BATCH_STATE_POSTED:
-            raise chassis_errors.Internal
-        await storage.searching.mark_posted(self._db, noted.request_id, now=self._now())
-        account = accounts.points(noted.member_id, self._points_asset)
-        balance = await self._ledger.balance(account)
         return receipt_service_pb2.CompensateReceiptResponse(
-            batch_id=noted.batch_id,
-            member_id=noted.member_id,
-            points_available=balance.available,
-        )
-
-    def _batch(self, noted: Compensation) -> batch_pb2.Batch:
-        held = accounts.points(noted.member_id, self._points_asset)
-        transfer = batch_pb2.Transfer(
-            asset_code=held.asset_code,
-            debit=accounts.world(accounts.ISSUANCE),
-            credit=accounts.owner(held),
-            amount=noted.points,
-            reason=account_pb2.TRANSFER_REASON_ADJUST,
-        )
-        return batch_pb2.Batch(
-            batch_id=noted.batch_id,
-            operations=[batch_pb2.Operation(transfer=transfer)],
-            receipt_id=noted.receipt_id,
-            occurred_time=timestamps.show(noted.create_time),
-            operator_id=noted.client_id[:64],
+            batch_id=given.batch_id,
+            member_id=given.member_id,
+            points_available=await self._compensations.points_of(given.member_id),
+            compensation=documents.show_compensation(given),
         )
 
 
@@ -187,14 +142,4 @@ def _show(found: Found) -> receipt_service_pb2.ReceiptSummary:
         points_earned=evaluation.points_earned,
         points_spent=evaluation.points_spent,
         campaign_ids=[name for name, _ in evaluations.applied_campaigns(evaluation)],
-    )
-
-
-def _show_compensation(given: Compensation) -> receipt_service_pb2.Compensation:
-    return receipt_service_pb2.Compensation(
-        batch_id=given.batch_id,
-        points=given.points,
-        cause=given.cause,
-        client_id=given.client_id,
-        create_time=timestamps.show(given.create_time),
     )

@@ -3,6 +3,7 @@
 from services.promotions.storage import (
     campaigns,
     catalogue,
+    compensations,
     draws,
     keys,
     news,
@@ -21,6 +22,7 @@ from services.promotions.storage import (
 __all__ = [
     "campaigns",
     "catalogue",
+    "compensations",
     "draws",
     "keys",
     "news",

@@ -1,6 +1,5 @@
-"""Receipts found again by what is remembered of them, and what was done to make them good."""
+"""Receipts found again by what is remembered of them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -138,87 +137,3 @@ async def conflicted(
     receipt_id = ids.parse(keys.PREFIX, last) if last else UUID(int=0)
     rows = await db.fetch(_CONFLICTED, time, receipt_id, store_id or None, count_max)
     return [Receipt.of(row) for row in rows]
-
-
-# Compensations ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compensation:
-    """Points that made something good."""
-
-    request_id: str
-    receipt_id: str
-    member_id: str
-    points: int
-    cause: str
-    client_id: str
-    batch_id: str
-    create_time: datetime
-    is_posted: bool = False
-
-
-_NOTE = """
-INSERT INTO compensations (
-    request_id, receipt_id, member_id, points, cause, client_id, batch_id, create_time
-)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (request_id) DO NOTHING
-"""
-_NOTED = """
-SELECT
-    request_id, receipt_id, member_id, points, cause, client_id, batch_id, create_time,
-    post_time IS NOT NULL AS is_posted
-FROM compensations
-WHERE request_id = $1
-"""
-
-
-async def note(db: database.Queryable, given: Compensation) -> Compensation:
-    """Note what is about to be given; return it as it was noted first."""
-    await db.execute(
-        _NOTE,
-        given.request_id,
-        ids.parse(keys.PREFIX, given.receipt_id),
-        ids.parse(MEMBER_PREFIX, given.member_id),
-        given.points,
-        given.cause,
-        given.client_id,
-        ids.parse("bat", given.batch_id),
-        given.create_time,
-    )
-    row = await db.fetchrow(_NOTED, given.request_id)
-    assert row is not None
-    return _compensation(row)
-
-
-_POSTED = "UPDATE compensations SET post_time = $2 WHERE request_id = $1 AND post_time IS NULL"
-
-
-async def mark_posted(db: database.Queryable, request_id: str, *, now: datetime) -> None:
-    """Note that the ledger has given it."""
-    await db.execute(_POSTED, request_id, now)
-
-
-_OF_RECEIPT = """
-SELECT
-    request_id, receipt_id, member_id, points, cause, client_id, batch_id, create_time,
-    post_time IS NOT NULL AS is_posted
-FROM compensations
-WHERE receipt_id = $1 AND post_time IS NOT NULL
-ORDER BY create_time
-"""
-
-
-async def of_receipt(db: database.Queryable, receipt_id: str) -> Sequence[Compensation]:
-    """Return what was given for a receipt, oldest first."""
-    rows = await db.fetch(_OF_RECEIPT, ids.parse(keys.PREFIX, receipt_id))
-    return [_compensation(row) for row in rows]
-
-
-def _compensation(row: database.Record) -> Compensation:
-    plain = dict(row)
-    plain["receipt_id"] = ids.show(keys.PREFIX, row["receipt_id"])
-    plain["member_id"] = ids.show(MEMBER_PREFIX, row["member_id"])
-    plain["batch_id"] = ids.show("bat", row["batch_id"])
-    return Compensation(**plain)

@@ -130,6 +130,11 @@ def owner(account: Account) -> account_pb2.Owner:
     return account_pb2.Owner(owner_type=account.owner_type, owner_id=account.owner_id)
 
 
+def key(account: Account) -> account_pb2.AccountKey:
+    """Return what the ledger calls an account."""
+    return account_pb2.AccountKey(owner=owner(account), asset_code=account.asset_code)
+
+
 def world(purpose: str) -> account_pb2.Owner:
     """Return the outside of the ledger, by purpose."""
     return account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_WORLD, owner_id=purpose)

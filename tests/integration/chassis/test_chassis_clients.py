@@ -7,7 +7,7 @@ import grpc
 import pytest
 from aiohttp import web
 
-from services.chassis import clients, config, deadlines, errors, status, telemetry
+from services.chassis import auth, clients, config, deadlines, errors, status, telemetry
 
 
 class Last:
@@ -266,6 +266,29 @@ async def test_token_that_was_withdrawn_is_replaced(contract, serve, connect, en
     tokens._authorization, tokens._refresh_at, tokens._expire_at = "Bearer stale", 1e12, 1e12
     echo = contract.stub(await connect(await serve(Last(contract)), tokens), "Echo")
     assert (await echo(contract.Request())).text == "end"
+    assert len(endpoint.requests) == 1
+
+
+async def test_call_in_the_name_of_a_caller_carries_the_callers_token(
+    contract, serve, connect, endpoint, issuer
+):
+    """The service sees who has asked us; a token of theirs that it refuses costs none of ours."""
+
+    class Telling(Last):
+        async def Echo(self, request, context):
+            told = f"{auth.current().client_id} {auth.authorization()}"
+            return contract.Response(text=told)
+
+    tokens = clients.Tokens(endpoint.settings)
+    echo = contract.stub(await connect(await serve(Telling(contract)), tokens), "Echo")
+    ((_, named),) = issuer.metadata(sub="agent")
+    answer = await echo(contract.Request(), metadata=iter([("authorization", named)]))
+    assert answer.text == f"agent {named}"
+    own = await tokens.authorization()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await echo(contract.Request(), metadata=[("authorization", "Bearer stale")])
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert await tokens.authorization() == own
     assert len(endpoint.requests) == 1
 
 

@@ -28,6 +28,7 @@ _CLIENTS: dict[str, tuple[list[str], list[str]]] = {
     "promotions": (
         [
             "members.context",
+            "adjustments.read",
             "assets.write",
             "ledger.read",
             "ledger.post",
@@ -37,6 +38,10 @@ _CLIENTS: dict[str, tuple[list[str], list[str]]] = {
         [],
     ),
     "reviewer": (["campaigns.*"], []),
+    "agent": (["checkout", "receipts.*", "adjustments.propose", "adjustments.approve"], []),
+    "colleague": (["checkout", "receipts.*", "adjustments.propose"], []),
+    "supervisor": (["adjustments.approve", "adjustments.read"], []),
+    "reader": (["checkout", "receipts.*"], []),
     "manager-of-s1": (["campaigns.local", "campaigns.read"], [STORE]),
     "till-of-s1": (["checkout"], [STORE]),
     "till-of-s2": (["checkout"], [OTHER_STORE]),

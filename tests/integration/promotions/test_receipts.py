@@ -22,7 +22,6 @@ from tests.integration.promotions.houses import (
 
 Search = receipt_service_pb2.SearchReceiptsRequest
 Rerun = receipt_service_pb2.RerunReceiptRequest
-Compensate = receipt_service_pb2.CompensateReceiptRequest
 
 
 @pytest.fixture(scope="module")
@@ -194,46 +193,3 @@ async def test_bad_reruns_are_refused(house, desk):
     assert (await house.refusal(desk.RerunReceipt, ask)).reason == "RULESET_NOT_FOUND"
     ask = Rerun(receipt_id=receipt.receipt_id, cart=cart_of(milk(1), milk(2)))
     assert (await house.refusal(desk.RerunReceipt, ask)).reason == "LINE_DUPLICATE"
-
-
-@pytest.mark.usefixtures("campaigns")
-async def test_a_receipt_is_made_good_once(house, desk):
-    """The points come once however often the call does, and the next agent sees them."""
-    member = await house.register()
-    receipt = await buy(house, milk(10_000), member_id=member)
-    ask = Compensate(
-        request_id=secrets.token_hex(8),
-        receipt_id=receipt.receipt_id,
-        points=100,
-        cause="the coupon was not taken",
-    )
-    for _ in range(3):
-        answer = await house.call(desk.CompensateReceipt, ask)
-        assert (answer.member_id, answer.points_available) == (member, 550)
-    for name, value in (("points", 101), ("cause", "another")):
-        other = Compensate()
-        other.CopyFrom(ask)
-        setattr(other, name, value)
-        refusal = await house.refusal(desk.CompensateReceipt, other)
-        assert (refusal.reason, refusal.metadata["field"]) == ("REQUEST_CONFLICT", name)
-    rerun = await house.call(desk.RerunReceipt, Rerun(receipt_id=receipt.receipt_id))
-    (given,) = rerun.compensations
-    assert (given.points, given.cause, given.client_id) == (100, ask.cause, "admin")
-    await house.give_back(receipt, **{"1": 1_000})
-    assert await house.points(member) == 100
-
-
-async def test_what_cannot_be_made_good_is_refused(house, desk):
-    """Nobody to give to, or more than one call may give."""
-    receipt = await buy(house, milk(10_000))
-    ask = Compensate(
-        request_id=secrets.token_hex(8), receipt_id=receipt.receipt_id, points=1, cause="sorry"
-    )
-    refusal = await house.refusal(desk.CompensateReceipt, ask)
-    assert refusal.reason == "RECEIPT_WITHOUT_MEMBER"
-    known = await buy(house, milk(10_000), member_id=await house.register())
-    ask = Compensate(
-        request_id=secrets.token_hex(8), receipt_id=known.receipt_id, points=10_001, cause="sorry"
-    )
-    refusal = await house.refusal(desk.CompensateReceipt, ask)
-    assert (refusal.reason, refusal.metadata["max_points"]) == ("COMPENSATION_TOO_HIGH", "10000")
