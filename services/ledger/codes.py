@@ -53,14 +53,19 @@ class Codes:
         return UUID(int=bits | 8 << 76 | _VARIANT)
 
 
-def load(path: Path) -> Codes:
-    """Return the codes behind a key file. Raises ConfigError."""
+def load(path: Path) -> list[Codes]:
+    """Return the codes behind a key file, one key a line, the newest first. Raises ConfigError."""
+    lines = config.secret(path).split()
     try:
-        return Codes(base64.b64decode(config.secret(path), validate=True))
+        keys = [Codes(base64.b64decode(line, validate=True)) for line in lines]
     except (binascii.Error, ValueError):
+        keys = []
+    if not keys or len(set(lines)) < len(lines):
         raise config.ConfigError(
-            f"ledger.code_key_file {path} must hold 32 bytes as 44 base64 characters."
-        ) from None
+            f"ledger.code_key_file {path} must hold 32 bytes as 44 base64 characters in each line, "
+            "and none twice."
+        )
+    return keys
 
 
 def _derive(key: bytes, purpose: str) -> bytes:

@@ -13,8 +13,9 @@ class Settings(config.RoleSettings):
 
     `pace_ms` is how long a posting may wait for company while others are on their way; a lonely one
     never waits. `group_operations_max` bounds what one transaction carries.
-    `code_key_file` holds 32 random bytes as base64; without it there are no gift cards and no
-    coupon codes, and with another one than codes were issued under, none of those is recognised.
+    `code_key_file` holds keys of 32 random bytes as base64, one a line: codes are issued under the
+    first and recognised under all. Without it there are no gift cards and no coupon codes, and
+    without a key that codes were issued under there are none either.
     Whoever presents `code_failures_burst` unknown codes waits `code_failure_interval_s` for each
     further one.
     `adjustment_days` is how long a correction waits for approval.

@@ -33,6 +33,7 @@ from services.ledger.servicer.coupons import CouponServicer
 from services.ledger.servicer.gift_cards import GiftCardServicer
 from services.ledger.servicer.holds import HoldServicer
 from services.ledger.servicer.households import HouseholdServicer
+from services.ledger.servicer.keyring import Keyring
 from services.ledger.servicer.ledger import LedgerServicer
 from services.ledger.servicer.presenting import Presenting
 from services.ledger.servicer.settlements import SettlementServicer
@@ -43,6 +44,7 @@ from services.ledger.storage import (
     Assets,
     Books,
     Checks,
+    CodeKeys,
     Copies,
     Coupons,
     GiftCards,
@@ -165,12 +167,14 @@ def build(
     _add(server, _ACCOUNTS, people)
     _add(server, _HOLDS, HoldServicer(holds=Holds(db), assets=assets, now=now))
     _add(server, _UPLOADS, UploadServicer(lanes=bulk, uploads=Uploads(db), now=now))
-    made = None if settings.code_key_file is None else codes.load(settings.code_key_file)
+    made = [] if settings.code_key_file is None else codes.load(settings.code_key_file)
+    keyring = Keyring(made, CodeKeys(db))
     counted = guesses.Guesses(hot, "ledger", now=now)
-    presenting = Presenting(made, cards, counted, settings.code_attempts_max)
+    presenting = Presenting(keyring, counted, settings.code_attempts_max)
     gift_cards = GiftCardServicer(
         cards=cards,
         accounts=accounts,
+        keyring=keyring,
         presenting=presenting,
         committer=committer,
         balances=balances,
@@ -189,6 +193,7 @@ def build(
     server.background("adjusting", adjusting.run)
     coupons = CouponServicer(
         coupons=Coupons(db),
+        keyring=keyring,
         presenting=presenting,
         committer=committer,
         balances=balances,

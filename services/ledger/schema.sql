@@ -504,12 +504,14 @@ CREATE TABLE uploads (
 
 GRANT SELECT, INSERT, UPDATE ON uploads TO ledger;
 
--- The key that codes are hashed with stays the one that the first of them was issued under.
-CREATE TABLE code_key_checks (
-    singleton BOOLEAN NOT NULL,
+-- The keys that codes are drawn and hashed with, numbered as they came: not the keys themselves, but
+-- what tells one from another.
+CREATE TABLE code_keys (
+    key_number SMALLINT NOT NULL,
     check_value BYTEA NOT NULL,
-    CONSTRAINT code_key_checks_pkey PRIMARY KEY (singleton),
-    CONSTRAINT code_key_checks_one CHECK (singleton)
+    CONSTRAINT code_keys_pkey PRIMARY KEY (key_number),
+    CONSTRAINT code_keys_check_value_key UNIQUE (check_value),
+    CONSTRAINT code_keys_numbered CHECK (key_number > 0)
 );
 
 -- Cards that were made together.
@@ -518,6 +520,7 @@ CREATE TABLE gift_card_issues (
     asset_code TEXT COLLATE "C" NOT NULL,
     card_count INTEGER NOT NULL,
     create_time TIMESTAMPTZ NOT NULL,
+    key_number SMALLINT NOT NULL DEFAULT 1,
     CONSTRAINT gift_card_issues_pkey PRIMARY KEY (request_id),
     CONSTRAINT gift_card_issues_not_empty CHECK (card_count > 0)
 );
@@ -541,7 +544,7 @@ CREATE TABLE gift_cards (
     CONSTRAINT gift_cards_blocked_since CHECK ((state = 3) = (block_time IS NOT NULL))
 );
 
-GRANT SELECT, INSERT ON code_key_checks, gift_card_issues TO ledger;
+GRANT SELECT, INSERT ON code_keys, gift_card_issues TO ledger;
 GRANT SELECT, INSERT, UPDATE ON gift_cards TO ledger;
 
 -- Codes that are good for the same. Those with numbers below next_number are issued, all but the few
@@ -559,6 +562,7 @@ CREATE TABLE coupon_series (
     revoked_count INTEGER NOT NULL,
     create_time TIMESTAMPTZ NOT NULL,
     revoke_time TIMESTAMPTZ,
+    key_number SMALLINT NOT NULL DEFAULT 1,
     CONSTRAINT coupon_series_pkey PRIMARY KEY (series_id),
     CONSTRAINT coupon_series_shared_is_one CHECK (shared_coupon_id IS NULL OR code_count = 1),
     CONSTRAINT coupon_series_issued CHECK (issued_count BETWEEN 0 AND code_count),

@@ -14,6 +14,7 @@ from services.ledger.balances import Balances
 from services.ledger.committer import Committer
 from services.ledger.engine import codes as writing
 from services.ledger.servicer import moving
+from services.ledger.servicer.keyring import Keyring
 from services.ledger.servicer.presenting import Presenting
 from services.ledger.storage import Assets, Coupons
 from services.ledger.storage.coupons import Coupon, Numbered, Series
@@ -37,6 +38,7 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         self,
         *,
         coupons: Coupons,
+        keyring: Keyring,
         presenting: Presenting,
         committer: Committer,
         balances: Balances,
@@ -44,6 +46,7 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         now: clock.Clock = clock.system,
     ) -> None:
         self._coupons = coupons
+        self._keyring = keyring
         self._presenting = presenting
         self._committer = committer
         self._balances = balances
@@ -54,19 +57,17 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         self, request: pb.CreateCouponSeriesRequest, context: Context
     ) -> pb.CreateCouponSeriesResponse:
         """Begin a series, or find how far it is."""
-        made = await self._presenting.require_codes()
+        number, made = await self._keyring.newest()
         if request.asset_code not in await self._assets.get([request.asset_code]):
             raise errors.AssetNotFound(asset_code=request.asset_code)
-        shared = None
-        if request.shared_code:
-            shared = made.identify(_KIND, writing.normalised(request.shared_code))
-        wanted = self._begun(request, code_count=request.code_count, shared=shared)
-        if shared is not None:
-            await self._require_free(shared, wanted.id)
-        series = await self._coupons.create(wanted)
-        _require_same(series, wanted)
-        if shared is not None:
-            await self._coupons.add(series.id, [Numbered(0, shared)])
+        shared = writing.normalised(request.shared_code)
+        wanted = self._begun(request, code_count=request.code_count, key_number=number)
+        await self._require_free(shared, wanted.id)
+        series = await self._coupons.create(_sharing(wanted, made, shared))
+        made = await self._keyring.numbered(series.key_number)
+        _require_same(series, _sharing(wanted, made, shared))
+        if series.shared_coupon_id is not None:
+            await self._coupons.add(series.id, [Numbered(0, series.shared_coupon_id)])
             await self._require_free(shared, series.id)
         return pb.CreateCouponSeriesResponse(series=_show(series))
 
@@ -74,8 +75,8 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         self, request: pb.IssueCouponsRequest, context: Context
     ) -> AsyncIterator[pb.IssueCouponsResponse]:
         """Make codes and fill them, until all are there."""
-        made = await self._presenting.require_codes()
         series = await self._require(request.series_id)
+        made = await self._keyring.numbered(series.key_number)
         while series.issued_count < series.code_count:
             if series.revoked_at is not None:
                 raise errors.CouponRevoked
@@ -93,8 +94,8 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         self, request: pb.ListCouponCodesRequest, context: Context
     ) -> pb.ListCouponCodesResponse:
         """List issued codes, drawn once more."""
-        made = await self._presenting.require_codes()
         series = await self._require(request.series_id)
+        made = await self._keyring.numbered(series.key_number)
         name = f"codes {series.id}"
         first = pages.position(name, request.page_token, pages.small_number) or 0
         limit = request.page_size or _PAGE
@@ -113,20 +114,19 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         self, request: pb.DrawCouponRequest, context: Context
     ) -> pb.DrawCouponResponse:
         """Make one code that the caller fills, or draw it once more."""
-        made = await self._presenting.require_codes()
+        number, made = await self._keyring.newest()
         if request.asset_code not in await self._assets.get([request.asset_code]):
             raise errors.AssetNotFound(asset_code=request.asset_code)
-        wanted = self._begun(request, code_count=1)
-        code = _draw(made, wanted.id, 0)
-        coupon_id = made.identify(_KIND, code)
-        await self._coupons.draw(wanted, coupon_id)
+        wanted = self._begun(request, code_count=1, key_number=number)
+        await self._coupons.draw(wanted, made.identify(_KIND, _draw(made, wanted.id, 0)))
         series = await self._coupons.get(wanted.id)
         if series is None:
             raise errors.CodeTaken  # one of 2^54 was drawn twice
         _require_same(series, wanted)
-        return pb.DrawCouponResponse(
-            coupon_id=ids.show(COUPON, coupon_id), code=writing.grouped(code)
-        )
+        made = await self._keyring.numbered(series.key_number)
+        code = _draw(made, wanted.id, 0)
+        coupon_id = ids.show(COUPON, made.identify(_KIND, code))
+        return pb.DrawCouponResponse(coupon_id=coupon_id, code=writing.grouped(code))
 
     async def ResolveCoupon(
         self, request: pb.ResolveCouponRequest, context: Context
@@ -200,7 +200,7 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         request: pb.CreateCouponSeriesRequest | pb.DrawCouponRequest,
         *,
         code_count: int,
-        shared: UUID | None = None,
+        key_number: int,
     ) -> Series:
         """Return the series that is asked for, as it begins."""
         return Series(
@@ -209,13 +209,14 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
             request.asset_code,
             code_count,
             request.uses,
-            shared,
+            None,
             0,
             0,
             0,
             0,
             self._now(),
             None,
+            key_number,
         )
 
     async def _issue_some(self, made: codes.Codes, series: Series) -> Series:
@@ -274,10 +275,12 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
             raise errors.SeriesNotFound
         return series
 
-    async def _require_free(self, coupon_id: UUID, series_id: UUID) -> None:
-        taken = await self._coupons.coupon(coupon_id)
-        if taken is not None and taken.series_id != series_id:
-            raise errors.CodeTaken
+    async def _require_free(self, shared: str, series_id: UUID) -> None:
+        """Raise CodeTaken for a shared code that another series has, under whichever key."""
+        for made in await self._keyring.all() if shared else ():
+            taken = await self._coupons.coupon(made.identify(_KIND, shared))
+            if taken is not None and taken.series_id != series_id:
+                raise errors.CodeTaken
 
 
 def _require_same(series: Series, wanted: Series) -> None:
@@ -285,6 +288,12 @@ def _require_same(series: Series, wanted: Series) -> None:
     for field in ("campaign_id", "asset_code", "code_count", "uses", "shared_coupon_id"):
         if getattr(series, field) != getattr(wanted, field):
             raise errors.RequestConflict(field=field.replace("coupon_id", "code"))
+
+
+def _sharing(series: Series, made: codes.Codes, shared: str) -> Series:
+    """Return a series with the coupon of its shared code, if it has one."""
+    coupon_id = made.identify(_KIND, shared) if shared else None
+    return series._replace(shared_coupon_id=coupon_id)
 
 
 def _draw(made: codes.Codes, series_id: UUID, number: int) -> str:

@@ -14,6 +14,7 @@ from services.ledger.engine import codes as writing
 from services.ledger.engine import giftcards
 from services.ledger.engine.giftcards import State
 from services.ledger.servicer import moving
+from services.ledger.servicer.keyring import Keyring
 from services.ledger.servicer.presenting import Presenting
 from services.ledger.storage import Accounts, Act, Assets, GiftCards, Postings
 from services.ledger.storage.gift_cards import Card, Draft, Issue
@@ -39,6 +40,7 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
         *,
         cards: GiftCards,
         accounts: Accounts,
+        keyring: Keyring,
         presenting: Presenting,
         committer: Committer,
         balances: Balances,
@@ -48,6 +50,7 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
     ) -> None:
         self._cards = cards
         self._accounts = accounts
+        self._keyring = keyring
         self._presenting = presenting
         self._committer = committer
         self._balances = balances
@@ -59,15 +62,12 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
         self, request: pb.IssueGiftCardsRequest, context: Context
     ) -> pb.IssueGiftCardsResponse:
         """Make cards, or show those again that this request has made."""
-        made = await self._presenting.require_codes()
+        number, _ = await self._keyring.newest()
         if request.asset_code not in await self._assets.get([request.asset_code]):
             raise errors.AssetNotFound(asset_code=request.asset_code)
-        issue = await self._cards.begin(
-            request.request_id,
-            asset_code=request.asset_code,
-            count=request.count,
-            now=self._now(),
-        )
+        wanted = Issue(request.asset_code, request.count, self._now(), number)
+        issue = await self._cards.begin(request.request_id, wanted)
+        made = await self._keyring.numbered(issue.key_number)
         for field, first, sent in (
             ("asset_code", issue.asset_code, request.asset_code),
             ("count", issue.card_count, request.count),

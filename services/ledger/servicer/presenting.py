@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from services.chassis import attempts, auth, guesses
 from services.ledger import codes, errors
 from services.ledger.engine import codes as writing
-from services.ledger.storage import GiftCards
+from services.ledger.servicer.keyring import Keyring
 
 PRESENTED = Counter("ledger_codes_presented", "Codes presented, by outcome", ["outcome"])
 _FOUND, _UNKNOWN, _LIMITED = map(PRESENTED.labels, ("found", "unknown", "limited"))
@@ -25,29 +25,16 @@ class Presenting:
 
     def __init__(
         self,
-        made: codes.Codes | None,
-        keys: GiftCards,
+        keyring: Keyring,
         counted: guesses.Guesses,
         limit: attempts.Limit,
     ) -> None:
-        self._codes = made
-        self._keys = keys
-        self._is_checked = False
+        self._keyring = keyring
         self._guesses = counted
         self._by_presenter = limit
         self._by_caller = attempts.Limit(
             burst=limit.burst * _PRESENTERS, interval=limit.interval / _PRESENTERS
         )
-
-    async def require_codes(self) -> codes.Codes:
-        """Return what draws and recognises codes. Raises CodesNotConfigured."""
-        if self._codes is None:
-            raise errors.CodesNotConfigured
-        if not self._is_checked:
-            if not await self._keys.is_right_key(self._codes.check_value):
-                raise errors.CodesNotConfigured
-            self._is_checked = True
-        return self._codes
 
     async def find(
         self,
@@ -58,18 +45,20 @@ class Presenting:
         find: Callable[[UUID], Awaitable[T | None]],
         is_checked: bool = True,
     ) -> T:
-        """Return what `find` knows of the id behind a code.
+        """Return what `find` knows of the id behind a code, under the newest key that knows it.
 
         Raises CodeNotFound, TooManyAttempts, CodesNotConfigured, and CodeMalformed when the code
         should end in a check (`is_checked`) and does not.
         """
-        made = await self.require_codes()
+        keys = await self._keyring.all()
         code = writing.normalised(text)
         if is_checked and not writing.is_sound(code, length=kind.length):
             raise errors.CodeMalformed
         attempt = await self._charge(kind, presenter_id)
         try:
-            found = await find(made.identify(kind, code))
+            found = None
+            for made in keys:
+                found = found or await find(made.identify(kind, code))
         except BaseException:
             await attempt.give_back()
             raise

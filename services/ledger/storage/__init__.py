@@ -5,6 +5,7 @@ from services.ledger.storage.adjustments import Adjustments
 from services.ledger.storage.assets import Assets
 from services.ledger.storage.books import Books
 from services.ledger.storage.checks import Checks, Extract, Finding
+from services.ledger.storage.code_keys import CodeKeys
 from services.ledger.storage.copies import Copies
 from services.ledger.storage.coupons import Coupons
 from services.ledger.storage.gift_cards import GiftCards
@@ -26,6 +27,7 @@ __all__ = [
     "Assets",
     "Books",
     "Checks",
+    "CodeKeys",
     "Copies",
     "Coupons",
     "EntryLine",

@@ -8,13 +8,13 @@ from uuid import UUID
 from services.chassis import database
 
 _COLUMNS = """series_id, campaign_id, asset_code, code_count, uses, shared_coupon_id, next_number,
-    issued_count, revoked_number, revoked_count, create_time, revoke_time"""
+    issued_count, revoked_number, revoked_count, create_time, revoke_time, key_number"""
 _INSERT = """
 INSERT INTO coupon_series (
     series_id, campaign_id, asset_code, code_count, uses, shared_coupon_id, next_number,
-    issued_count, revoked_number, revoked_count, create_time
+    issued_count, revoked_number, revoked_count, create_time, key_number
 )
-VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0, $7)
+VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0, $7, $8)
 ON CONFLICT (series_id) DO NOTHING
 """
 _SELECT = f"SELECT {_COLUMNS} FROM coupon_series WHERE series_id = $1"  # noqa: S608  constants only
@@ -30,15 +30,15 @@ ON CONFLICT DO NOTHING
 _DRAW = """
 WITH drawn AS (
     INSERT INTO coupons (coupon_id, series_id, number)
-    VALUES ($6, $1, 0)
+    VALUES ($7, $1, 0)
     ON CONFLICT DO NOTHING
     RETURNING series_id
 )
 INSERT INTO coupon_series (
     series_id, campaign_id, asset_code, code_count, uses, next_number, issued_count,
-    revoked_number, revoked_count, create_time
+    revoked_number, revoked_count, create_time, key_number
 )
-SELECT series_id, $2, $3, 1, $4, 1, 1, 0, 0, $5 FROM drawn
+SELECT series_id, $2, $3, 1, $4, 1, 1, 0, 0, $5, $6 FROM drawn
 ON CONFLICT (series_id) DO NOTHING
 """
 _NUMBERED = """
@@ -97,6 +97,7 @@ class Series(NamedTuple):
     revoked_count: int
     created_at: datetime
     revoked_at: datetime | None
+    key_number: int
 
 
 class Coupon(NamedTuple):
@@ -124,7 +125,7 @@ class Coupons:
 
     async def create(self, series: Series) -> Series:
         """Keep a new series; returns the one that has its id, which may be an earlier one."""
-        await self._source.execute(_INSERT, *series[:6], series.created_at)
+        await self._source.execute(_INSERT, *series[:6], series.created_at, series.key_number)
         found = await self.get(series.id)
         assert found is not None
         return found
@@ -141,7 +142,7 @@ class Coupons:
     async def draw(self, series: Series, coupon_id: UUID) -> None:
         """Keep a series of one code with it, unless either is there already."""
         told = series.id, series.campaign_id, series.asset_code, series.uses, series.created_at
-        await self._source.execute(_DRAW, *told, coupon_id)
+        await self._source.execute(_DRAW, *told, series.key_number, coupon_id)
 
     async def numbered(
         self, series_id: UUID, *, first: int, end: int, limit: int

@@ -1,6 +1,5 @@
 """Gift cards: what is known of them besides their money."""
 
-import hmac
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -9,19 +8,14 @@ from uuid import UUID
 from services.chassis import database
 from services.ledger.engine.giftcards import State
 
-_INSERT_CHECK = """
-INSERT INTO code_key_checks (singleton, check_value)
-VALUES (TRUE, $1)
-ON CONFLICT (singleton) DO NOTHING
-"""
-_CHECK = "SELECT check_value FROM code_key_checks"
-
 _INSERT_ISSUE = """
-INSERT INTO gift_card_issues (request_id, asset_code, card_count, create_time)
-VALUES ($1, $2, $3, $4)
+INSERT INTO gift_card_issues (request_id, asset_code, card_count, create_time, key_number)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (request_id) DO NOTHING
 """
-_ISSUE = "SELECT asset_code, card_count, create_time FROM gift_card_issues WHERE request_id = $1"
+_ISSUE = """
+SELECT asset_code, card_count, create_time, key_number FROM gift_card_issues WHERE request_id = $1
+"""
 # The same issue may come again; a code that another issue drew before stays that one's.
 _INSERT_CARDS = """
 INSERT INTO gift_cards (
@@ -73,6 +67,7 @@ class Issue(NamedTuple):
     asset_code: str
     card_count: int
     created_at: datetime
+    key_number: int
 
 
 class Draft(NamedTuple):
@@ -89,14 +84,9 @@ class GiftCards:
     def __init__(self, source: database.Database) -> None:
         self._source = source
 
-    async def is_right_key(self, check_value: bytes) -> bool:
-        """Tell whether a code key fits this database; the first ever asked about does."""
-        await self._source.execute(_INSERT_CHECK, check_value)
-        return hmac.compare_digest(await self._source.fetchval(_CHECK), check_value)
-
-    async def begin(self, request_id: str, *, asset_code: str, count: int, now: datetime) -> Issue:
+    async def begin(self, request_id: str, wanted: Issue) -> Issue:
         """Note that cards are to be made; returns what was noted first under this id."""
-        await self._source.execute(_INSERT_ISSUE, request_id, asset_code, count, now)
+        await self._source.execute(_INSERT_ISSUE, request_id, *wanted)
         row = await self._source.fetchrow(_ISSUE, request_id)
         assert row is not None
         return Issue(*row)

@@ -94,7 +94,29 @@ def test_id_of_a_code_needs_the_key():
     assert {one.version for one in ids} == {8}
 
 
-@pytest.mark.parametrize("text", ["", "short", base64.b64encode(b"x" * 31).decode(), "*" * 44])
+LINE = base64.b64encode(bytes(32)).decode()
+
+
+def test_key_file_has_one_key_a_line(tmp_path):
+    """The first line is the newest; an editor may leave empty ones."""
+    path = tmp_path / "key"
+    path.write_text(f"{base64.b64encode(bytes(range(32))).decode()}\n\n{LINE}\n")
+    newest, oldest = codes.load(path)
+    assert newest.check_value == MADE.check_value
+    assert oldest.check_value == Codes(bytes(32)).check_value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "short",
+        base64.b64encode(b"x" * 31).decode(),
+        "*" * 44,
+        f"{LINE}\n{LINE}",
+        f"{LINE}\nshort",
+    ],
+)
 def test_key_file_with_something_else_is_refused(tmp_path, text):
     """One sentence that names the setting."""
     path = tmp_path / "key"

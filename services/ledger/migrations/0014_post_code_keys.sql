@@ -1,0 +1,2 @@
+-- What nobody reads any more.
+DROP TABLE code_key_checks;
