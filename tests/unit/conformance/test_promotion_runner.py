@@ -144,7 +144,16 @@ def test_whatever_a_file_says_each_case_gets_a_verdict(data: st.DataObject):
     assert not any(one.field == "run" for one in outcome.differences), outcome.differences
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cases": 1}', '{"cases": [1]}'])
+def test_a_case_that_is_none_is_unsupported_and_the_others_go_on(tmp_path: Path):
+    file, results = tmp_path / "cases.json", tmp_path / "results.json"
+    file.write_text(json.dumps([1, None, [], {}, case_of().plain]))
+    answer = CliRunner().invoke(command.app, ["promotions", str(file), "--json", str(results)])
+    assert answer.exit_code == 0
+    counts = json.loads(results.read_text())["counts"]
+    assert (counts["unsupported"], counts["passed"]) == (4, 1)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cases": 1}', "[" * 100_000])
 def test_a_file_of_another_form_is_refused_in_a_sentence(tmp_path: Path, text: str):
     file = tmp_path / "cases.json"
     file.write_text(text)

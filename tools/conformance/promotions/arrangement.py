@@ -1,18 +1,18 @@
 """Who stands where: lanes, priorities, exclusive groups and percentages of a case's campaigns.
 
 This is what a marketer decides who sets the campaigns of the case up with us. Prices of articles
-come before discounts of the receipt, unless the case puts all into one order; a campaign whose
-threshold is measured at its turn stands in a later lane than those it waits for.
+come before discounts of the receipt, unless the case puts all into one order.
 """
 
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from services.promotions import engine
-from services.promotions.engine import Basis, Lane
+from services.promotions.engine import Basis, GroupChoice, Lane
 from tools.conformance.promotions.offers import Offer
 from tools.conformance.promotions.words import Unsupported
 
+_NAMED_LANES = ("", "pre", "default", "post")
 _LANES = (Lane.ITEM, Lane.MULTI_BUY, Lane.RECEIPT, Lane.COUPON)
 
 
@@ -23,7 +23,9 @@ class Position:
     offer: Offer
     natural: Lane
     group: str = ""
-    stop: bool = False
+    alone: bool = False
+    side: str = ""
+    foes: frozenset[str] = frozenset()
     level: int = 0
     key: tuple[object, ...] = ()
     basis: Basis = Basis.RUNNING
@@ -60,39 +62,77 @@ def _group(positions: list[Position]) -> None:
     for one in positions:
         stacking = one.offer.stacking
         one.group = stacking.group
-        one.stop = stacking.mode == "exclusive"
+        one.alone = stacking.mode == "exclusive"
+        one.side = stacking.side
         if stacking.kind == "product":
             one.group = "product"
             one.offer = replace(one.offer, stacking=replace(stacking, by_line=True))
-    _check_classes(positions)
-    foes = {one.offer.name: one.offer.stacking.incompatible_with for one in positions}
-    known = [one for one in positions if _foes_of(one.offer.name, foes)]
-    for one in known:
-        name = one.offer.name
-        circle = {name} | _foes_of(name, foes)
-        if any({other} | _foes_of(other, foes) != circle for other in circle):
-            raise Unsupported("campaigns that exclude each other pair by pair")
-        one.group = one.group or min(circle)
+    foes = {one.offer.name: _find_foes(one, positions) for one in positions}
+    rivals = [one for one in positions if foes[one.offer.name]]
+    if not rivals:
+        return
+    by_name = not any(one.offer.stacking.kind for one in rivals)
+    circles = {one.offer.name: _circle(foes, one.offer.name) for one in rivals}
+    if by_name and all(
+        circles[one.offer.name] == circles[name] for one in rivals for name in foes[one.offer.name]
+    ):
+        for one in rivals:
+            one.group = one.group or min(circles[one.offer.name])
+        return
+    _part(rivals, foes)
 
 
-def _foes_of(name: str, foes: dict[str, frozenset[str]]) -> set[str]:
-    against = {other for other in foes[name] if other in foes}
-    return against | {other for other, named in foes.items() if name in named}
+def _circle(foes: dict[str, frozenset[str]], name: str) -> frozenset[str]:
+    return foes[name] | {name}
 
 
-def _check_classes(positions: list[Position]) -> None:
-    """Refuse classes of which some may not meet: we have no word for "class"."""
-    classed = [one.offer.stacking for one in positions if one.offer.stacking.kind]
-    for one in classed:
-        others = {other.kind for other in classed if other is not one}
-        if not others <= one.combines_with:
-            raise Unsupported("classes of campaigns that do not combine")
+def _find_foes(one: Position, positions: list[Position]) -> frozenset[str]:
+    """Return whom a campaign does not go together with: by name, or by class."""
+    mine = one.offer.stacking
+    found = set()
+    for other in positions:
+        theirs = other.offer.stacking
+        named = other.offer.name in mine.incompatible_with or (
+            one.offer.name in theirs.incompatible_with
+        )
+        by_line = mine.kind == theirs.kind == "product"  # the better one on each line
+        classed = bool(mine.kind and theirs.kind and not by_line) and not (
+            theirs.kind in mine.combines_with and mine.kind in theirs.combines_with
+        )
+        if other is not one and (named or classed):
+            found.add(other.offer.name)
+    return frozenset(found)
+
+
+def _part(rivals: list[Position], foes: dict[str, frozenset[str]]) -> None:
+    """Make sides of those who go together, and the better side wins; else the first one does."""
+    sides = [_side_of(one, rivals, foes) for one in rivals]
+    split = all(
+        (sides[a] == sides[b]) == (two.offer.name not in foes[one.offer.name])
+        for a, one in enumerate(rivals)
+        for b, two in enumerate(rivals)
+        if a != b
+    )
+    for one, side in zip(rivals, sides, strict=True):
+        if split:
+            one.side = one.side or side
+        else:
+            one.foes = foes[one.offer.name]
+
+
+def _side_of(one: Position, rivals: list[Position], foes: dict[str, frozenset[str]]) -> str:
+    """Return a name for all who go together with a campaign."""
+    names = [two.offer.name for two in rivals if two.offer.name not in foes[one.offer.name]]
+    return min(names)
 
 
 def _even_out(positions: list[Position]) -> None:
     """Let those stand in one lane that know each other: a group, one order, an exclusive one."""
     together = any(
-        one.stop or one.offer.stacking.by_value or one.offer.stacking.by_priority
+        one.alone
+        or one.offer.stacking.stop
+        or one.offer.stacking.by_value
+        or one.offer.stacking.by_priority
         for one in positions
     )
     for one in positions:
@@ -113,18 +153,20 @@ def _sort(positions: list[Position], codes: tuple[str, ...]) -> None:
     """
     ranked = any(one.offer.priority is not None for one in positions)
     folded = [code.upper() for code in codes]
+    named = dict.fromkeys(one.offer.stacking.lane for one in positions)
+    lanes = [*_NAMED_LANES, *[name for name in named if name not in _NAMED_LANES]]
     for one in positions:
         offer = one.offer
         given = offer.stacking
         turn = folded.index(offer.code.upper()) if offer.code.upper() in folded else -1
-        contends = given.mode in {"best_total", "best_price_no_compound"}
-        free = contends or (ranked and one.group)
+        free = offer.contends or (ranked and one.group and given.choice is GroupChoice.BEST)
         open_order: tuple[object, ...] = () if free else (turn, offer.place)
         one.key = (
-            not one.stop,
+            not one.alone,
+            lanes.index(given.lane),
             given.sets_first and not offer.gift.multi_buy,
-            -(offer.priority or 0),
-            -offer.gift.value if given.by_value else 0,
+            -(offer.priority or 0) * (given.by_priority or 1),
+            -offer.gift.value * given.by_value,
             not offer.gift.percent if given.kind else False,
             *open_order,
         )
@@ -135,12 +177,7 @@ def _raise_levels(positions: list[Position]) -> None:
     level = 0
     for place, one in enumerate(positions):
         before = positions[:place]
-        if before and one.natural is not before[-1].natural:
-            level += 1
-        elif one.offer.terms.at_turn and any(other.level == level for other in before):
-            level += not one.group or all(
-                other.group != one.group for other in before if other.level == level
-            )
+        level += bool(before) and one.natural is not before[-1].natural
         one.level = level
 
 
@@ -157,9 +194,7 @@ def _choose_basis(one: Position, positions: list[Position]) -> Basis:
         other for other in positions if other.level == one.level and other.offer.gift.percent
     ]
     if stacking.kind == "order" and len(percentages) > 1:
-        if one.level > 0:
-            raise Unsupported("percentages of what a lane began with")
-        return Basis.ORIGINAL
+        return Basis.LANE if one.level else Basis.ORIGINAL
     return Basis.RUNNING
 
 
@@ -178,22 +213,23 @@ def _settle(
                 exclusive_group=one.group,
                 priority=keys.index(one.key),
                 basis=one.basis,
-                stop=one.stop,
+                stop=one.alone or one.offer.stacking.stop,
                 reuse=one.offer.gift.reuse,
                 group_choice=_choose(one, by_line=by_line),
                 group_max=one.offer.stacking.group_max,
-                contest="~sides" if alone or one.offer.stacking.side else "",
-                side=one.offer.stacking.side or ("~together" if alone else ""),
+                contest="~sides" if alone or one.side else "",
+                side=one.side or ("~together" if alone else ""),
+                labels=frozenset({one.offer.name}) if one.foes else frozenset(),
+                incompatible_labels=one.foes,
             )
     return settled
 
 
-def _choose(one: Position, *, by_line: bool) -> engine.GroupChoice:
-    if one.offer.stacking.group_max:
-        return engine.GroupChoice.FIRST
-    if one.group and one.offer.stacking.by_line and by_line:
-        return engine.GroupChoice.BEST_BY_LINE
-    return engine.GroupChoice.BEST
+def _choose(one: Position, *, by_line: bool) -> GroupChoice:
+    choice = one.offer.stacking.choice
+    if one.group and one.offer.stacking.by_line and by_line and choice is GroupChoice.BEST:
+        return GroupChoice.BEST_BY_LINE
+    return choice
 
 
 def _choose_lanes(positions: list[Position]) -> tuple[Lane, ...]:

@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.promotions import engine
 from services.promotions.engine import PickOrder
-from tools.conformance.promotions import goods
+from tools.conformance.promotions import conditions, goods
 from tools.conformance.promotions.gifts import Gift, Setting
 from tools.conformance.promotions.words import Unsupported, Words, read_whole
 
 _HUNDRED = engine.PercentOff(10_000)
 _EVERY_UNIT = engine.AmountSpread.EACH_UNIT
 _ONCE_A_SET = engine.AmountSpread.ACROSS
-_CHOICES = {
-    "": PickOrder.DEAREST,
-    "MOST_EXPENSIVE": PickOrder.DEAREST,
-    "LEAST_EXPENSIVE": PickOrder.CHEAPEST,
-}
+_GROUP_WORDS = ("group", "set", "set_group", "package")
+_GROUPS_WORDS = ("groups", "sets", "set_groups", "packages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +27,73 @@ class Made:
 
 
 def read_sets(
-    words: Words, setting: Setting, reward: engine.Reward, *, by_group: bool
+    words: Words, setting: Setting, reward: engine.Reward, *, by_group: bool, on_order: bool
 ) -> Made | None:
     """Return the sets that a discount asks for besides its target, None without any."""
     if "qualifier" in words:
         return _read_qualifier(words, setting, reward)
-    if "group_size" in words:
-        units = words.whole("group_size") or 0
-        group = engine.UnitGroup(reward.target, units)
-        return Made(_on_groups(reward), _sets_of(words, setting, group))
-    per_bundle = words.flag("per_bundle")
+    groups = _read_groups(words, setting, reward)
+    if groups:
+        return _make(words, setting, reward, groups)
+    per_bundle = words.flag("per_bundle", "per_set")
     if not by_group and not per_bundle:
         return None
     groups = _groups_of_bundle(setting)
+    if on_order:
+        return Made(replace(reward, all_goods=True), _sets_of(words, setting, *groups))
+    return _make(words, setting, reward, groups)
+
+
+def _read_groups(
+    words: Words, setting: Setting, reward: engine.Reward
+) -> tuple[engine.UnitGroup, ...]:
+    """Return the groups that the reward itself describes; a group without goods has its target."""
+    if "group_size" in words:
+        return (engine.UnitGroup(reward.target, words.whole("group_size") or 0),)
+    found = words.open_all(*_GROUPS_WORDS) if any(one in words for one in _GROUPS_WORDS) else []
+    name = next((one for one in _GROUP_WORDS if isinstance(words.peek(one), Mapping)), "")
+    if name:
+        found.append(words.open(name))
+    groups = []
+    for inner in found:
+        group = conditions.read_group(inner, setting.goods)
+        inner.close()
+        narrow = group.filter == goods.everything(setting.goods) and len(found) == 1
+        groups.append(replace(group, filter=reward.target) if narrow else group)
+    return tuple(groups)
+
+
+def _make(
+    words: Words, setting: Setting, reward: engine.Reward, groups: tuple[engine.UnitGroup, ...]
+) -> Made:
+    """Return the sets with a reward on those of their groups that it means, or on other goods."""
+    sets = _sets_of(words, setting, *groups)
+    number = words.whole("group_number", "on_group")
+    if number is not None:
+        if not 1 <= number <= len(groups):
+            raise Unsupported(f"{words.where}.on_group that is no group")
+        return Made(_on_groups(reward, number - 1), sets)
     chosen = tuple(
         place for place, group in enumerate(groups) if _is_part(group.filter, reward.target)
     )
-    if not chosen and reward.target.skus and not reward.target.skus & _skus_of(groups):
-        return Made(replace(reward, outside_sets=True), _sets_of(words, setting, *groups))
+    if len(groups) == 1 and reward.target == groups[0].filter:
+        return Made(_on_groups(reward), sets)
+    if not chosen and not reward.target.skus & _skus_of(groups):
+        return Made(replace(reward, outside_sets=True), sets)
     if not chosen or not reward.target.skus <= _skus_of(groups):
-        raise Unsupported("a discount for each set on goods in it and outside of it")
-    return Made(_on_groups(reward, *chosen), _sets_of(words, setting, *groups))
+        return Made(replace(reward, all_goods=True), sets)
+    return Made(_on_groups(reward, *chosen), sets)
 
 
 def _is_part(group: engine.ItemFilter, target: engine.ItemFilter) -> bool:
-    return not target.skus or group.skus <= target.skus
+    """Tell whether all goods of a group are meant, as far as names tell."""
+    named = [
+        (group.skus, target.skus),
+        (group.category_ids, target.category_ids),
+        (group.brands, target.brands),
+        (group.tags, target.tags),
+    ]
+    return all(not wanted or (own and own <= wanted) for own, wanted in named)
 
 
 def _skus_of(groups: tuple[engine.UnitGroup, ...]) -> frozenset[str]:
@@ -61,13 +101,15 @@ def _skus_of(groups: tuple[engine.UnitGroup, ...]) -> frozenset[str]:
 
 
 def _groups_of_bundle(setting: Setting) -> tuple[engine.UnitGroup, ...]:
-    """Return the groups of the set that the campaign's condition describes."""
+    """Return the groups of the set that the campaign's conditions describe."""
     bundle = setting.terms.take_bundle()
-    if not bundle:
+    if bundle:
+        return tuple(bundle)
+    asked = setting.terms.take_asked()
+    if asked is None:
         raise Unsupported("sets without a word of what is in them")
-    return tuple(
-        engine.UnitGroup(engine.ItemFilter(skus=frozenset({sku})), units) for sku, units in bundle
-    )
+    units = asked.quantity_thousandths // 1_000
+    return (engine.UnitGroup(asked.filter, units, asked.amount_minor),)
 
 
 def _on_groups(reward: engine.Reward, *places: int) -> engine.Reward:
@@ -76,50 +118,43 @@ def _on_groups(reward: engine.Reward, *places: int) -> engine.Reward:
 
 def _sets_of(words: Words, setting: Setting, *groups: engine.UnitGroup) -> engine.MultiBuy:
     """Return sets of these groups: as many as there are, unless the campaign says less."""
-    bounds = [setting.sets_max] if setting.sets_max else []
-    if not words.flag("repeat", default=True):
+    most = words.whole("max_sets", "max_groups", "max_bundles", "max_repeats")
+    bounds = [bound for bound in (setting.sets_max, most) if bound]
+    if not words.flag("repeat", "repeats", default=True):
         bounds.append(1)
-    return engine.MultiBuy(groups, min(bounds, default=0))
+    return engine.MultiBuy(groups, min(bounds, default=0), _read_sharing(words))
+
+
+def _read_sharing(words: Words) -> engine.Sharing:
+    """Return whether all units of a set carry its discount, for the sake of returns."""
+    name = words.text("share_with", "shared_by", "allocate_to", "allocation_to", "carried_by")
+    whole = words.flag("share_with_qualifier", "allocation_to_qualifier", "share_discount")
+    whole = whole or any(sign in name for sign in ("all", "qualifier", "both", "set"))
+    return engine.Sharing.ALL if whole else engine.Sharing.REWARDED
 
 
 def _read_qualifier(words: Words, setting: Setting, reward: engine.Reward) -> Made:
     """Read "buy these, get so many of the target"."""
     qualifier = words.open("qualifier")
-    bought = _read_group(qualifier, setting)
+    bought = conditions.read_group(qualifier, setting.goods)
     qualifier.close()
     units = words.whole("get_qty") or 1
-    rewarded_max = words.whole("max_reward_units")
+    rewarded_max = words.whole("max_reward_units", "max_units_total")
     multi_buy = _sets_of(words, setting, bought, engine.UnitGroup(reward.target, units))
     if rewarded_max is not None:
-        if rewarded_max % units and rewarded_max < units:
-            raise Unsupported("a part of a set")
-        sets_max = rewarded_max // units
+        sets_max = -(-rewarded_max // units)
         multi_buy = replace(multi_buy, sets_max=min(sets_max, multi_buy.sets_max or sets_max))
+        if rewarded_max % units:
+            reward = replace(reward, pick=engine.Pick(total_max=rewarded_max))
     consumes = words.flag("consumes_units", default=True)
     reuse = engine.Reuse.NONE if consumes else engine.Reuse.BOTH
     return Made(_on_groups(reward, 1), multi_buy, reuse)
 
 
-def _read_group(words: Words, setting: Setting) -> engine.UnitGroup:
-    """Read `filter` and `qty` or `amount`; `choose` says which units come first."""
-    meant = goods.read_filter(words.open("filter"), setting.goods)
-    choice = words.text("choose")
-    if choice not in _CHOICES:
-        words.gaps.add(f"unknown word: {words.where}.choose {choice}")
-    amount = words.minor("amount_gte", "amount")
-    units = words.whole("qty")
-    return engine.UnitGroup(
-        filter=meant,
-        units=0 if amount else units or 1,
-        amount_min_minor=amount or 0,
-        order=_CHOICES.get(choice, PickOrder.DEAREST),
-    )
-
-
 def read_buy_get(words: Words, setting: Setting) -> Gift:
     """Read "buy X, get Y": X at its price, Y for a percentage, an amount or a price less."""
     buy, get = words.open("buy"), words.open("get")
-    groups = (_read_group(buy, setting), _read_group(get, setting))
+    groups = (conditions.read_group(buy, setting.goods), conditions.read_group(get, setting.goods))
     percent, amount, price = (
         get.basis_points("percent"),
         get.minor("amount_off"),
@@ -207,12 +242,26 @@ def read_group_price(words: Words, setting: Setting) -> Gift:
     return _gift(reward, replace(sets, partial=partial))
 
 
+def read_n_for_m(words: Words, setting: Setting) -> Gift:
+    """Read "n for the price of m": the cheapest of each n cost nothing."""
+    paid = words.whole("m", "pay", "for") or 0
+    group = _read_units(words, setting)
+    if not 0 < paid < group.units:
+        raise Unsupported("n for m where m is not less than n")
+    pick = engine.Pick(PickOrder.CHEAPEST, count_max=group.units - paid)
+    return _gift(engine.Reward(_HUNDRED, pick=pick), _sets_of(words, setting, group))
+
+
 def _read_units(words: Words, setting: Setting) -> engine.UnitGroup:
     meant = goods.read_filter(words.open("filter"), setting.goods)
-    units = words.whole("n", "qty")
+    units = words.whole("n", "qty", "size", "group_size")
+    order = conditions.read_order(words.text("choose", "select", "order"), words)
     if not units:
-        raise Unsupported("a group without its number of units")
-    return engine.UnitGroup(meant, units)
+        (group, *more) = _groups_of_bundle(setting)
+        if more or not group.units:
+            raise Unsupported("a group without its number of units")
+        units, meant = group.units, group.filter
+    return engine.UnitGroup(meant, units, order=order or PickOrder.DEAREST)
 
 
 def read_bundle_price(words: Words, setting: Setting) -> Gift:
@@ -220,20 +269,21 @@ def read_bundle_price(words: Words, setting: Setting) -> Gift:
     price = words.minor("value", "price")
     if price is None:
         raise Unsupported("a fixed price without its value")
-    groups = []
-    for item in words.open_all("items"):
-        item.put("filter", {"sku_in": sorted(item.names("sku"))})
-        groups.append(_read_group(item, setting))
-        item.close()
+    groups = _read_parts(words, setting) or _groups_of_bundle(setting)
     return _gift(engine.Reward(engine.SetPrice(price)), _sets_of(words, setting, *groups))
+
+
+def _read_parts(words: Words, setting: Setting) -> tuple[engine.UnitGroup, ...]:
+    groups = []
+    for item in words.open_all("items", "groups", "parts"):
+        groups.append(conditions.read_group(item, setting.goods))
+        item.close()
+    return tuple(groups)
 
 
 def read_set_discount(words: Words, setting: Setting) -> Gift:
     """Read "one of each of several groups": an amount off, on all of them or on one."""
-    groups = []
-    for inner in words.open_all("groups"):
-        groups.append(_read_group(inner, setting))
-        inner.close()
+    groups = _read_parts(words, setting) or _groups_of_bundle(setting)
     carrier = words.text("on")
     places = tuple(
         place
@@ -268,7 +318,7 @@ def read_pair(words: Words, setting: Setting) -> Gift:
     counted = discounted.text("counted") or "per_line"
     if counted != "per_line":
         words.gaps.add(f"unknown word: reward.discounted.counted {counted}")
-    groups = (_read_group(qualifier, setting), _read_group(discounted, setting))
+    groups = tuple(conditions.read_group(one, setting.goods) for one in (qualifier, discounted))
     qualifier.close()
     discounted.close()
     kind = _read_off(words, engine.AmountOff(1, _EVERY_UNIT))
@@ -277,21 +327,28 @@ def read_pair(words: Words, setting: Setting) -> Gift:
 
 def read_prices(words: Words, setting: Setting) -> Gift:
     """Read a price for each article of a set."""
-    prices = words.take("prices")
-    bounds = words.take("max_units_per_bundle", default={})
+    prices, bounds = words.table("prices"), words.table("max_units_per_bundle")
     words.drop("target")
-    if not isinstance(prices, Mapping) or not isinstance(bounds, Mapping):
-        raise Unsupported("prices that are not by article")
+    if not setting.terms.bundle:
+        return _read_price_list(words, prices)
     groups = _groups_of_bundle(setting)
     rewards = []
-    for place, group in enumerate(groups):
-        (sku,) = group.filter.skus
+    for sku in prices:
+        inner = Words(prices, f"{words.where}.prices", words.gaps)
+        kind = engine.FixedPrice(inner.minor(sku) or 0)
+        place = next((n for n, one in enumerate(groups) if sku in one.filter.skus), None)
+        if place is None:
+            meant = engine.ItemFilter(skus=frozenset({sku}))
+            rewards.append(engine.Reward(kind, meant, outside_sets=True))
+            continue
         bound = bounds.get(sku)
-        if bound is not None and read_whole(bound, words.where) != group.units:
-            raise Unsupported("a part of a set")
-        if sku in prices:
-            inner = Words(prices, f"{words.where}.prices", words.gaps)
-            rewards.append(engine.Reward(engine.FixedPrice(inner.minor(sku) or 0), groups=(place,)))
-    if len(rewards) < len(prices):
-        raise Unsupported("a discount for each set on goods outside of it")
+        pick = engine.Pick(count_max=read_whole(bound, words.where)) if bound is not None else None
+        rewards.append(engine.Reward(kind, groups=(place,), pick=pick))
     return Gift(rewards=tuple(rewards), multi_buy=_sets_of(words, setting, *groups))
+
+
+def _read_price_list(words: Words, prices: Mapping[str, Any]) -> Gift:
+    """Read a price for each of many articles, without sets."""
+    inner = Words(prices, f"{words.where}.prices", words.gaps)
+    listed = tuple(engine.ArticlePrice(sku, inner.minor(sku) or 0) for sku in sorted(prices))
+    return Gift(rewards=(engine.Reward(engine.PriceList(listed)),))

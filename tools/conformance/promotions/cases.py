@@ -1,4 +1,4 @@
-"""Files of cases: `{"about": …, "cases": [{id, campaigns, cart, expected, …}, …]}`."""
+"""Files of cases: `{"about": …, "cases": [{id, campaigns, cart, expected, …}, …]}` or the list."""
 
 import json
 from collections.abc import Mapping
@@ -31,17 +31,17 @@ def read_file(path: Path) -> list[Case]:
     """Return the cases of a file in their order; raises FileUnreadable."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise FileUnreadable(f"{path}: {problem}") from problem
-    listed = content.get("cases") if isinstance(content, Mapping) else None
-    if not isinstance(listed, list):
+    listed = content.get("cases") if isinstance(content, Mapping) else content
+    if not isinstance(listed, list) or not listed:
         raise FileUnreadable(f"{path}: there is no list `cases`")
     return [_read(plain, place) for place, plain in enumerate(listed, 1)]
 
 
 def _read(plain: object, place: int) -> Case:
     if not isinstance(plain, Mapping):
-        raise FileUnreadable(f"case {place} is not an object")
+        return Case(f"#{place}", "", "unknown", {})
     return Case(
         case_id=str(plain.get("id") or f"#{place}"),
         title=str(plain.get("title") or ""),

@@ -6,23 +6,30 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from services.promotions import engine
-from tools.conformance.promotions import goods
+from tools.conformance.promotions import goods, measures, people, windows
 from tools.conformance.promotions.goods import Goods
-from tools.conformance.promotions.words import Unsupported, Words, read_names
+from tools.conformance.promotions.words import Unsupported, Words, read_minor, read_thousandths
 
-_DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _SOMETHING_THOUSANDTHS = 1
-_MEASURE = re.compile(
-    r"(?:(?P<subject>goods|cart|order|items|total|sku|product|category|tag|brand|collection)_)?"
-    r"(?P<measure>total|subtotal|amount|value|qty)_(?P<comparison>gte|gt|lte|lt|eq)"
+_SUBJECTS = "(?P<subject>sku|article|product|category|tag|brand|collection)s?"
+_CONTAINS = re.compile(rf"cart_(?P<no>not_)?contains_(?:(?P<how>any|all)_(?:of_)?)?{_SUBJECTS}")
+_LINES = re.compile(
+    r"(?P<which>every|any)_line_(?P<measure>amount|total|subtotal|value|qty|quantity|units)"
+    r"(?:_(?P<comparison>gte|gt|lte|lt))?"
 )
-_CONTAINS = re.compile(r"cart_contains_(?P<subject>sku|product|category|tag|brand|collection)")
+_ATTRIBUTES = re.compile(r"(?:cart_|member_)?attribute(?:_(?P<test>\w+))?")
+_PURCHASES = re.compile(
+    r"(?:member_)?(?:order|purchase)s?_(?P<what>number|placed|count)(?:_(?P<comparison>\w+))?"
+)
 _BASES = {
     "after_item_offers": engine.Basis.RUNNING,
-    "after_previous_campaigns": engine.Basis.RUNNING,
+    "after_previous_campaigns": engine.Basis.TURN,
+    "remaining_after_previous": engine.Basis.TURN,
+    "after_discounts": engine.Basis.TURN,
     "running": engine.Basis.RUNNING,
     "original": engine.Basis.ORIGINAL,
     "initial": engine.Basis.ORIGINAL,
+    "before_discounts": engine.Basis.ORIGINAL,
 }
 
 
@@ -40,9 +47,8 @@ class Asked:
 class Terms:
     """What the conditions of one campaign come to.
 
-    `at_turn` says that an amount is measured when the campaign has its turn, after all that came
-    before. `asked` and `bundle` (articles and units of a set) are what sets can be made of; who
-    makes them takes them out of the conditions.
+    `asked` and `bundle` (the groups of a set) are what sets can be made of; who makes them takes
+    them out of the conditions.
     """
 
     conditions: list[engine.Condition] = field(default_factory=list)
@@ -53,9 +59,8 @@ class Terms:
     membership: engine.Membership = engine.Membership.EVERYBODY
     weekdays: frozenset[int] = frozenset()
     hours: tuple[engine.HourWindow, ...] = ()
-    at_turn: bool = False
     asked: list[Asked] = field(default_factory=list)
-    bundle: list[tuple[str, int]] = field(default_factory=list)
+    bundle: list[engine.UnitGroup] = field(default_factory=list)
 
     def take_asked(self) -> Asked | None:
         """Return the only demand for units or an amount, which is no condition any more."""
@@ -67,16 +72,35 @@ class Terms:
         self.conditions.remove(asked.condition)
         return asked
 
-    def take_bundle(self) -> list[tuple[str, int]]:
+    def take_bundle(self) -> list[engine.UnitGroup]:
         """Return the set that is asked for, which is no condition any more."""
         bundle, self.bundle = self.bundle, []
         return bundle
 
     def settle_bundle(self) -> None:
-        """Let a set that nobody has made be a condition: that its articles are there."""
-        for sku, units in self.take_bundle():
-            meant = engine.ItemFilter(skus=frozenset({sku}))
-            self.conditions.append(engine.ItemGroup(meant, units * 1_000))
+        """Let a set that nobody has made be a condition: that its goods are there."""
+        for group in self.take_bundle():
+            self.conditions.append(
+                engine.ItemGroup(group.filter, group.units * 1_000, group.amount_min_minor)
+            )
+
+    def settle_audience(self) -> list[engine.Condition]:
+        """Return whom and where it is for as conditions, and forget it as an audience."""
+        found: list[engine.Condition] = []
+        for names, wanted in ((self.segment_ids, True), (self.exclude_segment_ids, False)):
+            if names:
+                said = engine.AnyOf(tuple(people.has(segment_of(name)) for name in sorted(names)))
+                found.append(said if wanted else engine.Not(said))
+        for stores, wanted in ((self.store_ids, True), (self.exclude_store_ids, False)):
+            if stores:
+                here = people.says(people.STORE, stores)
+                found.append(here if wanted else engine.Not(here))
+        if self.membership is engine.Membership.MEMBERS:
+            found.append(people.has(people.KNOWN))
+        self.segment_ids = self.exclude_segment_ids = frozenset()
+        self.store_ids = self.exclude_store_ids = frozenset()
+        self.membership = engine.Membership.EVERYBODY
+        return found
 
     @property
     def condition(self) -> engine.Condition | None:
@@ -103,23 +127,41 @@ def member_segment(member_id: str) -> str:
     return f"member:{member_id}"
 
 
+def segment_of(name: str) -> str:
+    """Return the attribute that members of a segment have."""
+    return f"segment:{name}"
+
+
 def _read(words: Words, cart_goods: Goods, terms: Terms) -> None:
     name = words.text("type")
     if name in _READERS:
         _READERS[name](words, cart_goods, terms)
     elif found := _CONTAINS.fullmatch(name):
-        terms.conditions.append(_read_contains(words, cart_goods, found["subject"]))
-    elif found := _MEASURE.fullmatch(name):
+        terms.conditions.append(_read_contains(words, cart_goods, found))
+    elif found := _LINES.fullmatch(name):
+        terms.conditions.append(measures.read_line_bound(words, cart_goods, found))
+    elif found := _ATTRIBUTES.fullmatch(name):
+        terms.conditions.append(people.read_attribute(words, found["test"] or "eq"))
+    elif found := _PURCHASES.fullmatch(name):
+        _read_purchases(words, terms, found)
+    elif found := measures.PATTERN.fullmatch(name):
         _read_measure(words, cart_goods, terms, found)
     else:
         raise Unsupported(f"unknown word: conditions.type {name}")
     words.close()
 
 
-def _read_contains(words: Words, cart_goods: Goods, subject: str) -> engine.Condition:
-    meant = _filter_of(words, cart_goods, subject, goods.read_values(words))
-    quantity = words.thousandths("qty") or _SOMETHING_THOUSANDTHS
-    return engine.ItemGroup(filter=meant, quantity_min_thousandths=quantity)
+def _read_contains(words: Words, cart_goods: Goods, found: re.Match[str]) -> engine.Condition:
+    """Read that goods are there: any of the names, or all of them, or none."""
+    names = goods.read_values(words) or words.names(found["subject"], f"{found['subject']}_in")
+    least = words.thousandths("qty", "quantity", "min_qty") or _SOMETHING_THOUSANDTHS
+    wanted = [names] if found["how"] != "all" else [frozenset({name}) for name in sorted(names)]
+    groups = tuple(
+        engine.ItemGroup(_filter_of(words, cart_goods, found["subject"], some), least)
+        for some in wanted
+    )
+    asked: engine.Condition = groups[0] if len(groups) == 1 else engine.AllOf(groups)
+    return engine.Not(asked) if found["no"] else asked
 
 
 def _filter_of(
@@ -131,77 +173,45 @@ def _filter_of(
 
 def _read_measure(words: Words, cart_goods: Goods, terms: Terms, found: re.Match[str]) -> None:
     """Read a comparison of an amount or a quantity, of certain goods or of the whole cart."""
-    meant, basis = _read_subject(words, cart_goods, found)
-    if found["measure"] == "qty":
-        value = words.thousandths("value")
+    meant, basis = measures.read_subject(words, cart_goods, found)
+    by_units = measures.counts_units(found["measure"])
+    basis = _read_basis(words) or basis
 
-        def at_least(minimum: int) -> engine.Condition:
+    def at_least(minimum: int) -> engine.Condition:
+        if by_units:
             return engine.ItemGroup(filter=meant, quantity_min_thousandths=minimum)
-    else:
-        value = words.minor("value")
-        basis = _read_basis(words, terms) or basis
+        return engine.BasketTotal(amount_min_minor=minimum, filter=meant, basis=basis)
 
-        def at_least(minimum: int) -> engine.Condition:
-            return engine.BasketTotal(amount_min_minor=minimum, filter=meant, basis=basis)
-
-    if value is None:
-        raise Unsupported("a comparison with nothing")
-    compared = _compare(found["comparison"], value, at_least)
+    comparison = measures.read_comparison(words, found["comparison"] or found["bound"])
+    bounds = measures.take_bounds(words, comparison, read_thousandths if by_units else read_minor)
+    compared = [one for name, value in bounds for one in measures.compare(name, value, at_least)]
     terms.conditions.extend(compared)
-    if found["comparison"] == "gte" and compared and found["measure"] in {"qty", "value"}:
-        asks_units = found["measure"] == "qty"
+    if comparison == "gte" and compared and (by_units or found["measure"] == "value"):
+        ((_, value),) = bounds
         terms.asked.append(
             Asked(
                 condition=compared[0],
                 filter=meant,
-                quantity_thousandths=value if asks_units else 0,
-                amount_minor=0 if asks_units else value,
+                quantity_thousandths=value if by_units else 0,
+                amount_minor=0 if by_units else value,
             )
         )
 
 
-def _read_subject(
-    words: Words, cart_goods: Goods, found: re.Match[str]
-) -> tuple[engine.ItemFilter, engine.Basis]:
-    """Return which goods count; a subtotal is of everything, before discounts."""
-    subject, measure = found["subject"], found["measure"]
-    if subject in {"sku", "product", "category", "tag", "brand", "collection"}:
-        names = words.names(subject, f"{subject}_in", "names")
-        return _filter_of(words, cart_goods, subject, names), engine.Basis.RUNNING
-    if "filter" in words:
-        return goods.read_filter(words.open("filter"), cart_goods), engine.Basis.RUNNING
-    if measure == "subtotal":
-        fee_line = engine.ItemFilter(
-            exclude_skus=frozenset({goods.FEE_LINE}) & {*cart_goods.articles}
-        )
-        return fee_line, engine.Basis.ORIGINAL
-    if subject in {None, "order", "cart"} and measure == "total":
-        return engine.ItemFilter(), engine.Basis.RUNNING
-    return goods.everything(cart_goods), engine.Basis.RUNNING
-
-
-def _read_basis(words: Words, terms: Terms) -> engine.Basis | None:
+def _read_basis(words: Words) -> engine.Basis | None:
     name = words.text("basis")
-    if not name:
-        return None
-    if name not in _BASES:
+    if name and name not in _BASES:
         raise Unsupported(f"unknown word: conditions.basis {name}")
-    terms.at_turn = terms.at_turn or name == "after_previous_campaigns"
-    return _BASES[name]
+    return _BASES.get(name)
 
 
-def _compare(
-    comparison: str, value: int, at_least: Callable[[int], engine.Condition]
-) -> list[engine.Condition]:
-    """Return a comparison of whole numbers in terms of "at least", which is all that we have."""
-    lowest = value + 1 if comparison == "gt" else value
-    above = value if comparison == "lt" else value + 1
-    found: list[engine.Condition] = []
-    if comparison in {"gte", "gt", "eq"} and lowest > 0:
-        found.append(at_least(lowest))
-    if comparison in {"lte", "lt", "eq"}:
-        found.append(engine.Not(at_least(above)))
-    return found
+def _read_purchases(words: Words, terms: Terms, found: re.Match[str]) -> None:
+    comparison = found["comparison"] or "eq"
+    if comparison == "every":
+        _read_every_order(words, _NO_GOODS, terms)
+    else:
+        before = found["what"] != "number"
+        terms.conditions.append(measures.read_purchases(words, comparison, before=before))
 
 
 def _read_segments(words: Words, _: Goods, terms: Terms) -> None:
@@ -213,9 +223,11 @@ def _read_members(words: Words, _: Goods, terms: Terms) -> None:
 
 
 def _audience(terms: Terms, segment_ids: frozenset[str]) -> None:
+    """Remember an audience; a second one is a condition besides."""
     if terms.segment_ids:
-        raise Unsupported("two audiences at once")
-    terms.segment_ids = segment_ids
+        terms.conditions += Terms(segment_ids=segment_ids).settle_audience()
+    else:
+        terms.segment_ids = segment_ids
 
 
 def _read_no_segments(words: Words, _: Goods, terms: Terms) -> None:
@@ -223,22 +235,19 @@ def _read_no_segments(words: Words, _: Goods, terms: Terms) -> None:
 
 
 def _read_stores(words: Words, _: Goods, terms: Terms) -> None:
+    store_ids = goods.read_values(words)
     if terms.store_ids:
-        raise Unsupported("two sets of stores at once")
-    terms.store_ids = goods.read_values(words)
+        terms.conditions += Terms(store_ids=store_ids).settle_audience()
+    else:
+        terms.store_ids = store_ids
 
 
 def _read_no_stores(words: Words, _: Goods, terms: Terms) -> None:
     terms.exclude_store_ids |= goods.read_values(words)
 
 
-def _read_order_number(words: Words, _: Goods, terms: Terms) -> None:
-    number = words.whole("value")
-    terms.conditions.append(engine.PurchaseNumber(number=number or 0))
-
-
 def _read_every_order(words: Words, _: Goods, terms: Terms) -> None:
-    every = words.whole("value")
+    every = words.whole("value", "every")
     terms.conditions.append(engine.PurchaseNumber(every=every or 0))
 
 
@@ -248,7 +257,8 @@ def _read_distinct(words: Words, cart_goods: Goods, terms: Terms) -> None:
         if "filter" in words
         else goods.everything(cart_goods)
     )
-    terms.conditions.append(engine.DistinctItems(words.whole("value") or 0, meant))
+    count = words.whole("value", "count", "qty") or 0
+    terms.conditions.append(engine.DistinctItems(count, meant))
 
 
 def _read_none_reduced(_: Words, __: Goods, terms: Terms) -> None:
@@ -258,103 +268,146 @@ def _read_none_reduced(_: Words, __: Goods, terms: Terms) -> None:
     terms.conditions.append(engine.Not(present))
 
 
-def _read_every_line(words: Words, cart_goods: Goods, terms: Terms) -> None:
-    _read_line_bound(words, cart_goods, terms, above=0)
+def _read_some_reduced(_: Words, __: Goods, terms: Terms) -> None:
+    terms.conditions.append(
+        engine.ItemGroup(goods.reduced(), quantity_min_thousandths=_SOMETHING_THOUSANDTHS)
+    )
 
 
-def _read_every_line_above(words: Words, cart_goods: Goods, terms: Terms) -> None:
-    _read_line_bound(words, cart_goods, terms, above=1)
+def _read_known(_: Words, __: Goods, terms: Terms) -> None:
+    terms.membership = engine.Membership.MEMBERS
 
 
-def _read_line_bound(words: Words, cart_goods: Goods, terms: Terms, *, above: int) -> None:
-    meant = goods.everything(cart_goods)
-    minimum = (words.minor("value") or 0) + above
-    terms.conditions.append(engine.EveryLine(meant, amount_min_minor=minimum))
+def _read_unknown(_: Words, __: Goods, terms: Terms) -> None:
+    terms.conditions.append(engine.Not(people.has(people.KNOWN)))
 
 
-def _read_attribute(words: Words, _: Goods, terms: Terms) -> None:
-    name = words.text("attribute", "name")
-    source = engine.AttributeSource.CART
-    if name.startswith("member."):
-        source, name = engine.AttributeSource.MEMBER, name.removeprefix("member.")
-    values = tuple(sorted(goods.read_values(words)))
-    test = engine.AttributeTest.IN
-    terms.conditions.append(engine.Attribute(name, test, values, source))
+def _read_codes(words: Words, _: Goods, terms: Terms) -> None:
+    codes = goods.read_values(words) | words.names("code", "codes")
+    said = tuple(people.has_code(code) for code in sorted(codes))
+    terms.conditions.append(engine.AnyOf(said))
+
+
+def _read_channels(words: Words, _: Goods, terms: Terms) -> None:
+    terms.conditions.append(people.says(people.CHANNEL, goods.read_values(words)))
 
 
 def _read_window(words: Words, _: Goods, terms: Terms) -> None:
-    zone = words.text("tz") or "store"
-    if zone != "store":
-        raise Unsupported("hours in another zone than the store's")
-    days = read_names(words.take("days", default=[]), f"{words.where}.days")
-    if terms.hours or terms.weekdays or not {*days} <= {*_DAYS}:
+    window = windows.read(words)
+    if (terms.weekdays and window.weekdays) or (terms.hours and window.hours):
         raise Unsupported("two windows of time at once")
-    terms.weekdays = frozenset(_DAYS.index(day) + 1 for day in days)
-    if "from" in words or "to" in words:
-        start, end = (_minute(words, name) for name in ("from", "to"))
-        terms.hours = (engine.HourWindow(start or 0, 1_440 if end is None else end),)
+    terms.weekdays |= window.weekdays
+    terms.hours += window.hours
 
 
-def _minute(words: Words, name: str) -> int | None:
-    text = words.text(name)
-    if not text:
-        return None
-    found = re.fullmatch(r"(\d{1,2}):(\d{2})(?::00)?", text)
-    if found is None:
-        raise Unsupported(f"{words.where}.{name} that is no time of day")
-    return int(found[1]) * 60 + int(found[2])
-
-
-def _read_bundle(words: Words, _: Goods, terms: Terms) -> None:
-    for item in words.open_all("items"):
-        units = item.whole("qty")
-        terms.bundle.append((item.text("sku"), 1 if units is None else units))
+def _read_bundle(words: Words, cart_goods: Goods, terms: Terms) -> None:
+    """Read the parts of a set: articles, or goods of a filter, and how many of them."""
+    for item in words.open_all("items", "groups", "parts"):
+        terms.bundle.append(read_group(item, cart_goods))
         item.close()
 
 
+def _read_set_group(words: Words, cart_goods: Goods, terms: Terms) -> None:
+    terms.bundle.append(read_group(words, cart_goods))
+
+
+def read_group(words: Words, cart_goods: Goods) -> engine.UnitGroup:
+    """Read units or an amount of some goods, and which of them come first."""
+    packager = words.text("packager", "by").lower()
+    inner = words.open("filter")
+    for name in ("sku", "product", "category", "tag", "brand", "collection"):
+        if name in words or f"{name}_in" in words:
+            inner.put(f"{name}_in", sorted(words.names(name, f"{name}_in")))
+    meant = goods.read_filter(inner, cart_goods)
+    order = words.text("choose", "order", "sort", "sorter", "select")
+    if "amount" in packager:
+        words.put("amount", words.take("value", "amount"))
+    amount = words.minor("amount_gte", "amount")
+    units = words.whole("qty", "quantity", "size", "n", "count", "units", "value")
+    return engine.UnitGroup(
+        filter=meant,
+        units=0 if amount else units or 1,
+        amount_min_minor=amount or 0,
+        order=read_order(order, words) or engine.PickOrder.DEAREST,
+    )
+
+
+def read_order(name: str, words: Words) -> engine.PickOrder | None:
+    """Return which units come first; None where nothing is said."""
+    folded = name.lower()
+    if not folded:
+        return None
+    for order, signs in _ORDERS.items():
+        if any(sign in folded for sign in signs):
+            return order
+    words.gaps.add(f"unknown word: {words.where}.order {name}")
+    return None
+
+
+_ORDERS = {
+    engine.PickOrder.CHEAPEST: ("cheap", "least", "asc", "lowest"),
+    engine.PickOrder.DEAREST: ("dear", "most", "desc", "highest", "expensive"),
+}
+_NO_GOODS = Goods((), {}, {})
+
+
 def _read_all(words: Words, cart_goods: Goods, terms: Terms) -> None:
-    inner = _read_inner(words, cart_goods, terms)
+    inner = _read_inner(words, cart_goods)
     if inner:
         terms.conditions.append(engine.AllOf(inner))
 
 
 def _read_any(words: Words, cart_goods: Goods, terms: Terms) -> None:
-    terms.conditions.append(engine.AnyOf(_read_inner(words, cart_goods, terms)))
+    terms.conditions.append(engine.AnyOf(_read_inner(words, cart_goods)))
 
 
 def _read_not(words: Words, cart_goods: Goods, terms: Terms) -> None:
-    terms.conditions.append(engine.Not(engine.AllOf(_read_inner(words, cart_goods, terms))))
+    terms.conditions.append(engine.Not(engine.AllOf(_read_inner(words, cart_goods))))
 
 
-def _read_inner(words: Words, cart_goods: Goods, terms: Terms) -> tuple[engine.Condition, ...]:
-    """Return the conditions inside another; what is about members or stores cannot be inside."""
+def _read_inner(words: Words, cart_goods: Goods) -> tuple[engine.Condition, ...]:
+    """Return the conditions inside another; windows of time cannot be inside."""
     name = next((name for name in ("conditions", "of", "condition") if name in words), "")
     found = [words.open(name)] if name == "condition" else words.open_all(name)
     inner = read_terms(found, cart_goods)
-    terms.at_turn = terms.at_turn or inner.at_turn
-    plain = Terms(conditions=inner.conditions, at_turn=inner.at_turn, asked=inner.asked)
-    if inner != plain:
-        raise Unsupported("an audience inside a compound condition")
-    return tuple(inner.conditions)
+    inner.settle_bundle()
+    if inner.weekdays or inner.hours:
+        raise Unsupported("a window of time inside a compound condition")
+    return (*inner.conditions, *inner.settle_audience())
 
 
 _READERS: Mapping[str, _Reader] = {
     "member_segment_in": _read_segments,
+    "member_group_in": _read_segments,
+    "customer_group_in": _read_segments,
+    "member_tier_in": _read_segments,
     "member_segment_not_in": _read_no_segments,
+    "member_group_not_in": _read_no_segments,
     "member_id_in": _read_members,
+    "member_email_in": _read_members,
+    "member_known": _read_known,
+    "member_required": _read_known,
+    "member_unknown": _read_unknown,
     "store_in": _read_stores,
     "store_not_in": _read_no_stores,
-    "member_order_number_eq": _read_order_number,
-    "member_order_number_every": _read_every_order,
+    "channel_in": _read_channels,
+    "code_presented": _read_codes,
+    "coupon_presented": _read_codes,
     "distinct_products_gte": _read_distinct,
     "distinct_skus_gte": _read_distinct,
+    "distinct_lines_gte": _read_distinct,
+    "line_count_gte": _read_distinct,
     "cart_has_no_discounted_items": _read_none_reduced,
+    "cart_has_discounted_items": _read_some_reduced,
     "time_window": _read_window,
-    "every_line_amount_gte": _read_every_line,
-    "every_line_amount_gt": _read_every_line_above,
-    "attribute_eq": _read_attribute,
-    "attribute_in": _read_attribute,
+    "weekday_in": _read_window,
+    "hours": _read_window,
     "bundle_complete": _read_bundle,
+    "set_complete": _read_bundle,
+    "group_complete": _read_bundle,
+    "set_group": _read_set_group,
+    "item_group": _read_set_group,
+    "quantity_group": _read_set_group,
     "all": _read_all,
     "and": _read_all,
     "any": _read_any,

@@ -5,13 +5,14 @@ from dataclasses import replace
 from decimal import Decimal
 
 from services.promotions import engine
-from tools.conformance.promotions import bundles, goods
+from tools.conformance.promotions import bundles, conditions, goods
 from tools.conformance.promotions.gifts import Gift, Setting
-from tools.conformance.promotions.words import Unsupported, Words
+from tools.conformance.promotions.words import Unsupported, Words, read_whole
 
-_ORDER_SCOPES = frozenset({"order", "cart", "order_and_fees"})
-_FEE_SCOPES = frozenset({"delivery", "shipping", "fees"})
-_SCOPES = _ORDER_SCOPES | _FEE_SCOPES | {"item", "line", "group"}
+_ORDER_SCOPES = frozenset({"order", "cart", "order_and_fees", "basket"})
+_FEE_SCOPES = frozenset({"delivery", "shipping", "fees", "fee"})
+_SET_SCOPES = frozenset({"group", "set", "set_group", "setgroup", "bundle", "package"})
+_SCOPES = _ORDER_SCOPES | _FEE_SCOPES | _SET_SCOPES | {"item", "line", "unit", "product"}
 _SPREADS = {
     "each_unit": engine.AmountSpread.EACH_UNIT,
     "each_line": engine.AmountSpread.EACH_LINE,
@@ -21,12 +22,9 @@ _SPREADS = {
     "across_units": engine.AmountSpread.EACH_LINE,
     "once": engine.AmountSpread.EACH_UNIT,
 }
-_ORDERS = {
-    "cheapest": engine.PickOrder.CHEAPEST,
-    "dearest": engine.PickOrder.DEAREST,
-    "most_expensive": engine.PickOrder.DEAREST,
-    "unit_price_desc": engine.PickOrder.DEAREST,
-    "unit_price_asc": engine.PickOrder.CHEAPEST,
+_SHARES = {
+    "across_by_quantity": engine.ShareBy.QUANTITY,
+    "equal_split": engine.ShareBy.LINE,
 }
 _KINDS_BY = {"unit": engine.PickBy.UNIT, "line": engine.PickBy.LINE}
 
@@ -39,19 +37,39 @@ def read_percent(words: Words, setting: Setting) -> Gift:
     basis_points = words.basis_points("value", "percent")
     if basis_points is None:
         raise Unsupported("a percentage without its value")
-    moves = allocation == "across" and peek_scope(words) in _ORDER_SCOPES
-    gift = _discount(words, setting, engine.PercentOff(basis_points), allocation)
+    scope = peek_scope(words)
+    moves = allocation == "across" and scope in _ORDER_SCOPES
+    rounding = read_rounding(str(words.peek("rounding") or ""), whole=scope in _ORDER_SCOPES)
+    gift = _discount(words, setting, engine.PercentOff(basis_points, *rounding), allocation)
     rest = engine.FloorRest.MOVE if moves and not gift.multi_buy else engine.FloorRest.AS_KIND
     return replace(gift, rewards=tuple(replace(one, floor_rest=rest) for one in gift.rewards))
+
+
+def read_rounding(text: str, *, whole: bool) -> tuple[engine.Rounding, engine.RoundingUnit]:
+    """Return how and of what a source rounds, in its own words; of the whole order at once."""
+    folded = text.lower()
+    rounding = engine.Rounding.HALF_UP
+    if "even" in folded or "bank" in folded:
+        rounding = engine.Rounding.HALF_EVEN
+    elif any(sign in folded for sign in ("down", "floor", "trunc")):
+        rounding = engine.Rounding.DOWN
+    elif "ceil" in folded or ("up" in folded and "half" not in folded):
+        rounding = engine.Rounding.UP
+    unit = engine.RoundingUnit.TOTAL if whole else engine.RoundingUnit.LINE
+    if "unit" in folded:
+        unit = engine.RoundingUnit.EACH
+    elif "line" in folded:
+        unit = engine.RoundingUnit.LINE
+    elif any(sign in folded for sign in ("total", "sum", "basket", "whole")):
+        unit = engine.RoundingUnit.TOTAL
+    return rounding, unit
 
 
 def read_amount(words: Words, setting: Setting) -> Gift:
     """Read an amount off each unit, each line, or what is meant as a whole."""
     allocation = _read_allocation(words)
     spread = _choose_spread(peek_scope(words), allocation)
-    shared = engine.ShareBy.AMOUNT
-    if allocation == "across_by_quantity":
-        shared = engine.ShareBy.QUANTITY
+    shared = _SHARES.get(allocation, engine.ShareBy.AMOUNT)
     if "tiers" in words:
         return _read_scale(
             words, setting, allocation, lambda amount: engine.AmountOff(amount, spread, shared)
@@ -145,7 +163,43 @@ def read_fixed_price(words: Words, setting: Setting) -> Gift:
     price = words.minor("value", "price")
     if price is None:
         raise Unsupported("a fixed price without its value")
-    return _discount(words, setting, engine.FixedPrice(price), "")
+    return _discount(words, setting, engine.FixedPrice(price), _read_allocation(words))
+
+
+def read_price(words: Words, setting: Setting) -> Gift:
+    """Read a price of whatever the target is: each unit, or an order or a set as a whole."""
+    whole = peek_scope(words) in _ORDER_SCOPES | _SET_SCOPES
+    return (read_total_price if whole else read_fixed_price)(words, setting)
+
+
+def read_total_price(words: Words, setting: Setting) -> Gift:
+    """Read a price for goods together: for each set where there are sets, else for all of them."""
+    price = words.minor("value", "price", "total")
+    if price is None:
+        raise Unsupported("a fixed price without its value")
+    return _discount(words, setting, engine.SetPrice(price), _read_allocation(words))
+
+
+def read_free_delivery(words: Words, setting: Setting) -> Gift:
+    """Read that bringing the goods costs nothing."""
+    words.put("target", {"scope": "delivery"})
+    return _discount(words, setting, _FREE, "")
+
+
+def read_nth(words: Words, setting: Setting) -> Gift:
+    """Read a discount on every n-th unit, counted from the dearest on unless the case says so."""
+    number = words.whole("n", "nth", "every")
+    percent, amount = words.basis_points("percent", "value"), words.minor("amount_off")
+    if not number or number < 1:
+        raise Unsupported("every n-th unit without its number")
+    kind: engine.RewardKind = _FREE if percent is None else engine.PercentOff(percent)
+    if amount is not None:
+        kind = engine.AmountOff(amount, engine.AmountSpread.EACH_UNIT)
+    words.put("pick", {"skip": number - 1, "every": number, **words.table("pick")})
+    return _discount(words, setting, kind, "")
+
+
+_FREE = engine.PercentOff(10_000)
 
 
 def _read_allocation(words: Words) -> str:
@@ -162,7 +216,7 @@ def peek_scope(words: Words) -> str:
 
 
 def _choose_spread(scope: str, allocation: str) -> engine.AmountSpread:
-    by_scope = "across" if scope in _ORDER_SCOPES else "each_unit"
+    by_scope = "across" if scope in _ORDER_SCOPES | _SET_SCOPES | _FEE_SCOPES else "each_unit"
     spread = _SPREADS[allocation or by_scope]
     if scope == "line" and (not allocation or spread is engine.AmountSpread.ACROSS):
         return engine.AmountSpread.EACH_LINE
@@ -175,20 +229,30 @@ def _read_by_unit(words: Words, setting: Setting) -> Gift:
     The further units come first, by passing over one; the first is then the one left untouched.
     """
     first, further = words.minor("value_first_unit"), words.minor("value_additional_unit")
-    bound = words.whole("max_units_per_line")
-    if len(setting.goods.counted_lines) > 1:
-        raise Unsupported("another amount from the second unit on, on several lines")
-    if not first or not further:
-        raise Unsupported("an amount without its value")
-    rest = engine.AmountOff(further, engine.AmountSpread.EACH_UNIT)
+    bound = words.whole("max_units_per_line", "max_units")
+    rest = engine.AmountOff(further or 1, engine.AmountSpread.EACH_UNIT)
     gift = _discount(words, setting, rest, "")
     (reward,) = gift.rewards
-    one = engine.AmountOff(first, engine.AmountSpread.EACH_UNIT)
-    rewards = [replace(reward, kind=one, pick=engine.Pick(count_max=1))]
-    if bound is None or bound > 1:
-        further_units = engine.Pick(skip=1, count_max=bound - 1 if bound else 0)
-        rewards.insert(0, replace(reward, pick=further_units))
+    lines = setting.goods.counted_lines
+    parts = [reward.target] if len(lines) < 2 else [_only(reward.target, one.sku) for one in lines]
+    one = engine.AmountOff(first or 1, engine.AmountSpread.EACH_UNIT)
+    rewards = []
+    for target in dict.fromkeys(parts):
+        if further and (bound is None or bound > 1):
+            further_units = engine.Pick(skip=1, count_max=bound - 1 if bound else 0)
+            rewards.append(replace(reward, target=target, pick=further_units))
+        if first:
+            pick = engine.Pick(count_max=1)
+            rewards.append(replace(reward, target=target, kind=one, pick=pick))
+    if not rewards:
+        raise Unsupported("an amount without its value")
     return replace(gift, rewards=tuple(rewards))
+
+
+def _only(meant: engine.ItemFilter, sku: str) -> engine.ItemFilter:
+    """Return the filter for one of its articles; nothing when that is none of them."""
+    own = frozenset({sku})
+    return replace(meant, skus=meant.skus & own or frozenset({"~none"}) if meant.skus else own)
 
 
 def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocation: str) -> Gift:
@@ -196,15 +260,22 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
     words.drop("remainder")
     scope, meant = _read_target(words, setting)
     in_line_order = "group_size" in words
+    rounding = words.text("rounding")
     reward = engine.Reward(
         kind,
         goods.discountable(meant, setting.goods),
-        words.minor("max_amount") or 0,
+        words.minor("max_amount", "max_discount", "max_value") or 0,
         _read_pick(words, allocation),
     )
-    made = bundles.read_sets(words, setting, reward, by_group=scope == "group")
-    if made and reward.pick:
-        words.gaps.add("a bound on units inside of sets")
+    made = bundles.read_sets(
+        words,
+        setting,
+        reward,
+        by_group=scope in _SET_SCOPES,
+        on_order=scope in _ORDER_SCOPES,
+    )
+    if made:
+        made = replace(made, reward=_fit_to_sets(made.reward))
     return Gift(
         rewards=(made.reward if made else reward,),
         multi_buy=made.multi_buy if made else None,
@@ -213,9 +284,25 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
         percent=isinstance(kind, engine.PercentOff),
         basis=words.text("basis"),
         on_order=scope in _ORDER_SCOPES,
-        rounding=words.text("rounding"),
+        rounding=rounding,
         allocation=allocation,
         in_line_order=in_line_order,
+    )
+
+
+def _fit_to_sets(reward: engine.Reward) -> engine.Reward:
+    """Return a reward as sets can have it: bounds count over all sets, lines are units."""
+    pick, kind = reward.pick, reward.kind
+    if isinstance(kind, engine.AmountOff) and kind.spread is engine.AmountSpread.EACH_LINE:
+        kind = replace(kind, spread=engine.AmountSpread.EACH_UNIT)
+    if pick is None or reward.beside_sets:
+        return replace(reward, kind=kind, pick=None)
+    whole = not (pick.skip or pick.every or pick.count_max)
+    bound = pick.total_max or (0 if whole else pick.total_max)
+    return replace(
+        reward,
+        kind=kind,
+        pick=replace(pick, units_per_line_max=0, by=engine.PickBy.UNIT, total_max=bound),
     )
 
 
@@ -241,27 +328,51 @@ def _read_target(words: Words, setting: Setting) -> tuple[str, engine.ItemFilter
     meant = goods.read_filter(inner, setting.goods, fees=scope == "order_and_fees")
     if scope in _FEE_SCOPES:
         meant = engine.ItemFilter(category_ids=goods.FEE_CATEGORIES)
+    elif scope in _SET_SCOPES and setting.terms.bundle and meant == goods.everything(setting.goods):
+        meant = engine.ItemFilter()
     target.close()
     return scope, meant
 
 
 def _read_pick(words: Words, allocation: str) -> engine.Pick | None:
     """Return which units it is for; `once` takes the cheapest first."""
-    name = words.text("select") or ("cheapest" if allocation == "once" else "")
+    name = words.text("select", "choose") or ("cheapest" if allocation == "once" else "")
     inner = words.open("pick")
-    name = inner.text("order") or name
-    if name and name not in _ORDERS:
-        words.gaps.add(f"unknown word: reward.select {name}")
-    by = inner.text("target") or "unit"
+    order = conditions.read_order(inner.text("order", "sort", "sorter", "select") or name, words)
+    by = inner.text("target", "by") or "unit"
     if by not in _KINDS_BY:
         words.gaps.add(f"unknown word: reward.pick.target {by}")
     pick = engine.Pick(
-        order=_ORDERS.get(name, engine.PickOrder.DEAREST),
-        count_max=words.whole("max_units_total") or inner.whole("count") or 0,
+        order=order or engine.PickOrder.DEAREST,
+        count_max=words.whole("max_units_total", "max_units") or inner.whole("count") or 0,
         units_per_line_max=words.whole("max_units_per_line") or 0,
         skip=inner.whole("skip") or 0,
         every=inner.whole("every") or 0,
         by=_KINDS_BY.get(by, engine.PickBy.UNIT),
     )
+    pick = _read_place(inner, pick)
     inner.close()
     return None if pick == engine.Pick(order=pick.order) else pick
+
+
+def _read_place(words: Words, pick: engine.Pick) -> engine.Pick:
+    """Read the n-th unit of each set or of all of them, and how many of these there are."""
+    place = words.take("nth", "index", "apply_to", "applier", "position")
+    most = words.take("max_total", "usage", "max_usage", "max_uses", "max_units", "limit")
+    name = words.text("scope", "picker", "mode", "per").lower()
+    if name not in {*_EACH_SET, *_ALL_SETS}:
+        words.gaps.add(f"unknown word: reward.pick.scope {name}")
+    scope = engine.PickScope.ALL_SETS if name in _ALL_SETS else engine.PickScope.EACH_SET
+    if place is not None and not _is_all(place):
+        pick = replace(pick, skip=read_whole(place, words.where) - 1, count_max=1)
+    if most is not None and not _is_all(most):
+        pick = replace(pick, total_max=read_whole(most, words.where))
+    return replace(pick, scope=scope)
+
+
+_EACH_SET = ("", "vertical", "in_each_group", "each_set", "each_group", "set", "group", "per_set")
+_ALL_SETS = ("horizontal", "over_all_groups", "all_sets", "all_groups", "across_sets", "all")
+
+
+def _is_all(value: object) -> bool:
+    return isinstance(value, str) and value.lower() in {"all", "unlimited"}

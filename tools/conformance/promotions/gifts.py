@@ -23,10 +23,17 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Points as payment: the most that may be paid with them, from which balance on."""
+    """Points as payment: how much may be paid with them, and of what receipts.
+
+    `points_max` and `amount_max` bound what one receipt takes; None is no bound.
+    """
 
     share_basis_points: int = 10_000
     points_min: int = 0
+    points_max: int | None = None
+    points_step: int = 0
+    amount_max: int | None = None
+    receipt_min_minor: int = 0
     excluded: engine.ItemFilter | None = None
 
 

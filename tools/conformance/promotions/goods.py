@@ -1,5 +1,6 @@
 """The goods of a case: lines for the cart, articles for the facts, and filters that mean them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from services.promotions import engine
@@ -7,16 +8,19 @@ from tools.conformance.promotions.words import Plain, Unsupported, Words, read_n
 
 FEE_CATEGORIES = frozenset({"delivery", "fee", "fees", "shipping"})
 FEE_LINE = "~fees"
+_FEE_WORDS = ("fees", "fee", "delivery", "delivery_fee", "shipping", "shipping_fee")
 _UNDISCOUNTABLE = "~undiscountable"
 _COLLECTION = "~collection:"
+_NOTHING = "~none"
 _EVERYTHING = engine.ItemFilter()
 _NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Goods:
-    """Lines and articles; `products` maps the name of a product to its articles.
+    """Lines and articles, and the articles of each name of a product.
 
+    An article that is there in several forms is a product, too.
     Fees (delivery and the like) are lines of categories of their own: goods are all other lines.
     """
 
@@ -61,31 +65,41 @@ def read_goods(cart: Words) -> Goods:
     lines: list[engine.CartLine] = []
     articles: dict[str, engine.Article] = {}
     products: dict[str, frozenset[str]] = {}
-    for words in cart.open_all("lines"):
+    for words in cart.open_all("lines", "items"):
         line, article, named = _read_line(words)
-        if articles.setdefault(line.sku, article) != article:
-            raise Unsupported("one article with two descriptions in a cart")
         if any(line.line_id == other.line_id for other in lines):
             raise Unsupported("two lines of one name in a cart")
-        for name in named:
-            products[name] = products.get(name, frozenset()) | {line.sku}
-        lines.append(line)
-    if fees := cart.minor("fees"):
+        sku = _find_name(line.sku, article, articles)
+        for name in named | ({line.sku} if sku != line.sku else frozenset()):
+            products[name] = products.get(name, frozenset({name} & {*articles})) | {sku}
+        articles[sku] = article
+        if line.quantity_thousandths:
+            lines.append(replace(line, sku=sku))
+    if fees := sum(cart.minor(name) or 0 for name in _FEE_WORDS):
         lines.append(engine.CartLine(FEE_LINE, FEE_LINE, 1_000, fees))
         articles[FEE_LINE] = engine.Article(category_ids=frozenset({"fees"}))
     return Goods(tuple(lines), articles, products)
 
 
+def _find_name(sku: str, article: engine.Article, known: Mapping[str, engine.Article]) -> str:
+    """Return a name for an article that the cart has in another form already."""
+    name, copies = sku, 1
+    while known.get(name, article) != article:
+        copies += 1
+        name = f"{sku}~{copies}"
+    return name
+
+
 def _read_line(words: Words) -> tuple[engine.CartLine, engine.Article, frozenset[str]]:
     """Return a line, its article and the names of products that it goes by."""
-    line_id = words.text("line")
+    line_id = words.text("line", "id", "line_id")
     sku = words.text("sku") or line_id
-    quantity = words.thousandths("qty")
-    price = words.minor("unit_price")
+    quantity = words.thousandths("qty", "quantity")
+    price = words.minor("unit_price", "price")
     if not line_id or quantity is None or price is None:
         raise Unsupported("a line without its name, quantity or price")
-    if quantity <= 0 or price < 0:
-        raise Unsupported("a line of nothing, or at a negative price")
+    if quantity < 0 or price < 0:
+        raise Unsupported("a line of less than nothing, or at a negative price")
     product = words.text("product")
     categories = words.names("category", "categories")
     named = frozenset({product}) if product else categories | {sku}
@@ -94,10 +108,10 @@ def _read_line(words: Words) -> tuple[engine.CartLine, engine.Article, frozenset
         category_ids=categories | collections,
         brand=words.text("brand"),
         tags=words.names("tags") | _read_markers(words),
-        floor_price_minor=words.minor("min_unit_price") or 0,
+        floor_price_minor=words.minor("min_unit_price", "min_price", "floor_price") or 0,
         weighed=words.flag("weighed"),
     )
-    regular = words.minor("regular_price") or 0
+    regular = words.minor("regular_price", "regular_unit_price", "original_price") or 0
     words.drop("name", "title")
     words.close()
     line = engine.CartLine(line_id, sku, quantity, price, regular_unit_price_minor=regular)
@@ -105,7 +119,8 @@ def _read_line(words: Words) -> tuple[engine.CartLine, engine.Article, frozenset
 
 
 def _read_markers(words: Words) -> frozenset[str]:
-    return _NONE if words.flag("discountable", default=True) else frozenset({_UNDISCOUNTABLE})
+    discountable = words.flag("discountable", default=True)
+    return _NONE if discountable else frozenset({_UNDISCOUNTABLE})
 
 
 def read_filter(words: Words, goods: Goods, *, fees: bool = False) -> engine.ItemFilter:
@@ -115,7 +130,11 @@ def read_filter(words: Words, goods: Goods, *, fees: bool = False) -> engine.Ite
     with words.gaps.collect():
         excluded.append(read_excluded(words.open("exclude"), goods))
     price_min, price_max = _read_prices(words)
-    state = engine.PriceState.FULL if words.flag("not_discounted") else engine.PriceState.ANY
+    state = engine.PriceState.ANY
+    if words.flag("not_discounted", "not_reduced", "exclude_discounted"):
+        state = engine.PriceState.FULL
+    elif words.flag("discounted", "reduced", "only_discounted"):
+        state = engine.PriceState.REDUCED
     words.close()
     if not fees and included == _EVERYTHING:
         excluded.append(engine.ItemFilter(category_ids=goods.fees))
@@ -154,23 +173,37 @@ def _read_sets(words: Words, goods: Goods, ending: str) -> engine.ItemFilter:
     Products and collections are no names of ours: products are resolved into their articles, and
     a collection is a category.
     """
-    skus = words.names(f"sku{ending}")
+    skus = words.names(f"sku{ending}", f"article{ending}")
+    skus = skus.union(*[goods.products[name] for name in skus if name in goods.products])
     products = words.names(f"product{ending}")
     if products:
         resolved = _NONE.union(*[goods.products.get(name, frozenset({name})) for name in products])
         if ending == "_in" and skus:
-            resolved = resolved & skus or frozenset({"~none"})
+            resolved = resolved & skus or frozenset({_NOTHING})
         skus = resolved if ending == "_in" else resolved | skus
     categories = words.names(f"category{ending}")
     collections = frozenset(f"{_COLLECTION}{name}" for name in words.names(f"collection{ending}"))
     if categories and collections and ending == "_in":
-        raise Unsupported("a category and a collection in one filter")
+        skus = _find_in_both(goods, skus, categories, collections)
+        categories = collections = _NONE
     return engine.ItemFilter(
         skus=skus,
         category_ids=categories | collections,
         brands=words.names(f"brand{ending}"),
         tags=words.names(f"tag{ending}"),
     )
+
+
+def _find_in_both(
+    goods: Goods, skus: frozenset[str], categories: frozenset[str], collections: frozenset[str]
+) -> frozenset[str]:
+    """Return the articles of a category and of a collection: we have one word for the two."""
+    found = frozenset(
+        sku
+        for sku, article in goods.articles.items()
+        if article.category_ids & categories and article.category_ids & collections
+    )
+    return (found & skus if skus else found) or frozenset({_NOTHING})
 
 
 def _read_prices(words: Words) -> tuple[int, int]:
@@ -180,8 +213,8 @@ def _read_prices(words: Words) -> tuple[int, int]:
             raise Unsupported(f"{words.where}.unit_price_between that is no pair")
         plain: Plain = {"unit_price_gte": between[0], "unit_price_lte": between[1]}
         return _read_prices(Words(plain, words.where, words.gaps))
-    lowest, above = words.minor("unit_price_gte"), words.minor("unit_price_gt")
-    highest, below = words.minor("unit_price_lte"), words.minor("unit_price_lt")
+    lowest, above = words.minor("unit_price_gte", "price_gte"), words.minor("unit_price_gt")
+    highest, below = words.minor("unit_price_lte", "price_lte"), words.minor("unit_price_lt")
     if above is not None:
         lowest = above + 1
     if below is not None:
@@ -209,4 +242,6 @@ def read_excluded(words: Words, goods: Goods) -> engine.ItemFilter:
 def read_values(words: Words) -> frozenset[str]:
     """Return the names of a condition, written as `values` or `value`."""
     found = words.take("values", "value", default=[])
+    if isinstance(found, int | float):
+        found = str(found).lower()
     return frozenset(read_names(found, f"{words.where}.values"))

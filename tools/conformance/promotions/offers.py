@@ -1,6 +1,7 @@
 """Campaigns of a case, each read for itself: when, for whom, what, how often, beside whom."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from services.promotions import engine
@@ -8,7 +9,7 @@ from tools.conformance.promotions import conditions, rewards
 from tools.conformance.promotions.conditions import Terms
 from tools.conformance.promotions.gifts import Gift, Setting
 from tools.conformance.promotions.goods import Goods
-from tools.conformance.promotions.words import Unsupported, Words
+from tools.conformance.promotions.words import Unsupported, Words, read_names
 
 COMBINATION = "the best combination of overlapping campaigns"
 _MODES = frozenset(
@@ -16,7 +17,6 @@ _MODES = frozenset(
         "",
         "stack",
         "exclusive",
-        "best_of",
         "combine_by_class",
         "best_total",
         "best_price_no_compound",
@@ -24,23 +24,53 @@ _MODES = frozenset(
         "exclusive_if_better",
     }
 )
+_ADDITIVE = frozenset({"additive", "stack_additive", "parallel"})
+_COMPOUND = frozenset({"compound", "stack_compound", "sequential", "cascade"})
+# Which of a group is applied, in the words of modes and of group modes.
+_CHOICES = {
+    **dict.fromkeys(("best_of", "best", "highest", "highestDiscount"), engine.GroupChoice.BEST),
+    **dict.fromkeys(("least_of", "lowest", "lowestDiscount"), engine.GroupChoice.LEAST),
+    **dict.fromkeys(("first", "first_of", "first_match", "listOrder"), engine.GroupChoice.FIRST),
+    **dict.fromkeys(
+        ("latest_code", "last_code", "replace_previous"), engine.GroupChoice.LATEST_CODE
+    ),
+}
+_ALL_OF_GROUP = frozenset({"", "stackable", "stack", "all"})
+_STOPS = ("stop", "stop_after", "stop_processing", "stop_further", "stop_after_this")
+_LIVE = frozenset({"live", "active", "enabled", "published"})
+_NOT_LIVE = frozenset(
+    {"draft", "inactive", "paused", "ended", "disabled", "archived", "stopped", "expired"}
+)
 _ALONE = "~alone"
 _RUNNING = frozenset(
-    {"remaining_after_previous", "running", "after_catalogue_promotion", "after_item_offers"}
+    {
+        "remaining_after_previous",
+        "running",
+        "after_catalogue_promotion",
+        "after_item_offers",
+        "after_previous_campaigns",
+        "discounted",
+    }
 )
-_ORIGINAL = frozenset({"original", "initial", "before_discounts"})
+_ORIGINAL = frozenset({"original", "initial", "before_discounts", "regular"})
 
 
 @dataclass(frozen=True, slots=True)
 class Stacking:
-    """How a campaign goes together with others, in the words of the case."""
+    """How a campaign goes together with others, in the words of the case.
+
+    `by_value` and `by_priority` are 1 where the larger comes first, -1 where the smaller does.
+    """
 
     mode: str = ""
     basis: engine.Basis | None = None
-    by_value: bool = False
-    by_priority: bool = False
+    by_value: int = 0
+    by_priority: int = 0
     sets_first: bool = False
+    stop: bool = False
+    lane: str = ""
     group: str = ""
+    choice: engine.GroupChoice = engine.GroupChoice.BEST
     by_line: bool = False
     group_max: int = 0
     side: str = ""
@@ -94,6 +124,11 @@ class Offer:
     catalogue: bool
     live: bool
 
+    @property
+    def contends(self) -> bool:
+        """Tell whether it wants the best combination of all that want the same goods."""
+        return self.stacking.mode in {"best_total", "best_price_no_compound"}
+
 
 def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
     """Return a campaign; what cannot be said of it is remembered as a gap."""
@@ -106,6 +141,8 @@ def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
         gift = rewards.read_gift(words.open("reward"), setting)
     terms.settle_bundle()
     stacking = _read_stacking(words.open("stacking"))
+    if any(words.flag(name) for name in _STOPS):
+        stacking = replace(stacking, stop=True)
     phase = words.text("phase")
     if phase not in {"", "catalogue"}:
         words.gaps.add(f"unknown word: phase {phase}")
@@ -141,24 +178,26 @@ def read_instant(text: str) -> datetime | None:
 
 def _read_status(words: Words) -> bool:
     status = words.text("status") or "live"
-    if status not in {"live", "active", "draft", "inactive", "paused", "ended"}:
+    if status not in _LIVE | _NOT_LIVE:
         words.gaps.add(f"unknown word: status {status}")
-    return status in {"live", "active"} and words.flag("active", default=True)
+    return status in _LIVE and words.flag("active", "enabled", default=True)
 
 
 def _read_trigger(words: Words) -> str:
     kind = words.text("type") or "automatic"
-    if kind not in {"automatic", "code"}:
+    if kind not in {"automatic", "code", "coupon", "voucher"}:
         words.gaps.add(f"unknown word: trigger.type {kind}")
-    code = words.text("code")
+    codes = read_names(words.take("code", "codes", default=[]), f"{words.where}.code")
     words.close()
-    return code
+    if len(codes) > 1:
+        raise Unsupported("a campaign of several codes")
+    return codes[0] if codes else ""
 
 
 def _read_limits(words: Words) -> Limits:
     """Return the limits; what has been used of them by codes and members stands in the state."""
-    uses_max = words.whole("usage_limit") or 0
-    member_max = words.whole("per_member") or 0
+    uses_max = words.whole("usage_limit", "max_uses", "total_uses") or 0
+    member_max = words.whole("per_member", "per_customer", "usage_limit_per_member") or 0
     budget = spent = uses = 0
     counts_sets = False
     if "campaign_budget" in words:
@@ -170,17 +209,19 @@ def _read_limits(words: Words) -> Limits:
             case "usage":
                 uses_max, uses = inner.whole("limit") or 0, inner.whole("used") or 0
                 counts_sets = True
-            case "usage_per_attribute" if inner.text("attribute").startswith("member."):
+            case "usage_per_attribute" | "usage_by_attribute":
+                inner.drop("attribute")  # whatever it is, the state counts by its value
                 member_max = inner.whole("limit") or 0
             case _:
                 words.gaps.add(f"unknown word: campaign_budget.type {kind}")
         inner.drop("shared", "used")
         inner.close()
-    partial = words.take("partial_allowed")
+    partial = words.take("partial_allowed", "partial")
     units = words.open("campaign_units")
     units_max, units_used = units.whole("limit") or 0, units.whole("used") or 0
     units.close()
-    sets_max = words.whole("max_applications") or 0  # what is no set is given once anyway
+    # What is no set is given once anyway.
+    sets_max = words.whole("max_applications", "max_sets", "per_order") or 0
     words.close()
     return Limits(
         uses_max=uses_max,
@@ -198,57 +239,70 @@ def _read_limits(words: Words) -> Limits:
 
 def _read_stacking(words: Words) -> Stacking:
     mode = words.text("mode")
-    if mode not in _MODES:
+    if mode not in _MODES | _ADDITIVE | _COMPOUND and mode not in _CHOICES:
         words.gaps.add(f"unknown word: stacking.mode {mode}")
     order = words.text("order")
-    if order and not {"value descending", "priority descending"} & {_last_rule(order)}:
-        words.gaps.add(f"unknown word: stacking.order {order}")
-    group, by_line = _read_group(words, mode, limited="group_limit" in words)
+    by_value, by_priority = _read_order(order, words)
+    lane = words.text("lane")
+    group_max = words.whole("group_limit", "group_max") or 0
+    group, choice = _read_group(words, mode, lane, limited=group_max > 0)
+    scope = words.text("scope")
     words.drop("among", "combinable", "unit_once")
     side = words.text("side") if mode == "best_deal" else ""
     words.drop("side")
-    group_max = words.whole("group_limit") or 0
-    if group_max:
-        group = group or "limited"
     stacking = Stacking(
         mode=mode,
-        basis=_read_basis(words),
-        by_value=_last_rule(order) == "value descending",
-        by_priority=_last_rule(order) == "priority descending",
+        basis=_read_basis(words, mode),
+        by_value=by_value,
+        by_priority=by_priority,
         sets_first=order.startswith("buy_get first"),
+        stop=any(words.flag(name) for name in _STOPS),
+        lane=lane,
         group=group,
-        by_line=by_line,
+        choice=choice,
+        by_line=bool(group) and (scope in {"line", "item", "unit"} or bool(lane)),
         group_max=group_max,
         side=_ALONE if mode == "exclusive_if_better" else side,
         kind=words.text("class"),
         combines_with=words.names("combines_with"),
-        incompatible_with=words.names("incompatible_with"),
+        incompatible_with=words.names("incompatible_with", "excludes", "not_with"),
     )
     words.close()
     return stacking
 
 
-def _read_group(words: Words, mode: str, *, limited: bool) -> tuple[str, bool]:
-    """Return the exclusive group, and whether each line has a winner of its own."""
-    lane, scope = words.text("lane"), words.text("scope")
-    group, group_mode = words.text("group"), words.text("group_mode")
-    if group_mode not in {"", "highestDiscount", "best"}:
+def _read_order(text: str, words: Words) -> tuple[int, int]:
+    """Return what an order says of values and of priorities, such as "priority descending"."""
+    last = re.split(",| then ", text)[-1]
+    sign = -1 if "ascending" in last else 1
+    if "value" in last:
+        return sign, 0
+    if "priority" in last:
+        return 0, sign
+    if text and not any(one in last for one in ("request", "given", "file", "listed")):
+        words.gaps.add(f"unknown word: stacking.order {text}")
+    return 0, 0
+
+
+def _read_group(
+    words: Words, mode: str, lane: str, *, limited: bool
+) -> tuple[str, engine.GroupChoice]:
+    """Return the exclusive group, and which of it is applied."""
+    group, group_mode = words.text("group", "exclusive_group"), words.text("group_mode")
+    if group_mode not in _CHOICES and group_mode not in _ALL_OF_GROUP:
         words.gaps.add(f"unknown word: stacking.group_mode {group_mode}")
-    if mode == "best_of":
-        group = group or lane or "best"
-    elif not group_mode and not limited:
-        group = ""
-    by_line = bool(group) and (scope in {"line", "item"} or bool(lane))
-    return group, by_line
+    choice = _CHOICES.get(mode) or _CHOICES.get(group_mode) or engine.GroupChoice.BEST
+    if mode in _CHOICES:
+        return group or lane or "best", choice
+    if limited:
+        return group or "limited", engine.GroupChoice.FIRST
+    return (group if group_mode in _CHOICES else ""), choice
 
 
-def _last_rule(order: str) -> str:
-    """Return the last two words of an order such as "first this, then reward value descending"."""
-    return " ".join(order.split()[-2:])
-
-
-def _read_basis(words: Words) -> engine.Basis | None:
+def _read_basis(words: Words, mode: str) -> engine.Basis | None:
     name = words.text("basis")
+    if not name and mode in _ADDITIVE | _COMPOUND:
+        return engine.Basis.ORIGINAL if mode in _ADDITIVE else engine.Basis.RUNNING
     if name in _RUNNING:
         return engine.Basis.RUNNING
     if name in _ORIGINAL:

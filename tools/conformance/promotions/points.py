@@ -13,13 +13,11 @@ _POINT_DECIMALS = 2
 def read_points(words: Words, setting: Setting) -> Gift:
     """Read points for money: a rate, or a percentage of what points are worth."""
     basis = words.text("basis")
-    earn_basis = engine.EarnBasis.PAID
-    if basis in {"pre_discount", "goods_total", "original"}:
-        earn_basis = engine.EarnBasis.ORIGINAL
-    elif basis not in {"", "paid_after_discounts", "post_discount", "paid_with_money"}:
-        words.gaps.add(f"unknown word: reward.basis {basis}")
-    if words.flag("ignore_order_discounts") and earn_basis is engine.EarnBasis.PAID:
-        earn_basis = engine.EarnBasis.ITEMS
+    earn_basis = _read_basis(words, basis)
+    if _has_step(words):
+        return _read_steps(words, setting, earn_basis)
+    if "per_currency" not in words and "percent_back" not in words:
+        return read_fixed_points(words, setting)
     worth = _rate(words, "points_per_currency")
     target = _read_goods_of(words, setting)
     back = words.basis_points("percent_back")
@@ -37,9 +35,47 @@ def read_points(words: Words, setting: Setting) -> Gift:
     )
 
 
+def _read_basis(words: Words, basis: str) -> engine.EarnBasis:
+    earn_basis = engine.EarnBasis.PAID
+    if basis in {"pre_discount", "goods_total", "original", "before_discounts"}:
+        earn_basis = engine.EarnBasis.ORIGINAL
+    elif basis not in {"", "paid_after_discounts", "post_discount", "paid_with_money", "paid"}:
+        words.gaps.add(f"unknown word: reward.basis {basis}")
+    if words.flag("ignore_order_discounts") and earn_basis is engine.EarnBasis.PAID:
+        return engine.EarnBasis.ITEMS
+    return earn_basis
+
+
+_STEP_WORDS = ("step", "per_step", "per_full", "per_amount", "for_each", "threshold_step")
+
+
+def _has_step(words: Words) -> bool:
+    return any(name in words for name in _STEP_WORDS)
+
+
+def read_points_per_step(words: Words, setting: Setting) -> Gift:
+    """Read points for each full step of money."""
+    return _read_steps(words, setting, _read_basis(words, words.text("basis")))
+
+
+def _read_steps(words: Words, setting: Setting, basis: engine.EarnBasis) -> Gift:
+    points, step = words.whole("points", "value", "per_currency"), words.minor(*_STEP_WORDS)
+    kind = engine.EarnPoints(
+        points or 0, engine.PointsSpread.EACH_STEP, step_minor=step or 0, basis=basis
+    )
+    most = words.whole("max_points") or 0
+    return Gift(rewards=(engine.Reward(kind, _read_goods_of(words, setting), most),))
+
+
+def read_fixed_points(words: Words, setting: Setting) -> Gift:
+    """Read points once for a purchase."""
+    kind = engine.EarnPoints(words.whole("points", "value") or 0, engine.PointsSpread.ONCE)
+    return Gift(rewards=(engine.Reward(kind, _read_goods_of(words, setting)),))
+
+
 def read_points_per_unit(words: Words, setting: Setting) -> Gift:
     """Read points for each whole unit."""
-    points = words.whole("points") or 0
+    points = words.whole("points", "value") or 0
     target = _read_goods_of(words, setting)
     kind = engine.EarnPoints(points, engine.PointsSpread.EACH_UNIT)
     return Gift(rewards=(engine.Reward(kind, target),))
@@ -75,7 +111,7 @@ def read_redemption(words: Words, setting: Setting) -> Gift:
     """Read points as payment: the shopper pays as much with them as is allowed."""
     share = words.basis_points("max_share")
     base = words.text("share_base")
-    if base not in {"", "eligible_goods_after_discounts"}:
+    if base not in {"", "eligible_goods_after_discounts", "order", "total", "after_discounts"}:
         words.gaps.add(f"unknown word: reward.share_base {base}")
     excluded = None
     if "exclude" in words:
@@ -85,6 +121,10 @@ def read_redemption(words: Words, setting: Setting) -> Gift:
         payment=Payment(
             share_basis_points=10_000 if share is None else share,
             points_min=words.whole("min_points") or 0,
+            points_max=words.whole("max_points"),
+            points_step=words.whole("step", "step_points", "multiple_of") or 0,
+            amount_max=words.minor("max_amount", "max_value"),
+            receipt_min_minor=words.minor("min_order", "min_total", "min_subtotal") or 0,
             excluded=excluded,
         ),
     )
@@ -119,6 +159,9 @@ def find_terms(gifts: list[Gift]) -> tuple[engine.PointsTerms, Fraction]:
         point_units=exact.numerator,
         points_scale=scale,
         payment_share_max_basis_points=payment.share_basis_points,
+        payment_min_units=payment.points_min * 10**scale,
+        payment_step_units=payment.points_step * 10**scale,
+        payment_receipt_min_minor=payment.receipt_min_minor,
     )
     return terms, worth
 

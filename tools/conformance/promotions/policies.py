@@ -5,9 +5,9 @@ differs by policy when the policies that apply to it explain every difference; a
 failure.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
 
 from services.promotions import engine
@@ -160,7 +160,15 @@ def _has_rivals(scenario: Scenario) -> bool:
         for offer in _reducing(scenario)
         if offer.stacking.incompatible_with or offer.stacking.mode == "exclusive"
     ]
-    return len(rivals) > 1
+    return len(rivals) > 1 or _has_rival_classes(scenario)
+
+
+def _has_rival_classes(scenario: Scenario) -> bool:
+    """Tell whether some classes of campaigns do not combine."""
+    classed = [one.stacking for one in _reducing(scenario) if one.stacking.kind]
+    return any(
+        other.kind not in one.combines_with for one in classed for other in classed if other != one
+    )
 
 
 def _codes_differ_in_case(scenario: Scenario) -> bool:
@@ -177,10 +185,52 @@ def _always(_: Scenario) -> bool:
     return True
 
 
-def _is_part_of_cent(_: Scenario, difference: Difference, __: Sequence[Difference]) -> bool:
-    if difference.cents is None or not difference.cents % 1:
+def _is_part_of_cent(scenario: Scenario, difference: Difference, _: Sequence[Difference]) -> bool:
+    """Allow less than a cent, and half a cent for each unit whose price is finer than one."""
+    cart = scenario.case.part("cart")
+    units = 0
+    if _is_finer(cart, _PRICE_WORDS):
+        units = sum(line.quantity_thousandths // 1_000 + 1 for line in scenario.cart.lines)
+    return difference.cents is not None and abs(difference.cents) < 1 + Decimal(units) / 2
+
+
+_PRICE_WORDS = ("unit_price", "price")
+_PERCENT_WORDS = ("value", "percent", "percent_back")
+
+
+def _is_finer(plain: object, words: Sequence[str]) -> bool:
+    """Tell whether a number under one of these words has more than two decimals."""
+    if isinstance(plain, Mapping):
+        return any(
+            _has_more_decimals(value) if name in words else _is_finer(value, words)
+            for name, value in plain.items()
+        )
+    return isinstance(plain, list) and any(_is_finer(one, words) for one in plain)
+
+
+def _has_more_decimals(value: object) -> bool:
+    try:
+        number = Decimal(str(value).removesuffix("%"))
+    except InvalidOperation:
         return False
-    return abs(difference.cents) < 1
+    return number.is_finite() and number != round(number, 2)
+
+
+def _has_fine_percentages(scenario: Scenario) -> bool:
+    return _has_percentages(scenario) and _is_finer(scenario.case.part("campaigns"), _PERCENT_WORDS)
+
+
+def _is_part_of_percent(
+    scenario: Scenario, difference: Difference, _: Sequence[Difference]
+) -> bool:
+    """Allow half a hundredth of a percent of the cart for each percentage, and a cent."""
+    percentages = sum(isinstance(kind, engine.PercentOff) for kind in _kinds(scenario))
+    whole = sum(
+        line.quantity_thousandths * line.unit_price_minor // 1_000 for line in scenario.cart.lines
+    )
+    if not _is_money(difference) or difference.cents is None:
+        return False
+    return abs(difference.cents) <= 1 + Decimal(percentages * whole) / 20_000
 
 
 def _has_split_lines(scenario: Scenario) -> bool:
@@ -311,6 +361,12 @@ POLICIES: tuple[Policy, ...] = (
         " not by unit, not on the sum, never down.",
         applies=_has_percentages,
         explains=_rounds,
+    ),
+    Policy(
+        question="How fine are percentages?",
+        answer="Hundredths of a percent; what a source has finer is rounded half up.",
+        applies=_has_fine_percentages,
+        explains=_is_part_of_percent,
     ),
     Policy(
         question="Who gets the cent that a division leaves over?",

@@ -19,7 +19,8 @@ _LAST = -1_000
 class Result:
     """The answer in minor units; points and tender count as discounts, as cases have it.
 
-    `settled` is the part of each line's discount that no case leaves to the order as a whole.
+    `settled` is the part of each line's discount that no case leaves to the order as a whole; what
+    comes off fees without a line is always left to it.
     `reasons` say of every campaign and every unknown code what became of it.
     """
 
@@ -60,7 +61,7 @@ def evaluate(scenario: Scenario) -> Result:
         },
         settled=_settled(scenario, decision),
         by_campaign=by_campaign,
-        reasons=_reasons(decision),
+        reasons=_reasons(scenario, decision),
         points=_points(scenario, decision),
         points_spent=Fraction(decision.points_spent, 10**scenario.facts.terms.points_scale),
         refund=_give_back(scenario, ruleset, cart, decision),
@@ -92,13 +93,21 @@ def count_free_units(scenario: Scenario) -> int:
 def _decide(scenario: Scenario, ruleset: engine.Ruleset) -> tuple[engine.Cart, engine.Decision]:
     """Evaluate; a shopper who pays with points asks first how many are allowed."""
     cart, decision = scenario.cart, _evaluate(scenario, ruleset, scenario.cart)
-    if scenario.payment and decision.points_payment_max_minor:
-        cart = replace(cart, points_payment_minor=decision.points_payment_max_minor)
+    if scenario.payment and (most := _find_payment(scenario, decision)):
+        cart = replace(cart, points_payment_minor=most)
         decision = _evaluate(scenario, ruleset, cart)
-        spent = Fraction(decision.points_spent, 10**scenario.facts.terms.points_scale)
-        if spent < scenario.payment.points_min:
-            raise Unsupported("points payment from a minimum on")
     return cart, decision
+
+
+def _find_payment(scenario: Scenario, decision: engine.Decision) -> int:
+    """Return how much the shopper pays with points: as much as the case allows."""
+    payment, worth = scenario.payment, scenario.worth
+    bounds = [decision.points_payment_max_minor]
+    if payment and payment.amount_max is not None:
+        bounds.append(payment.amount_max)
+    if payment and payment.points_max is not None:
+        bounds.append(int(payment.points_max * 100 / worth))
+    return min(bounds)
 
 
 def _evaluate(scenario: Scenario, ruleset: engine.Ruleset, cart: engine.Cart) -> engine.Decision:
@@ -143,11 +152,16 @@ def _settled(scenario: Scenario, decision: engine.Decision) -> dict[str, int]:
             part.discount_minor for part in line.parts if part.campaign_id not in floating
         )
         for line in decision.lines
+        if line.line_id != goods.FEE_LINE
     }
 
 
-def _reasons(decision: engine.Decision) -> dict[str, engine.OutcomeReason]:
-    found = {}
+def _reasons(scenario: Scenario, decision: engine.Decision) -> dict[str, engine.OutcomeReason]:
+    found = {
+        offer.name: engine.OutcomeReason.CONDITION_NOT_MET
+        for offer in scenario.offers
+        if offer.gift.payment and not decision.points_spent
+    }
     for outcome in decision.outcomes:
         name = outcome.campaign_id or dict(outcome.details).get("code", "")
         found[name] = outcome.reason

@@ -25,13 +25,19 @@ def read_gift(words: Words, setting: Setting) -> Gift:
 def _read_multi(words: Words, setting: Setting) -> Gift:
     """Read several rewards of one campaign; each one is on what those before it have left."""
     gifts: list[Gift] = []
+    terms = setting.terms
+    bundle, asked, left = list(terms.bundle), list(terms.asked), list(terms.conditions)
     for inner in words.open_all("rewards"):
+        # Each reward may be for each of the same sets.
+        terms.bundle, terms.asked, terms.conditions = list(bundle), list(asked), list(left)
         with words.gaps.collect():
             gifts.append(read_gift(inner, setting))
-    if not all(gift.reduces and not gift.multi_buy for gift in gifts):
+    sets = {gift.multi_buy for gift in gifts}
+    if not all(gift.reduces for gift in gifts) or len(sets) > 1:
         raise Unsupported("rewards of different kinds in one campaign")
     orders = [gift.on_order for gift in gifts]
     return Gift(
+        multi_buy=sets.pop() if sets else None,
         rewards=tuple(reward for gift in gifts for reward in gift.rewards),
         value=max((gift.value for gift in gifts), default=Decimal(0)),
         percent=all(gift.percent for gift in gifts),
@@ -53,10 +59,26 @@ def _read_stamp_card(words: Words, setting: Setting) -> Gift:
     return replace(gift, stamp_card=StampCard(size, meant))
 
 
+_TOTAL_PRICES = (
+    "fixed_total",
+    "fixed_total_price",
+    "fixed_order_price",
+    "fixed_cart_price",
+    "fixed_set_price",
+    "fixed_group_price",
+    "set_price",
+    "total_price",
+)
 _READERS: Mapping[str, _Reader] = {
     "percent_off": discounts.read_percent,
     "amount_off": discounts.read_amount,
     "fixed_unit_price": discounts.read_fixed_price,
+    "unit_price": discounts.read_fixed_price,
+    "new_price": discounts.read_price,
+    "fixed_price": discounts.read_price,
+    **dict.fromkeys(_TOTAL_PRICES, discounts.read_total_price),
+    **dict.fromkeys(("free_delivery", "free_shipping"), discounts.read_free_delivery),
+    **dict.fromkeys(("nth_unit", "nth_item", "every_nth_unit"), discounts.read_nth),
     "multi": _read_multi,
     "buy_x_get_y": bundles.read_buy_get,
     "cheapest_free": bundles.read_cheapest_free,
@@ -64,11 +86,16 @@ _READERS: Mapping[str, _Reader] = {
     "percent_off_group": bundles.read_percent_off_group,
     "group_amount_off": bundles.read_amount_off_group,
     "group_price": bundles.read_group_price,
+    "n_for_price": bundles.read_group_price,
+    "n_for_m": bundles.read_n_for_m,
     "fixed_bundle_price": bundles.read_bundle_price,
     "set_discount": bundles.read_set_discount,
     "ab_group": bundles.read_pair,
     "points": points.read_points,
     "points_per_unit": points.read_points_per_unit,
+    **dict.fromkeys(("points_fixed", "fixed_points"), points.read_fixed_points),
+    "points_per_order": points.read_fixed_points,
+    "points_per_step": points.read_points_per_step,
     "points_multiplier": points.read_multiplier,
     "issue_coupon": presents.read_coupon,
     "gift": presents.read_gift_items,

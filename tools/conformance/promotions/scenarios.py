@@ -7,7 +7,14 @@ from decimal import Decimal
 from fractions import Fraction
 
 from services.promotions import engine
-from tools.conformance.promotions import arrangement, conditions, goods, offers, points
+from tools.conformance.promotions import (
+    arrangement,
+    conditions,
+    goods,
+    offers,
+    people,
+    points,
+)
 from tools.conformance.promotions.cases import Case
 from tools.conformance.promotions.gifts import Payment, StampCard
 from tools.conformance.promotions.goods import Goods
@@ -25,6 +32,7 @@ from tools.conformance.promotions.words import (
 _NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _STORE = "store"
 _SHOPPER = "shopper"
+_KNOWN = people.describe([people.KNOWN])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,8 @@ class _Setting:
     codes: tuple[str, ...]
     store_id: str
     now: datetime
+    attributes: dict[str, str]
+    all_or_none: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,7 @@ class _Shopper:
     purchases_before: int | None = None
     points: Decimal = Decimal(0)
     stamps: Mapping[str, int] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def read(case: Case) -> tuple[Scenario | None, tuple[str, ...]]:
@@ -93,7 +104,9 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
     for place, words in enumerate(plains):
         with gaps.collect():
             found.append(offers.read_offer(words, place, setting.goods))
-    given = _read_state(whole.open("state"), found, shopper)
+    state = whole.open("state")
+    setting = replace(setting, all_or_none=_read_all_or_none(state))
+    given = _read_state(state, found, shopper)
     returned = _read_event(whole.open("event"))
     whole.close()
     for mechanic in _find_contests(given):
@@ -106,14 +119,29 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
 
 
 def _read_setting(cart: Words) -> _Setting:
+    codes = tuple(read_names(cart.take("coupons", "codes"), "cart.coupons"))
+    store_id = cart.text("store") or _STORE
+    attributes = people.read_attributes(cart) | people.describe_codes(codes)
+    attributes[people.STORE] = store_id
+    if "channel" in cart:
+        attributes[people.CHANNEL] = cart.text("channel")
     setting = _Setting(
         goods=goods.read_goods(cart),
-        codes=tuple(read_names(cart.take("coupons"), "cart.coupons")),
-        store_id=cart.text("store") or _STORE,
+        codes=codes,
+        store_id=store_id,
         now=offers.read_instant(cart.text("time")) or _NOON,
+        attributes=attributes,
     )
     cart.drop("currency")
     return setting
+
+
+def _read_all_or_none(state: Words) -> bool:
+    """Return whether one code that cannot be used takes the others with it."""
+    policy = state.text("redemption_mode", "codes_mode", "set_policy", "redeemables_mode").lower()
+    if policy not in {"", "all_or_nothing", "all_or_none", "all", "partial", "skip"}:
+        state.gaps.add(f"unknown word: state.redemption_mode {policy}")
+    return policy.startswith("all") or state.flag("all_or_nothing", "all_or_none")
 
 
 def _read_shopper(cart: Words) -> _Shopper:
@@ -122,15 +150,21 @@ def _read_shopper(cart: Words) -> _Shopper:
     words = cart.open("member")
     email = words.text("email")
     member_id = words.text("id") or email or _SHOPPER
-    points = words.take("points", default=0)
-    stamps = words.take("stamps", default={})
+    points = words.take("points", "balance", default=0)
+    stamps = words.table("stamps")
+    segments = words.names("segments", "segment") | words.names("groups", "group")
+    segments |= words.names("tiers", "tier") | frozenset(
+        conditions.member_segment(name) for name in (member_id, email) if name
+    )
+    said = people.read_attributes(words)
     shopper = _Shopper(
         member_id=member_id,
-        names=frozenset({member_id, email}),
-        segment_ids=words.names("segments") | {conditions.member_segment(member_id)},
-        purchases_before=words.whole("orders_placed"),
+        names=frozenset({member_id, email, *said.values()}),
+        segment_ids=segments,
+        purchases_before=words.whole("orders_placed", "orders", "purchases_before"),
         points=read_number(points, "member.points"),
         stamps={name: read_whole(count, "member.stamps") for name, count in stamps.items()},
+        attributes=said | people.describe(map(conditions.segment_of, segments)) | _KNOWN,
     )
     words.close()
     return shopper
@@ -141,7 +175,7 @@ def _read_state(words: Words, found: list[Offer], shopper: _Shopper) -> list[Off
     by_code, by_name = (words.open(name) for name in ("code_usage", "campaign_usage"))
     member_by_code = words.open("member_code_usage")
     member_by_name = words.open("member_usage")
-    by_member = words.open("campaign_usage_by_attribute")
+    by_member = words.open("campaign_usage_by_attribute", "usage_by_attribute")
     given = []
     for offer in found:
         limits = offer.limits
@@ -172,6 +206,8 @@ def _close_state(words: Words) -> bool:
         "previous_gifts",
         "cart_before",
         "code_applied_before_identification",
+        "cancelled_orders",
+        "removed_codes",
         "same_key_retry",
         "tender",
     )
@@ -193,9 +229,7 @@ def _read_event(words: Words) -> dict[str, int] | None:
         return None
     if kind != "return":
         raise Unsupported(f"event: {kind}")
-    lines = words.take("lines", default={})
-    if not isinstance(lines, Mapping):
-        raise Unsupported("a return without its lines")
+    lines = words.table("lines")
     words.close()
     return {line: read_thousandths(quantity, "event.lines") for line, quantity in lines.items()}
 
@@ -203,7 +237,7 @@ def _read_event(words: Words) -> dict[str, int] | None:
 def _find_contests(given: list[Offer]) -> list[str]:
     """Return what only several campaigns together ask for."""
     found = []
-    best = [one for one in given if one.stacking.mode in {"best_total", "best_price_no_compound"}]
+    best = [one for one in given if one.contends and one.gift.reduces]
     if len(best) > 1 and not all(one.gift.multi_buy for one in best) and _overlap(best):
         found.append(offers.COMBINATION)
     payments = [one for one in given if one.gift.payment]
@@ -250,6 +284,8 @@ def _compose(
             currency_code="USD",
             lines=cart_goods.lines,
             coupon_codes=_present(setting.codes, given, codes),
+            attributes=setting.attributes,
+            codes_all_or_none=setting.all_or_none,
         ),
         presented=setting.codes,
         facts=engine.Facts(
@@ -300,6 +336,7 @@ def _make_member(
         stamps={card_of(name): count for name, count in shopper.stamps.items()},
         purchases_before=shopper.purchases_before,
         points_balance=int(shopper.points * 10**terms.points_scale),
+        attributes=shopper.attributes,
     )
 
 

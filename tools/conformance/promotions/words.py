@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 Plain: TypeAlias = Mapping[str, Any]
@@ -67,6 +67,13 @@ class Words:
         """Return what stands under a word, and leave it there."""
         return self._left.get(name)
 
+    def table(self, name: str) -> Mapping[str, Any]:
+        """Return an object whose words are names of the case; empty when it is not there."""
+        found = self.take(name, default={})
+        if not isinstance(found, Mapping):
+            raise Unsupported(f"{self.where}.{name} that is not an object")
+        return found
+
     def put(self, name: str, value: object) -> None:
         """Let a word stand here as if it had been written here."""
         self._left[name] = value
@@ -86,14 +93,14 @@ class Words:
                 missing = missing or mechanic
         return missing
 
-    def open(self, name: str) -> "Words":
+    def open(self, *names: str) -> "Words":
         """Return the object under a word; without one, an object without words."""
-        return Words(self.take(name, default={}), f"{self.where}.{name}", self.gaps)
+        return Words(self.take(*names, default={}), f"{self.where}.{names[0]}", self.gaps)
 
-    def open_all(self, name: str) -> "list[Words]":
+    def open_all(self, *names: str) -> "list[Words]":
         """Return the objects of the list under a word."""
-        where = f"{self.where}.{name}"
-        return [Words(one, where, self.gaps) for one in read_list(self.take(name), where)]
+        where = f"{self.where}.{names[0]}"
+        return [Words(one, where, self.gaps) for one in read_list(self.take(*names), where)]
 
     def minor(self, *names: str) -> int | None:
         """Return an amount in minor units."""
@@ -123,11 +130,11 @@ class Words:
             raise Unsupported(f"{self.where}.{names[0]} that is not a text")
         return found
 
-    def flag(self, name: str, *, default: bool = False) -> bool:
+    def flag(self, *names: str, default: bool = False) -> bool:
         """Return true or false."""
-        found = self.take(name, default=default)
+        found = self.take(*names, default=default)
         if not isinstance(found, bool):
-            raise Unsupported(f"{self.where}.{name} that is not true or false")
+            raise Unsupported(f"{self.where}.{names[0]} that is not true or false")
         return found
 
     def close(self) -> None:
@@ -174,8 +181,8 @@ def read_number(found: object, where: str) -> Decimal:
 
 
 def read_minor(found: object, where: str) -> int:
-    """Return an amount in minor units."""
-    return _scale(found, where, 100, "amounts finer than a minor unit")
+    """Return an amount in minor units; what is finer is rounded half up, as our money is whole."""
+    return _round(read_number(found, where) * 100)
 
 
 def read_thousandths(found: object, where: str) -> int:
@@ -184,10 +191,17 @@ def read_thousandths(found: object, where: str) -> int:
 
 
 def read_basis_points(found: object, where: str) -> int:
-    """Return a percentage, written as 12.5 or 12.5%, in hundredths of a percent."""
+    """Return a percentage, written as 12.5 or 12.5%, in hundredths of a percent.
+
+    What is finer is rounded half up.
+    """
     if isinstance(found, str):
         found = found.removesuffix("%").strip()
-    return _scale(found, where, 100, "percentages finer than a hundredth")
+    return _round(read_number(found, where) * 100)
+
+
+def _round(number: Decimal) -> int:
+    return int(number.to_integral_value(ROUND_HALF_UP))
 
 
 def read_whole(found: object, where: str) -> int:
