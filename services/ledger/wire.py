@@ -1,9 +1,8 @@
 """Between the contract's messages and the engine's nouns."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf import message
 from tessera.event.v1 import event_pb2, ledger_events_pb2
@@ -25,8 +24,7 @@ _REASONS: dict[int, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """A batch as the engine takes it and as it was sent, in bytes that repetitions share."""
 
     batch: engine.Batch

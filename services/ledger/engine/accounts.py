@@ -3,7 +3,6 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from functools import lru_cache
@@ -37,22 +36,18 @@ _OWNERS = {
 }
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 _VARIANT = 0b10 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """An account's name: whose, of what; `id` follows from the others. Made by `key`."""
 
     id: UUID
     asset_code: str
     owner_type: int
     owner_id: str
-
-    def __hash__(self) -> int:
-        # Texts remember their hash, UUIDs compute it every time.
-        return hash(self.owner_id)
 
     @property
     def is_world(self) -> bool:
@@ -307,8 +302,11 @@ def summarise(
     event, expire, amount = base.next_event_at, base.next_expire_at, base.next_expire_amount
     earliest = base.lots_from
     for lot in lots:
-        ends = expiry(lot, slides_until)
-        earliest = _earlier(earliest, lot.expires_at)
+        term = ends = lot.expires_at
+        if slides_until is not None:
+            ends = expiry(lot, slides_until)
+        if term is not None and (earliest is None or term < earliest):
+            earliest = term
         free = lot.remaining - lot.held
         if not free:
             continue
@@ -318,7 +316,8 @@ def summarise(
         elif ends is not None and (expire is None or ends <= expire):
             amount = free + (amount if ends == expire else 0)
             expire = ends
-        event = _earlier(event, ends)
+        if ends is not None and (event is None or ends < event):
+            event = ends
     held, incoming, next_hold = base.held, base.incoming, base.next_hold_at
     for reserve in reserves:
         if reserve.is_credit:
@@ -391,7 +390,7 @@ def lot_id(*, batch_id: UUID, operation_index: int, credited_at: datetime) -> UU
     Its time is that of the credit, to the microsecond; the operation's index follows, then a hash
     of the batch's id. An earlier credit sorts first.
     """
-    microseconds = (credited_at - _EPOCH) // timedelta(microseconds=1)
+    microseconds = (credited_at - _EPOCH) // _MICROSECOND
     milliseconds, fraction = divmod(max(microseconds, 0), 1000)
     digest = hashlib.blake2b(batch_id.bytes, digest_size=8, person=b"tessera.lot").digest()
     tail = operation_index << 54 | int.from_bytes(digest, "big") & (1 << 54) - 1

@@ -114,12 +114,22 @@ def expiry(policy: LotPolicy, *, activated_at: datetime) -> datetime | None:
     rule = policy.expiry
     if rule is None:
         return None
-    local = activated_at.astimezone(_zone(policy.time_zone)).replace(tzinfo=None)
+    local = activated_at.astimezone(_zone(policy.time_zone))
+    if isinstance(rule, Rolling) and rule.rounding == Rounding.NONE:
+        return _instant(_rolled(rule, local.replace(tzinfo=None)), policy)
+    return _end_of_life(rule, policy, local.date())
+
+
+@lru_cache(maxsize=1024)
+def _end_of_life(
+    rule: Rolling | Calendar | Sliding, policy: LotPolicy, activated_on: date
+) -> datetime:
+    """Return the expiry of all lots that become active on a local day, which end together."""
     if isinstance(rule, Rolling):
-        return _instant(_rolled(rule, local), policy)
+        return _instant(_rolled(rule, datetime.combine(activated_on, time.min)), policy)
     if isinstance(rule, Calendar):
-        return _instant(_end(_marked_day(rule, local.date())), policy)
-    return _instant(_end(local.date() + timedelta(days=rule.days)), policy)
+        return _instant(_end(_marked_day(rule, activated_on)), policy)
+    return _instant(_end(activated_on + timedelta(days=rule.days)), policy)
 
 
 def slide(policy: LotPolicy, *, credited_at: datetime) -> datetime | None:

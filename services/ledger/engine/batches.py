@@ -44,8 +44,7 @@ class Shortfall(IntEnum):
     DEBT = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """Move an amount between two accounts of one asset; `reason` as in the contract."""
 
     debit: Key
@@ -146,10 +145,12 @@ class Void:
 
 
 Operation = Transfer | Reversal | Release | Handover | Hold | Capture | Void
+#: Operations that name their accounts; the others refer back to one of these. A tuple and not a
+#: union, which would be made anew at every use.
+NAMING = (Transfer, Handover, Hold)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Operations that stand or fall together, or, when `independent`, each for itself."""
 
     id: UUID
@@ -160,8 +161,7 @@ class Batch:
     independent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """A transfer that took place, with what undoing it needs to know.
 
     `taken` is in the order of consumption; `reversed` sums the reversals so far, `reversals`
@@ -238,8 +238,7 @@ class Movement(NamedTuple):
     campaign_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(NamedTuple):
     """Every operation took effect; one balance for each account touched, the world excepted.
 
     Of independent operations, those without a refusal; their balances are not told.
@@ -251,8 +250,7 @@ class Posted:
     balances: tuple[Balance, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """Nothing took effect; `operation_index` is -1 for a refusal of the batch as a whole."""
 
     batch: Batch

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from services.ledger.engine import accounts, assets
@@ -46,7 +47,7 @@ class Rows:
         self.reversals: list[ReversalRow] = []
         self.expiries: list[ExpiryRow] = []
         self.holds: list[HoldRow] = []
-        self.tallies: defaultdict[Key, int] = defaultdict(int)
+        self.tallies: list[tuple[Key, int]] = []
 
     def take(self, place: Place, lot: Lot, amount: int) -> None:
         """Note what a movement takes from a lot; the rows of one movement come together."""
@@ -62,8 +63,33 @@ class Rows:
         self.reversals += other.reversals
         self.expiries += other.expiries
         self.holds += other.holds
-        for key, amount in other.tallies.items():
-            self.tallies[key] += amount
+        self.tallies += other.tallies
+
+    def mark(self) -> tuple[int, ...]:
+        """Return how far the rows go, to cut them there again."""
+        return (
+            len(self.transfers),
+            len(self.entries),
+            len(self.takes),
+            len(self.reversals),
+            len(self.expiries),
+            len(self.holds),
+            len(self.tallies),
+        )
+
+    def cut(self, mark: tuple[int, ...]) -> None:
+        """Forget the rows that came after a mark."""
+        kinds: tuple[list[Any], ...] = (
+            self.transfers,
+            self.entries,
+            self.takes,
+            self.reversals,
+            self.expiries,
+            self.holds,
+            self.tallies,
+        )
+        for rows, length in zip(kinds, mark, strict=True):
+            del rows[length:]
 
 
 class Page:
@@ -154,7 +180,7 @@ class Page:
         active = [
             lot
             for lot in self.lots.values()
-            if lot.remaining > lot.held and not lot.is_pending(now)
+            if lot.remaining > lot.held and (since := lot.activates_at) is not None and since <= now
         ]
         if len(active) > 1:
             active.sort(key=lambda lot: accounts.spending_order(lot, self.slides_until))
@@ -296,8 +322,9 @@ class Page:
         if not self.lots:
             return
         due: defaultdict[datetime, list[Lot]] = defaultdict(list)
+        slides_until = self.slides_until
         for lot in self.lots.values():
-            ends = accounts.expiry(lot, self.slides_until)
+            ends = lot.expires_at if slides_until is None else accounts.expiry(lot, slides_until)
             if ends is not None and ends <= now and lot.remaining > lot.held:
                 due[ends].append(lot)
         for ends in sorted(due):
@@ -311,7 +338,7 @@ class Page:
         self.take(lots, amount, place, rows)
         self.move(-amount, place, rows)
         rows.transfers.append(TransferRow(*place, key.id, breakage.id, amount, EXPIRE, "", ends))
-        rows.tallies[breakage] += amount
+        rows.tallies.append((breakage, amount))
         rows.expiries.append(ExpiryRow(key, amount, ends))
 
     def own_place(self) -> Place:

@@ -8,9 +8,9 @@ from services.ledger.engine import accounts
 from services.ledger.engine.accounts import Key, Place
 from services.ledger.engine.assets import Asset
 from services.ledger.engine.batches import (
+    NAMING,
     Batch,
     Capture,
-    Handover,
     Held,
     Hold,
     Moved,
@@ -47,7 +47,7 @@ def asset_codes(batches: Iterable[Batch]) -> set[str]:
         operation.debit.asset_code
         for batch in batches
         for operation in batch.operations
-        if isinstance(operation, Transfer | Handover | Hold)
+        if isinstance(operation, NAMING)
     }
 
 
@@ -62,7 +62,7 @@ def targets(batches: Iterable[Batch]) -> list[Place]:
         operation.target
         for batch in batches
         for operation in batch.operations
-        if not isinstance(operation, Transfer | Handover | Hold)
+        if not isinstance(operation, NAMING)
     ]
 
 
@@ -111,7 +111,7 @@ class _Planner:
 
     def add(self, operation: Operation) -> None:
         """Plan to read what an operation is about."""
-        if isinstance(operation, Transfer | Handover | Hold):
+        if isinstance(operation, NAMING):
             self.touch(operation.debit, deep=True)
             self.touch(operation.credit, deep=False)
             return

@@ -59,11 +59,11 @@ def _decide_all(desk: Desk, batch: Batch) -> Decision:
     for index, operation in enumerate(batch.operations):
         operations.apply(draft, index, operation)
     if draft.refusals:
+        draft.discard()
         _, index, refusal = min(draft.refusals, key=lambda found: found[:2])
         return Refused(batch, refusal, index)
     draft.expire()
-    desk.keep(draft.pages, draft.rows)
-    desk.targets.update(draft.targets)
+    draft.keep()
     balances = tuple(page.view(desk.now) for page in draft.pages.values())
     return Posted(batch, tuple(draft.results), tuple(draft.movements), balances)
 
@@ -74,8 +74,7 @@ def _decide_transfers(desk: Desk, batch: Batch) -> Decision:
     for index, operation in enumerate(batch.operations):
         operations.apply(draft, index, operation)
         draft.settle()
-    desk.keep(draft.pages, draft.rows)
-    desk.targets.update(draft.targets)
+    draft.keep()
     return Posted(batch, tuple(draft.results), tuple(draft.movements), ())
 
 
@@ -87,12 +86,12 @@ def _decide_each(desk: Desk, batch: Batch) -> Decision:
         draft = Draft(desk, batch)
         operations.apply(draft, index, operation)
         if draft.refusals:
+            draft.discard()
             draft.settle()
             desk.targets[Place(batch.id, index)] = Other()
         else:
             draft.expire()
-            desk.keep(draft.pages, draft.rows)
-            desk.targets.update(draft.targets)
+            draft.keep()
             movements += draft.movements
         results += draft.results[-1:]
     return Posted(batch, tuple(results), tuple(movements), ())

@@ -1,5 +1,6 @@
 """What is on the desk between two batches."""
 
+from collections import defaultdict
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -20,35 +21,42 @@ class Desk:
         self.looked_back_at = looked_back_at
         self.targets: dict[Place, Target] = dict(facts.targets)
         self.lots: dict[UUID, Lot] = dict(facts.lots)
+        #: What was made of batches that were posted, and at its end of the one at hand.
+        self.rows = Rows()
         self._pages: dict[UUID, Page] = {}
-        self._rows = Rows()
         self._kept: set[UUID] = set()
 
     def open(self, key: Key) -> Page:
         """Return the page of an account with a running balance, with due expiries booked."""
         page = self._pages.get(key.id)
         if page is None:
-            asset = self.facts.assets[key.asset_code]
-            if asset.lots is not None and not accounts.keeps_lots(key, asset):
-                asset = replace(asset, lots=None)
-            account = self.facts.accounts.get(key.id) or accounts.opened(key, asset)
-            page = Page(account, asset, self.now)
-            self._pages[key.id] = page
+            page = self._pages[key.id] = self._fresh(key)
         return page
+
+    def copy(self, key: Key) -> Page:
+        """Return such a page to write on, which replaces the desk's own when it is kept."""
+        page = self._pages.get(key.id)
+        return self._fresh(key) if page is None else page.copy()
+
+    def _fresh(self, key: Key) -> Page:
+        asset = self.facts.assets[key.asset_code]
+        if asset.lots is not None and not accounts.keeps_lots(key, asset):
+            asset = replace(asset, lots=None)
+        account = self.facts.accounts.get(key.id) or accounts.opened(key, asset)
+        return Page(account, asset, self.now)
 
     def sweep(self, key: Key) -> None:
         """Book the due expiries of an account."""
         page = self.open(key)
         if page.waiting is not None:
-            self.keep({key.id: page}, Rows())
+            self.keep({key.id: page})
 
-    def keep(self, pages: dict[UUID, Page], rows: Rows) -> None:
-        """Make the pages and rows of a posted batch part of the outcome."""
+    def keep(self, pages: dict[UUID, Page]) -> None:
+        """Make the pages of a posted batch part of the outcome; its rows are there already."""
         for page in pages.values():
             if page.waiting is not None:
-                self._rows.absorb(page.waiting)
+                self.rows.absorb(page.waiting)
                 page.waiting = None
-        self._rows.absorb(rows)
         self._pages.update(pages)
         self._kept.update(pages)
 
@@ -56,7 +64,10 @@ class Desk:
         """Return everything that has to be written."""
         pages = [self._pages[account_id] for account_id in sorted(self._kept)]
         pages = [page for page in pages if page.version != page.account.version]
-        rows = self._rows
+        rows = self.rows
+        tallies: defaultdict[Key, int] = defaultdict(int)
+        for key, amount in rows.tallies:
+            tallies[key] += amount
         return Changes(
             accounts=[page.written(self.now) for page in pages],
             transfers=rows.transfers,
@@ -69,5 +80,5 @@ class Desk:
             holds=rows.holds,
             reserves_made=[one for page in pages for one in page.reserves_kept(new=True)],
             reserves_changed=[one for page in pages for one in page.reserves_kept(new=False)],
-            tallies=rows.tallies,
+            tallies=tallies,
         )

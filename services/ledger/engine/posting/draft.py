@@ -14,7 +14,7 @@ from services.ledger.engine.batches import (
     Target,
     TransferRow,
 )
-from services.ledger.engine.book import Page, Rows
+from services.ledger.engine.book import Page
 from services.ledger.engine.posting.desk import Desk
 from services.ledger.engine.posting.precedence import RANKS
 
@@ -34,7 +34,7 @@ class Draft:
         #: The place of the operation at hand.
         self.place = Place(batch.id, -1)
         self.pages: dict[UUID, Page] = {}
-        self.rows = Rows()
+        self.rows = desk.rows
         self.results: list[OperationResult] = []
         self.movements: list[Movement] = []
         self.targets: dict[Place, Target] = {}
@@ -43,6 +43,16 @@ class Draft:
         self.policy_terms: dict[str, tuple[datetime | None, datetime | None]] = {}
         self._writes_through = writes_through
         self._touched: dict[UUID, Page] = {}
+        self._begin = desk.rows.mark()
+
+    def keep(self) -> None:
+        """Make the batch part of the outcome."""
+        self.desk.keep(self.pages)
+        self.desk.targets.update(self.targets)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self.rows.cut(self._begin)
 
     def expire(self) -> None:
         """Book what came back, or came late, with an expiry that is past."""
@@ -76,7 +86,10 @@ class Draft:
             return self._touched[key.id]
         page = self.pages.get(key.id)
         if page is None:
-            page = self.pages[key.id] = self.desk.open(key).copy()
+            page = self.pages[key.id] = self.desk.copy(key)
+            if page.waiting is not None:
+                self.rows.absorb(page.waiting)
+                page.waiting = None
         return page
 
     def admit(self, debit: Page | None, credit: Page | None, *, takes_back: bool = False) -> None:
@@ -121,9 +134,9 @@ class Draft:
         if amount:
             self.movements.append(Movement(debit, credit, amount, reason, campaign_id))
         if debit.is_world:
-            self.rows.tallies[debit] -= amount
+            self.rows.tallies.append((debit, -amount))
         if credit.is_world:
-            self.rows.tallies[credit] += amount
+            self.rows.tallies.append((credit, amount))
 
     def lot_id(self, place: Place, credited_at: datetime) -> UUID:
         """Return the id of the lot that an operation made."""

@@ -4,6 +4,7 @@ from services.ledger import errors
 from services.ledger.engine import accounts
 from services.ledger.engine.accounts import Place
 from services.ledger.engine.batches import (
+    NAMING,
     Capture,
     Handover,
     Hold,
@@ -21,12 +22,12 @@ from services.ledger.engine.posting.draft import Draft
 def apply(draft: Draft, index: int, operation: Operation) -> None:
     """Carry out one operation, or note why not."""
     draft.place = Place(draft.batch.id, index)
-    if isinstance(operation, Transfer | Handover | Hold):
+    if isinstance(operation, NAMING):
         if _examine(draft, operation):
             _begin(draft, operation)
         return
     target = draft.targets.get(operation.target) or draft.desk.targets.get(operation.target)
-    if isinstance(operation, Capture | Void):
+    if isinstance(operation, (Capture, Void)):
         holds.settle(draft, operation, target)
     elif target is None:
         draft.refuse(errors.TransferNotFound())
@@ -51,13 +52,14 @@ def _begin(draft: Draft, operation: Transfer | Handover | Hold) -> None:
 
 def _examine(draft: Draft, operation: Transfer | Handover | Hold) -> bool:
     """Refuse what is wrong at sight; tells whether nothing is."""
-    asset = draft.desk.facts.assets.get(operation.debit.asset_code)
+    debit, credit = operation.debit, operation.credit
+    asset = draft.desk.facts.assets.get(debit.asset_code)
     found = len(draft.refusals)
     if asset is None:
-        draft.refuse(errors.AssetNotFound(asset_code=operation.debit.asset_code))
-    if operation.debit.id == operation.credit.id:
+        draft.refuse(errors.AssetNotFound(asset_code=debit.asset_code))
+    if debit.id == credit.id:
         draft.refuse(errors.AccountsMustDiffer())
-    if accounts.DEBT in {operation.debit.owner_type, operation.credit.owner_type}:
+    if accounts.DEBT in (debit.owner_type, credit.owner_type):
         draft.refuse(errors.DebtAccount())
     for_lots = operation.needs_lots
     if for_lots and asset and not all(accounts.keeps_lots(key, asset) for key in for_lots):
