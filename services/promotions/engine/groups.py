@@ -40,8 +40,13 @@ def choose(offers: Made, codes: Sequence[str], choice: GroupChoice) -> list[tupl
         case GroupChoice.BEST_BY_LINE:
             return _choose_by_line(offers)
         case GroupChoice.LEAST:
-            return [min(offers, key=lambda pair: (pair[1].total, pair[0].place))]
-    return [max(offers, key=lambda pair: (pair[1].total, -pair[0].place))]
+            return [min(offers, key=lambda pair: (_weigh(pair[1]), pair[0].place))]
+    return [max(offers, key=lambda pair: (_weigh(pair[1]), -pair[0].place))]
+
+
+def _weigh(offer: Offer) -> int:
+    """Return what an offer gives: what it takes off, and what its gifts are worth."""
+    return offer.total + sum([one.units * one.value_minor for one in offer.presents])
 
 
 def _find_turn(one: Compiled, codes: Sequence[str]) -> int:
@@ -85,7 +90,7 @@ def tell_losers(
     winner = winners[0][0].campaign.campaign_id
     verdicts: dict[int, Verdict] = {}
     for one, offer in losers:
-        details: Details = (("winner", winner), ("value", str(offer.total)))
+        details: Details = (("winner", winner), ("value", str(_weigh(offer))))
         reason = OutcomeReason.LOST_BEST_OF
         if choice is GroupChoice.LATEST_CODE and limit == 1:
             reason, details = OutcomeReason.REPLACED_BY_LATER_CODE, details[:1]

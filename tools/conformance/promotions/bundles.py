@@ -44,6 +44,19 @@ def read_sets(
     return _make(words, setting, reward, groups)
 
 
+_SIZE_WORDS = ("size", "qty", "count", "n", "packager", "sort", "sorter", "order")
+_LIFTED = ("pick", "group_size", "per_bundle", "qualifier", "select", "max_units_total")
+
+
+def lift(target: Words, words: Words, *, by_group: bool) -> None:
+    """Let what a target says of sets and picks count as said of the reward."""
+    for name in (*_LIFTED, *_GROUPS_WORDS, *_GROUP_WORDS, "max_units_per_line"):
+        if name in target:
+            words.put(name, target.take(name))
+    if by_group and any(name in target for name in _SIZE_WORDS):
+        words.put("group", {name: target.take(name) for name in _SIZE_WORDS if name in target})
+
+
 def _read_groups(
     words: Words, setting: Setting, reward: engine.Reward
 ) -> tuple[engine.UnitGroup, ...]:

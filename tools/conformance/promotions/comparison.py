@@ -125,7 +125,7 @@ def _compare_spent(plain: Any, _: Scenario, result: Result) -> list[Difference]:
 def _compare_budget(plain: Any, scenario: Scenario, result: Result) -> list[Difference]:
     words = Words(plain, "expected.budget", Gaps())
     limits = [offer.limits for offer in scenario.offers]
-    charges = result.decision.charges
+    charges = () if scenario.cancelled else result.decision.charges
     spent = sum(one.spent_minor for one in limits) + sum(one.budget_minor for one in charges)
     found = []
     for name, actual in (
@@ -138,10 +138,12 @@ def _compare_budget(plain: Any, scenario: Scenario, result: Result) -> list[Diff
             found.extend(_amounts(f"budget.{name}", words.take(name), actual))
     for code, wanted in words.table("code_usage").items():
         uses = sum(offer.limits.uses for offer in scenario.offers if offer.code == code)
-        found.extend(_count("budget.code_usage", code, wanted, uses + _count_uses(result, code)))
+        if not scenario.cancelled:
+            uses += sum(result.uses.get(one.name, 0) for one in scenario.offers if one.code == code)
+        found.extend(_count("budget.code_usage", code, wanted, uses))
     for name, wanted in words.table("campaign_usage").items():
         uses = sum(offer.limits.uses for offer in scenario.offers if offer.name == name)
-        uses += sum(one.uses for one in charges if one.campaign_id == name)
+        uses += 0 if scenario.cancelled else result.uses.get(name, 0)
         found.extend(_count("budget.campaign_usage", name, wanted, uses))
     units = words.whole("campaign_units_used", "units_used")
     if units is not None:
@@ -158,11 +160,6 @@ def _count(field: str, name: str, wanted: object, actual: int) -> list[Differenc
     if read_number(wanted, field) == actual:
         return []
     return [Difference(f"{field}.{name}", str(wanted), str(actual))]
-
-
-def _count_uses(result: Result, code: str) -> int:
-    charges = result.decision.charges
-    return sum(one.uses for one in charges if one.code.upper() == code.upper())
 
 
 def _compare_refund(plain: Any, _: Scenario, result: Result) -> list[Difference]:
@@ -256,7 +253,10 @@ def _compare_counts(words: Words, scenario: Scenario, result: Result) -> list[Di
     refund = result.refund
     found = []
     for name, actual in (
-        ("usages", Fraction(sum(charge.uses for charge in result.decision.charges))),
+        ("usages", Fraction(sum(result.uses.values()))),
+        ("accepted", Fraction(result.accepted)),
+        ("rejected", Fraction(scenario.requests - result.accepted)),
+        ("refused", Fraction(scenario.requests - result.accepted)),
         ("points_returned", Fraction(refund.points_restored if refund else 0, scale)),
         ("points_reversed", Fraction(refund.points_clawed_back if refund else 0, scale)),
         *_count_units(words, scenario),

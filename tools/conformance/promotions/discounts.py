@@ -21,7 +21,11 @@ _SPREADS = {
     "equal_split": engine.AmountSpread.ACROSS,
     "across_units": engine.AmountSpread.EACH_LINE,
     "once": engine.AmountSpread.EACH_UNIT,
+    "each": engine.AmountSpread.EACH_UNIT,
+    "across_by_amount": engine.AmountSpread.ACROSS,
+    "proportional": engine.AmountSpread.ACROSS,
 }
+_ALL_OF_SET = ("bundle", "qualifier", "all_units", "whole_set", "whole_group")
 _SHARES = {
     "across_by_quantity": engine.ShareBy.QUANTITY,
     "equal_split": engine.ShareBy.LINE,
@@ -41,8 +45,12 @@ def read_percent(words: Words, setting: Setting) -> Gift:
     moves = allocation == "across" and scope in _ORDER_SCOPES
     rounding = read_rounding(str(words.peek("rounding") or ""), whole=scope in _ORDER_SCOPES)
     gift = _discount(words, setting, engine.PercentOff(basis_points, *rounding), allocation)
-    rest = engine.FloorRest.MOVE if moves and not gift.multi_buy else engine.FloorRest.AS_KIND
-    return replace(gift, rewards=tuple(replace(one, floor_rest=rest) for one in gift.rewards))
+    if not moves or gift.multi_buy:
+        return gift
+    rewards = tuple(
+        replace(one, floor_rest=one.floor_rest or engine.FloorRest.MOVE) for one in gift.rewards
+    )
+    return replace(gift, rewards=rewards)
 
 
 def read_rounding(text: str, *, whole: bool) -> tuple[engine.Rounding, engine.RoundingUnit]:
@@ -204,6 +212,9 @@ _FREE = engine.PercentOff(10_000)
 
 def _read_allocation(words: Words) -> str:
     allocation = words.text("allocation")
+    if any(sign in allocation for sign in _ALL_OF_SET):
+        words.put("share_with", "all")
+        return "across"
     if allocation and allocation not in _SPREADS:
         raise Unsupported(f"unknown word: reward.allocation {allocation}")
     return allocation
@@ -266,12 +277,13 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
         goods.discountable(meant, setting.goods),
         words.minor("max_amount", "max_discount", "max_value") or 0,
         _read_pick(words, allocation),
+        floor_rest=_read_floor_rest(words),
     )
     made = bundles.read_sets(
         words,
         setting,
         reward,
-        by_group=scope in _SET_SCOPES,
+        by_group=scope in _SET_SCOPES or _is_price_of_asked(kind, scope, setting),
         on_order=scope in _ORDER_SCOPES,
     )
     if made:
@@ -290,20 +302,40 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
     )
 
 
+def _is_price_of_asked(kind: engine.RewardKind, scope: str, setting: Setting) -> bool:
+    """Tell whether a price together is for the very goods that the conditions ask for."""
+    return (
+        isinstance(kind, engine.SetPrice)
+        and scope not in _ORDER_SCOPES
+        and bool(setting.terms.bundle or setting.terms.asked)
+    )
+
+
 def _fit_to_sets(reward: engine.Reward) -> engine.Reward:
     """Return a reward as sets can have it: bounds count over all sets, lines are units."""
     pick, kind = reward.pick, reward.kind
     if isinstance(kind, engine.AmountOff) and kind.spread is engine.AmountSpread.EACH_LINE:
         kind = replace(kind, spread=engine.AmountSpread.EACH_UNIT)
     if pick is None or reward.beside_sets:
-        return replace(reward, kind=kind, pick=None)
+        return replace(reward, kind=kind, pick=None, floor_rest=engine.FloorRest.AS_KIND)
     whole = not (pick.skip or pick.every or pick.count_max)
     bound = pick.total_max or (0 if whole else pick.total_max)
     return replace(
         reward,
         kind=kind,
+        floor_rest=engine.FloorRest.AS_KIND,
         pick=replace(pick, units_per_line_max=0, by=engine.PickBy.UNIT, total_max=bound),
     )
+
+
+def _read_floor_rest(words: Words) -> engine.FloorRest:
+    """Return what becomes of what goods at their lowest price cannot take."""
+    name = words.text("floor_rest", "floor_policy", "on_floor", "rest").lower()
+    if "drop" in name or "lose" in name or not words.flag("redistribute", default=True):
+        return engine.FloorRest.DROP
+    if name and "move" not in name and "redistribut" not in name:
+        words.gaps.add(f"unknown word: reward.floor_rest {name}")
+    return engine.FloorRest.MOVE if name else engine.FloorRest.AS_KIND
 
 
 def _value_of(kind: engine.RewardKind) -> Decimal:
@@ -319,6 +351,7 @@ def _read_target(words: Words, setting: Setting) -> tuple[str, engine.ItemFilter
     """Return the scope and the filter of `target`, or of `filter` where there is no target."""
     target = words.open("target")
     scope = target.text("scope") or "item"
+    bundles.lift(target, words, by_group=scope in _SET_SCOPES)
     if scope not in _SCOPES:
         words.gaps.add(f"unknown word: target.scope {scope}")
     inner = target.open("filter") if "filter" in target else words.open("filter")
@@ -357,8 +390,8 @@ def _read_pick(words: Words, allocation: str) -> engine.Pick | None:
 
 def _read_place(words: Words, pick: engine.Pick) -> engine.Pick:
     """Read the n-th unit of each set or of all of them, and how many of these there are."""
-    place = words.take("nth", "index", "apply_to", "applier", "position")
-    most = words.take("max_total", "usage", "max_usage", "max_uses", "max_units", "limit")
+    place = words.take("nth", "index", "apply_to", "applier", "position", "n", "item")
+    most = words.take("max_total", "usage", "max_usage", "max_uses", "max_units", "max", "limit")
     name = words.text("scope", "picker", "mode", "per").lower()
     if name not in {*_EACH_SET, *_ALL_SETS}:
         words.gaps.add(f"unknown word: reward.pick.scope {name}")

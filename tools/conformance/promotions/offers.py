@@ -1,7 +1,8 @@
 """Campaigns of a case, each read for itself: when, for whom, what, how often, beside whom."""
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from services.promotions import engine
@@ -9,7 +10,7 @@ from tools.conformance.promotions import conditions, rewards
 from tools.conformance.promotions.conditions import Terms
 from tools.conformance.promotions.gifts import Gift, Setting
 from tools.conformance.promotions.goods import Goods
-from tools.conformance.promotions.words import Unsupported, Words, read_names
+from tools.conformance.promotions.words import Unsupported, Words, read_names, read_whole
 
 COMBINATION = "the best combination of overlapping campaigns"
 _MODES = frozenset(
@@ -68,6 +69,7 @@ class Stacking:
     by_priority: int = 0
     sets_first: bool = False
     stop: bool = False
+    combinable: bool = True
     lane: str = ""
     group: str = ""
     choice: engine.GroupChoice = engine.GroupChoice.BEST
@@ -94,16 +96,19 @@ class Limits:
     counts_sets: bool = False
     units_max: int = 0
     units: int = 0
+    article_units_max: int = 0
+    article_units: Mapping[str, int] = field(default_factory=dict)
     forced: bool = False
 
-    @property
-    def remaining(self) -> engine.Remaining:
-        """Return what is left of everything."""
+    def find_remaining(self, skus: Iterable[str]) -> engine.Remaining:
+        """Return what is left of everything, of units for each of these articles."""
+        most, used = self.article_units_max, self.article_units
         return engine.Remaining(
             uses=max(0, self.uses_max - self.uses),
             member_uses=max(0, self.uses_per_member_max - self.member_uses),
             budget_minor=max(0, self.budget_minor - self.spent_minor),
             units=max(0, self.units_max - self.units),
+            article_units={sku: max(0, most - used.get(sku, 0)) for sku in skus},
         )
 
 
@@ -134,6 +139,9 @@ def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
     """Return a campaign; what cannot be said of it is remembered as a gap."""
     name = words.text("id") or f"#{place}"
     terms = conditions.read_terms(words.open_all("conditions"), cart_goods)
+    for group in words.open_all("set_groups", "groups", "sets"):
+        terms.bundle.append(conditions.read_group(group, cart_goods))
+        group.close()
     limits = _read_limits(words.open("limits"))
     gift = Gift()
     with words.gaps.collect():
@@ -160,7 +168,7 @@ def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
         catalogue=phase == "catalogue",
         live=_read_status(words),
     )
-    words.drop("name", "title")
+    words.drop("name", "title", "on_return", "return_policy")  # what returns do is ours to decide
     words.close()
     return offer
 
@@ -220,6 +228,15 @@ def _read_limits(words: Words) -> Limits:
     units = words.open("campaign_units")
     units_max, units_used = units.whole("limit") or 0, units.whole("used") or 0
     units.close()
+    articles = words.open(
+        "campaign_units_per_article", "units_per_article", "article_units", "product_units"
+    )
+    article_max = articles.whole("limit") or 0
+    article_used = {
+        sku: read_whole(used, "limits.units_per_article")
+        for sku, used in articles.table("used").items()
+    }
+    articles.close()
     # What is no set is given once anyway.
     sets_max = words.whole("max_applications", "max_sets", "per_order") or 0
     words.close()
@@ -233,6 +250,8 @@ def _read_limits(words: Words) -> Limits:
         counts_sets=counts_sets,
         units_max=units_max,
         units=units_used,
+        article_units_max=article_max,
+        article_units=article_used,
         partial=partial if isinstance(partial, bool) else None,
     )
 
@@ -247,7 +266,7 @@ def _read_stacking(words: Words) -> Stacking:
     group_max = words.whole("group_limit", "group_max") or 0
     group, choice = _read_group(words, mode, lane, limited=group_max > 0)
     scope = words.text("scope")
-    words.drop("among", "combinable", "unit_once")
+    words.drop("among", "unit_once")
     side = words.text("side") if mode == "best_deal" else ""
     words.drop("side")
     stacking = Stacking(
@@ -257,6 +276,7 @@ def _read_stacking(words: Words) -> Stacking:
         by_priority=by_priority,
         sets_first=order.startswith("buy_get first"),
         stop=any(words.flag(name) for name in _STOPS),
+        combinable=words.flag("combinable", "combines", default=True),
         lane=lane,
         group=group,
         choice=choice,

@@ -5,7 +5,7 @@ them; a budget refuses what is more than it holds, as the ledger does.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -22,9 +22,11 @@ from tools.conformance.promotions.words import (
     read_list,
     read_minor,
     read_names,
+    read_whole,
 )
 
-_KINDS = frozenset({"register", "register_then_revert"})
+_KINDS = frozenset({"register", "register_usage", "revert", "revert_usage", "register_then_revert"})
+_COUNTED = frozenset({"usage", "usage_per_attribute", "usage_by_attribute"})
 _SHARED = "cmp_shared"
 _MOMENT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _TERMS = batches.Terms(
@@ -41,51 +43,77 @@ def is_about_registers(case: Case) -> bool:
     return isinstance(event, Mapping) and event.get("type") in _KINDS
 
 
+@dataclass(slots=True)
+class _Budget:
+    """What a campaign may take, in minor units or in uses, and what is taken of it."""
+
+    limit: int
+    used: int
+    by_uses: bool
+    accepted: bool = True
+
+
 def compare(case: Case, gaps: Gaps) -> list[Difference]:
-    """Return every difference between the budget of the case and ours."""
-    limit, used, by_uses = _read_budget(case, gaps)
+    """Return every difference between the budgets of the case and ours."""
+    budgets = _read_budgets(case, gaps)
     event = Words(case.plain["event"], "event", gaps)
     event.drop("type")
-    registered = event.take("register", default={})
+    registered = event.table("register")
     reverted = read_names(event.take("revert", default=[]), "event.revert")
     event.close()
-    if not isinstance(registered, Mapping):
-        raise Unsupported("registrations that are not by campaign")
-    left, accepted = limit - used, True
     posted = {}
-    for name, amounts in registered.items():
-        amount = sum(read_minor(one, "event.register") for one in read_list(amounts, "register"))
-        batch = _write(name, amount, by_uses=by_uses)
+    for name, taken in registered.items():
+        budget = budgets.get(name) or budgets.get(_SHARED)
+        if budget is None:
+            continue  # who registers for a campaign that is not there changes nothing
+        listed = taken if isinstance(taken, list) else [taken]
+        amount = sum(read_minor(one, "event.register") for one in listed)
+        batch = _write(name, amount, by_uses=budget.by_uses)
         moved = [operation.transfer.amount for operation in batch.operations]
-        if sum(moved) > left:
-            accepted = False
+        if budget.used + sum(moved) > budget.limit:
+            budget.accepted = False
             continue
-        left -= sum(moved)
-        posted[name] = (batch, moved)
+        budget.used += sum(moved)
+        posted[name] = (budget, batch, moved)
     for name in reverted:
         if name in posted:
-            batch, moved = posted.pop(name)
-            left += sum(one.reversal.amount for one in batches.build_undo(batch, moved))
-    return _compare(case, gaps, limit - left, accepted=accepted, by_uses=by_uses)
+            budget, batch, moved = posted.pop(name)
+            budget.used -= sum(one.reversal.amount for one in batches.build_undo(batch, moved))
+    return _compare(case, gaps, list({id(one): one for one in budgets.values()}.values()), budgets)
 
 
-def _read_budget(case: Case, gaps: Gaps) -> tuple[int, int, bool]:
-    """Return the limit, what is used of it, and whether it counts uses and not money."""
-    found = []
+def _read_budgets(case: Case, gaps: Gaps) -> dict[str, _Budget]:
+    """Return the budget of each campaign; one that several share stands under a name of its own."""
+    found: dict[str, _Budget] = {}
     for place, plain in enumerate(read_list(case.plain.get("campaigns"), "campaigns")):
         whole = Words(plain, f"campaigns[{place}]", gaps)
         words = whole.open("limits").open("campaign_budget")
-        kind = words.text("type")
-        words.drop("shared")
-        if kind not in {"spend", "usage"}:
+        if not words:
+            continue
+        kind, shared = words.text("type"), words.flag("shared")
+        words.drop("attribute")
+        if kind != "spend" and kind not in _COUNTED:
             raise Unsupported(f"unknown word: campaign_budget.type {kind}")
-        by_uses = kind == "usage"
+        by_uses = kind in _COUNTED
         read = words.whole if by_uses else words.minor
-        found.append((read("limit") or 0, read("used") or 0, by_uses))
+        budget = _Budget(read("limit") or 0, read("used") or _find_used(case, kind), by_uses)
         words.close()
-    if len(set(found)) != 1:
-        raise Unsupported("registrations in several budgets")
-    return found[0]
+        name = _SHARED if shared else whole.text("id") or f"#{place}"
+        if found.setdefault(name, budget) != budget:
+            raise Unsupported("one budget with two limits")
+    return found
+
+
+def _find_used(case: Case, kind: str) -> int:
+    """Return what the shopper has used of a budget that counts by what it knows of shoppers."""
+    if kind == "usage":
+        return 0
+    state = Words(case.part("state") or {}, "state", Gaps())
+    counts = state.table("campaign_usage_by_attribute") or state.table("usage_by_attribute")
+    cart = case.part("cart")
+    member = cart.get("member") if isinstance(cart, Mapping) else None
+    known = list(member.values()) if isinstance(member, Mapping) else []
+    return max([read_whole(counts[name], "state") for name in counts if name in known], default=0)
 
 
 def _write(name: str, amount: int, *, by_uses: bool) -> batch_pb2.Batch:
@@ -124,23 +152,39 @@ def _write(name: str, amount: int, *, by_uses: bool) -> batch_pb2.Batch:
 
 
 def _compare(
-    case: Case, gaps: Gaps, used: int, *, accepted: bool, by_uses: bool
+    case: Case, gaps: Gaps, budgets: list[_Budget], by_name: Mapping[str, _Budget]
 ) -> list[Difference]:
     expected = Words(case.part("expected"), "expected", gaps)
-    budget = expected.open("budget")
-    expected.drop("line_discounts")
+    words = expected.open("budget")
+    expected.drop("line_discounts", "not_applied", "result")
     found = [
         Difference(name, str(wanted), "0")
         for name in ("subtotal", "order_discount", "discount_total", "total")
         if (wanted := expected.minor(name))
     ]
     expected.close()
-    for name in ("used_after", "used"):
-        wanted = budget.whole(name) if by_uses else budget.minor(name)
-        if wanted is not None and wanted != used:
-            found.append(Difference(f"budget.{name}", str(wanted), str(used)))
-    wanted_answer = budget.flag("accepted", default=accepted)
+    for name, budget in by_name.items():
+        if name in words:
+            inner = words.open(name)
+            found += _compare_one(inner, [budget], f"budget.{name}")
+            inner.close()
+    found += _compare_one(words, budgets, "budget")
+    words.close()
+    return found
+
+
+def _compare_one(words: Words, budgets: list[_Budget], field: str) -> list[Difference]:
+    by_uses = all(one.by_uses for one in budgets)
+    read = words.whole if by_uses else words.minor
+    used = sum(one.used for one in budgets)
+    left = sum(one.limit for one in budgets) - used
+    found = []
+    for name, actual in (("used_after", used), ("used", used), ("left", left), ("remaining", left)):
+        wanted = read(name)
+        if wanted is not None and wanted != actual:
+            found.append(Difference(f"{field}.{name}", str(wanted), str(actual)))
+    accepted = all(one.accepted for one in budgets)
+    wanted_answer = words.flag("accepted", default=accepted)
     if wanted_answer != accepted:
-        found.append(Difference("budget.accepted", str(wanted_answer), str(accepted)))
-    budget.close()
+        found.append(Difference(f"{field}.accepted", str(wanted_answer), str(accepted)))
     return found

@@ -21,6 +21,7 @@ class Result:
 
     `settled` is the part of each line's discount that no case leaves to the order as a whole; what
     comes off fees without a line is always left to it.
+    `accepted` of the requests got something off, `uses` is what they took of each campaign.
     `reasons` say of every campaign and every unknown code what became of it.
     """
 
@@ -37,6 +38,8 @@ class Result:
     points_spent: Fraction
     refund: engine.ReturnDecision | None
     stamps: Mapping[str, int]
+    accepted: int
+    uses: Mapping[str, int]
 
 
 def evaluate(scenario: Scenario) -> Result:
@@ -46,6 +49,7 @@ def evaluate(scenario: Scenario) -> Result:
     except engine.RulesetInvalid as refused:
         raise Unsupported(f"refused when published: {refused}") from refused
     cart, decision = _decide(scenario, ruleset)
+    accepted, uses = _repeat(scenario, ruleset, cart, decision)
     tenders = _tender(scenario, decision)
     by_campaign = _by_campaign(scenario, decision, tenders)
     paid = sum(tenders.values()) + decision.points_payment_minor
@@ -66,6 +70,8 @@ def evaluate(scenario: Scenario) -> Result:
         points_spent=Fraction(decision.points_spent, 10**scenario.facts.terms.points_scale),
         refund=_give_back(scenario, ruleset, cart, decision),
         stamps=scenario.facts.member.stamps or {} if scenario.facts.member else {},
+        accepted=accepted,
+        uses=uses,
     )
 
 
@@ -108,6 +114,39 @@ def _find_payment(scenario: Scenario, decision: engine.Decision) -> int:
     if payment and payment.points_max is not None:
         bounds.append(int(payment.points_max * 100 / worth))
     return min(bounds)
+
+
+def _repeat(
+    scenario: Scenario, ruleset: engine.Ruleset, cart: engine.Cart, decision: engine.Decision
+) -> tuple[int, dict[str, int]]:
+    """Sell the cart as often as the case asks for, each time with what the last one has left.
+
+    Requests at the same moment are one after the other for the ledger, in whatever order.
+    """
+    uses: dict[str, int] = defaultdict(int)
+    left = dict(scenario.facts.remaining)
+    accepted = 0
+    for turn in range(scenario.requests):
+        if turn:
+            facts = replace(scenario.facts, remaining=left)
+            decision = engine.evaluate(ruleset, cart, facts, now=scenario.now)
+        accepted += decision.discount_minor > 0
+        if not decision.charges:
+            break
+        for charge in decision.charges:
+            uses[charge.campaign_id] += charge.uses
+            left[charge.campaign_id] = _take(left[charge.campaign_id], charge)
+    return accepted, dict(uses)
+
+
+def _take(left: engine.Remaining, charge: engine.Charge) -> engine.Remaining:
+    return replace(
+        left,
+        uses=(left.uses or 0) - charge.uses,
+        member_uses=(left.member_uses or 0) - charge.uses,
+        budget_minor=(left.budget_minor or 0) - charge.budget_minor,
+        units=(left.units or 0) - sum(count for _, count in charge.units),
+    )
 
 
 def _evaluate(scenario: Scenario, ruleset: engine.Ruleset, cart: engine.Cart) -> engine.Decision:

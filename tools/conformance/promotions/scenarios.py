@@ -10,6 +10,7 @@ from services.promotions import engine
 from tools.conformance.promotions import (
     arrangement,
     conditions,
+    contests,
     goods,
     offers,
     people,
@@ -32,6 +33,7 @@ from tools.conformance.promotions.words import (
 _NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _STORE = "store"
 _SHOPPER = "shopper"
+_REQUESTS_MAX = 10_000
 _KNOWN = people.describe([people.KNOWN])
 
 
@@ -40,7 +42,8 @@ class Scenario:
     """A case in our terms.
 
     `payment` is set when the shopper wants to pay with points, `returned` (thousandths by line)
-    when goods come back. A currency unit is `worth` points. `presented` are the codes as written.
+    when goods come back, all of them when the sale is `cancelled`. A currency unit is `worth`
+    points. `presented` are the codes as written. The same cart is sold `requests` times.
     """
 
     case: Case
@@ -54,6 +57,17 @@ class Scenario:
     worth: Fraction
     payment: Payment | None
     returned: dict[str, int] | None
+    cancelled: bool
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What happens besides a sale: goods that come back, a sale undone, or many sales at once."""
+
+    returned: dict[str, int] | None = None
+    cancelled: bool = False
+    requests: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +121,7 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
     state = whole.open("state")
     setting = replace(setting, all_or_none=_read_all_or_none(state))
     given = _read_state(state, found, shopper)
-    returned = _read_event(whole.open("event"))
+    event = _read_event(whole.open("event"), setting.goods)
     whole.close()
     for mechanic in _find_contests(given):
         gaps.add(mechanic)
@@ -115,7 +129,8 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
         raise Unsupported("two campaigns of one name")
     if gaps.found:
         raise Unsupported(gaps.found[0])
-    return _compose(case, given, setting, shopper, returned)
+    given = [contests.as_sets(one) for one in given] if contests.is_open(given) else given
+    return _compose(case, given, setting, shopper, event)
 
 
 def _read_setting(cart: Words) -> _Setting:
@@ -222,23 +237,39 @@ def _count(found: object) -> int:
     return 0 if found is None else read_whole(found, "state")
 
 
-def _read_event(words: Words) -> dict[str, int] | None:
+_CANCELS = frozenset({"cancel", "cancelled", "void", "order_cancelled"})
+_RETURNS = frozenset({"return", "refund", "partial_return"})
+_RACES = frozenset({"concurrent", "concurrent_requests", "concurrent_commits", "parallel", "race"})
+
+
+def _read_event(words: Words, cart_goods: Goods) -> _Event:
     kind = words.text("type")
-    if not kind:
-        words.close()
-        return None
-    if kind != "return":
+    # Whatever is told of the ways of returns: ours are one and the same for all.
+    words.drop("policy", "return_policy", "reason")
+    if kind in _CANCELS:
+        everything = {line.line_id: line.quantity_thousandths for line in cart_goods.lines}
+        event = _Event(everything, cancelled=True)
+    elif kind in _RACES:
+        event = _Event(requests=words.whole("requests", "count", "n", "parallel") or 1)
+        if not 1 <= event.requests <= _REQUESTS_MAX:
+            raise Unsupported(f"{words.where}.requests that are none, or too many")
+    elif kind in _RETURNS:
+        lines = words.table("lines")
+        event = _Event(
+            {line: read_thousandths(quantity, "event.lines") for line, quantity in lines.items()}
+        )
+    elif kind:
         raise Unsupported(f"event: {kind}")
-    lines = words.table("lines")
+    else:
+        event = _Event()
     words.close()
-    return {line: read_thousandths(quantity, "event.lines") for line, quantity in lines.items()}
+    return event
 
 
 def _find_contests(given: list[Offer]) -> list[str]:
     """Return what only several campaigns together ask for."""
     found = []
-    best = [one for one in given if one.contends and one.gift.reduces]
-    if len(best) > 1 and not all(one.gift.multi_buy for one in best) and _overlap(best):
+    if contests.is_open(given) and not all(map(contests.can_be_sets, given)):
         found.append(offers.COMBINATION)
     payments = [one for one in given if one.gift.payment]
     if len(payments) > 1 or any(one.terms != conditions.Terms() or one.code for one in payments):
@@ -248,24 +279,12 @@ def _find_contests(given: list[Offer]) -> list[str]:
     return found
 
 
-def _overlap(given: list[Offer]) -> bool:
-    """Tell whether campaigns without sets want the same goods, as far as names tell."""
-    seen: set[str] = set()
-    for one in given:
-        for reward in one.gift.rewards:
-            wanted = reward.target.skus or reward.target.category_ids
-            if not wanted or seen & wanted:
-                return True
-            seen |= wanted
-    return False
-
-
 def _compose(
     case: Case,
     given: list[Offer],
     setting: _Setting,
     shopper: _Shopper,
-    returned: dict[str, int] | None,
+    event: _Event,
 ) -> Scenario:
     payment = next((one.gift.payment for one in given if one.gift.payment), None)
     terms, worth = points.find_terms([one.gift for one in given])
@@ -292,13 +311,15 @@ def _compose(
             store=engine.Store(),
             articles=cart_goods.articles,
             member=_make_member(given, shopper, terms),
-            remaining={one.name: one.limits.remaining for one in given},
+            remaining={one.name: one.limits.find_remaining(cart_goods.articles) for one in given},
             terms=terms,
         ),
         now=setting.now,
         worth=worth,
         payment=payment,
-        returned=returned,
+        returned=event.returned,
+        cancelled=event.cancelled,
+        requests=event.requests,
     )
 
 
@@ -404,6 +425,7 @@ def _make_rules(
             engine.BudgetRest.KEEP if one.limits.partial is False else engine.BudgetRest.GIVE,
             count_sets=one.limits.counts_sets and gift.multi_buy is not None,
             units_max=one.limits.units_max,
+            units_per_article_max=one.limits.article_units_max,
             count_without_effect=one.limits.forced,
         ),
     )

@@ -56,6 +56,9 @@ class Words:
     def __contains__(self, name: str) -> bool:
         return name in self._left
 
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
     def take(self, *names: str, default: Any = None) -> Any:
         """Return what stands under the first of these words that is there, and forget it."""
         for name in names:
