@@ -67,6 +67,8 @@ def _group(positions: list[Position]) -> None:
         if stacking.kind == "product":
             one.group = "product"
             one.offer = replace(one.offer, stacking=replace(stacking, by_line=True))
+    if any(one.offer.stacking.always for one in positions):
+        _keep_from_exclusive(positions)
     foes = {one.offer.name: _find_foes(one, positions) for one in positions}
     rivals = [one for one in positions if foes[one.offer.name]]
     if not rivals:
@@ -80,6 +82,19 @@ def _group(positions: list[Position]) -> None:
             one.group = one.group or min(circles[one.offer.name])
         return
     _part(rivals, foes)
+
+
+def _keep_from_exclusive(positions: list[Position]) -> None:
+    """Let exclusive campaigns exclude all but those that always go with them."""
+    for one in positions:
+        if not one.offer.stacking.always:
+            one.foes = frozenset(
+                other.offer.name
+                for other in positions
+                if other is not one
+                and not other.offer.stacking.always
+                and (one.alone or other.alone)
+            )
 
 
 def _circle(foes: dict[str, frozenset[str]], name: str) -> frozenset[str]:
@@ -214,7 +229,7 @@ def _settle(
                 exclusive_group=one.group,
                 priority=keys.index(one.key),
                 basis=one.basis,
-                stop=one.alone or one.offer.stacking.stop,
+                stop=(one.alone and not one.foes) or one.offer.stacking.stop,
                 reuse=one.offer.gift.reuse,
                 group_choice=_choose(one, by_line=by_line),
                 group_max=one.offer.stacking.group_max,

@@ -99,9 +99,7 @@ def _read_scale(
     steps, measures = [], set()
     for inner in words.open_all("tiers"):
         measure, begin = _read_begin(inner)
-        value = (
-            inner.basis_points("percent") if "percent" in inner else inner.minor("value", "amount")
-        )
+        value = _read_tier_value(inner, by_percent=isinstance(make(1), engine.PercentOff))
         if value is None:
             raise Unsupported("a tier without its value")
         inner.close()
@@ -136,47 +134,52 @@ def _read_scale(
     )
 
 
-_BEGINS = {
-    "from": "order_amount",
-    "order_total_gte": "order_amount",
-    "cart_total_gte": "order_amount",
-    "subtotal_gte": "order_amount",
-    "goods_total_gte": "order_amount",
-    "order_qty_gte": "order_units",
-    "total_qty_gte": "order_units",
-    "line_amount_gte": "line_amount",
-    "line_total_gte": "line_amount",
-    "line_qty_gte": "line_units",
-    "qty_gte": "line_units",
-    "from_qty": "line_units",
-    "item_qty_gte": "goods_units",
-    "item_total_gte": "goods_amount",
-}
+def _read_tier_value(words: Words, *, by_percent: bool) -> int | None:
+    if by_percent:
+        return words.basis_points("percent", "value")
+    return words.minor("value", "amount", "amount_off", "price", "unit_price")
 
 
 def _read_begin(words: Words) -> tuple[str, int]:
-    """Return what a tier measures, and from where on it is reached."""
-    for name, measure in _BEGINS.items():
-        if name in words:
-            by_units = measure.endswith("units")
-            found = words.whole(name) if by_units else words.minor(name)
-            return measure, found or 0
-    raise Unsupported("a tier without its beginning")
+    """Return what a tier measures, and from where on it is reached.
+
+    The word tells: `order_total_gte`, `line_qty_gte`, `item_qty_gte`, `from`.
+    """
+    name = next((one for one in words.left if one not in _TIER_VALUES), "")
+    parts = set(name.split("_"))
+    if name not in {"from", "min", "begin"} and not parts & {"gte", "min", "from", "at"}:
+        raise Unsupported("a tier without its beginning")
+    by_units = bool(parts & {"qty", "quantity", "units", "count"})
+    goods_of = "order"
+    if "line" in parts or (by_units and not parts & {"order", "cart", "total", "item", "eligible"}):
+        goods_of = "line"
+    elif parts & {"item", "items", "eligible", "target"}:
+        goods_of = "goods"
+    found = words.whole(name) if by_units else words.minor(name)
+    return f"{goods_of}_{'units' if by_units else 'amount'}", found or 0
+
+
+_TIER_VALUES = frozenset({"percent", "value", "amount", "amount_off", "price", "unit_price"})
 
 
 def read_fixed_price(words: Words, setting: Setting) -> Gift:
     """Read a price for each unit, one for all goods or one for each article of a set."""
     if "prices" in words:
         return bundles.read_prices(words, setting)
+    allocation = _read_allocation(words)
+    if "tiers" in words:
+        return _read_scale(words, setting, allocation, engine.FixedPrice)
     price = words.minor("value", "price")
     if price is None:
         raise Unsupported("a fixed price without its value")
-    return _discount(words, setting, engine.FixedPrice(price), _read_allocation(words))
+    return _discount(words, setting, engine.FixedPrice(price), allocation)
 
 
 def read_price(words: Words, setting: Setting) -> Gift:
     """Read a price of whatever the target is: each unit, or an order or a set as a whole."""
     whole = peek_scope(words) in _ORDER_SCOPES | _SET_SCOPES
+    if "target" not in words and "filter" not in words:
+        whole = bool(setting.terms.bundle or setting.terms.asked)
     return (read_total_price if whole else read_fixed_price)(words, setting)
 
 

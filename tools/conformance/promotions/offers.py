@@ -17,6 +17,7 @@ _MODES = frozenset(
     {
         "",
         "stack",
+        "common",
         "exclusive",
         "combine_by_class",
         "best_total",
@@ -25,6 +26,8 @@ _MODES = frozenset(
         "exclusive_if_better",
     }
 )
+_ALONE_MODES = frozenset({"exclusive", "never", "never_stackable", "not_stackable"})
+_ALWAYS_MODES = frozenset({"always", "always_stackable"})
 _ADDITIVE = frozenset({"additive", "stack_additive", "parallel"})
 _COMPOUND = frozenset({"compound", "stack_compound", "sequential", "cascade"})
 # Which of a group is applied, in the words of modes and of group modes.
@@ -70,6 +73,7 @@ class Stacking:
     sets_first: bool = False
     stop: bool = False
     combinable: bool = True
+    always: bool = False
     lane: str = ""
     group: str = ""
     choice: engine.GroupChoice = engine.GroupChoice.BEST
@@ -257,8 +261,11 @@ def _read_limits(words: Words) -> Limits:
 
 
 def _read_stacking(words: Words) -> Stacking:
-    mode = words.text("mode")
-    if mode not in _MODES | _ADDITIVE | _COMPOUND and mode not in _CHOICES:
+    mode = words.text("eligibility", "mode") or words.text("mode")
+    words.drop("category")
+    if mode in _ALONE_MODES:
+        mode = "exclusive"
+    if mode not in _MODES | _ADDITIVE | _COMPOUND | _ALWAYS_MODES and mode not in _CHOICES:
         words.gaps.add(f"unknown word: stacking.mode {mode}")
     order = words.text("order")
     by_value, by_priority = _read_order(order, words)
@@ -276,6 +283,7 @@ def _read_stacking(words: Words) -> Stacking:
         by_priority=by_priority,
         sets_first=order.startswith("buy_get first"),
         stop=any(words.flag(name) for name in _STOPS),
+        always=mode in _ALWAYS_MODES,
         combinable=words.flag("combinable", "combines", default=True),
         lane=lane,
         group=group,

@@ -61,23 +61,24 @@ def compare(case: Case, gaps: Gaps) -> list[Difference]:
     registered = event.table("register")
     reverted = read_names(event.take("revert", default=[]), "event.revert")
     event.close()
-    posted = {}
+    posted: dict[str, list[tuple[_Budget, batch_pb2.Batch, list[int]]]] = {}
     for name, taken in registered.items():
         budget = budgets.get(name) or budgets.get(_SHARED)
         if budget is None:
             continue  # who registers for a campaign that is not there changes nothing
         listed = taken if isinstance(taken, list) else [taken]
-        amount = sum(read_minor(one, "event.register") for one in listed)
-        batch = _write(name, amount, by_uses=budget.by_uses)
-        moved = [operation.transfer.amount for operation in batch.operations]
-        if budget.used + sum(moved) > budget.limit:
-            budget.accepted = False
-            continue
-        budget.used += sum(moved)
-        posted[name] = (budget, batch, moved)
+        amounts = [read_minor(one, "event.register") for one in listed]
+        # A use is one however much it takes off; of money each amount is registered for itself.
+        for amount in [sum(amounts)] if budget.by_uses else amounts:
+            batch = _write(name, amount, by_uses=budget.by_uses)
+            moved = [operation.transfer.amount for operation in batch.operations]
+            if budget.used + sum(moved) > budget.limit:
+                budget.accepted = False
+                continue
+            budget.used += sum(moved)
+            posted.setdefault(name, []).append((budget, batch, moved))
     for name in reverted:
-        if name in posted:
-            budget, batch, moved = posted.pop(name)
+        for budget, batch, moved in posted.pop(name, []):
             budget.used -= sum(one.reversal.amount for one in batches.build_undo(batch, moved))
     return _compare(case, gaps, list({id(one): one for one in budgets.values()}.values()), budgets)
 

@@ -103,6 +103,8 @@ _READERS: Mapping[str, _Reader] = {
     "stamp_card": _read_stamp_card,
     "tiered_percent": discounts.read_percent,
     "tiered_amount": discounts.read_amount,
+    "tiered_price": discounts.read_fixed_price,
+    "quantity_price": discounts.read_fixed_price,
     "redeem_points": points.read_redemption,
     "payment": points.read_tender,
 }

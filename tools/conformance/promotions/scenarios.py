@@ -153,10 +153,16 @@ def _read_setting(cart: Words) -> _Setting:
 
 def _read_all_or_none(state: Words) -> bool:
     """Return whether one code that cannot be used takes the others with it."""
-    policy = state.text("redemption_mode", "codes_mode", "set_policy", "redeemables_mode").lower()
-    if policy not in {"", "all_or_nothing", "all_or_none", "all", "partial", "skip"}:
-        state.gaps.add(f"unknown word: state.redemption_mode {policy}")
-    return policy.startswith("all") or state.flag("all_or_nothing", "all_or_none")
+    found = state.flag("all_or_nothing", "all_or_none")
+    for name in state.left:
+        said = state.peek(name)
+        if name.endswith(("_policy", "_mode")) and str(said).lower() in _WAYS_OF_CODES:
+            found = found or str(state.take(name)).lower().startswith("all")
+            state.drop(name)
+    return found
+
+
+_WAYS_OF_CODES = frozenset({"all", "all_or_nothing", "all_or_none", "partial", "skip"})
 
 
 def _read_shopper(cart: Words) -> _Shopper:

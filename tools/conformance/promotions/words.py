@@ -70,6 +70,11 @@ class Words:
         """Return what stands under a word, and leave it there."""
         return self._left.get(name)
 
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Return the words that nobody has read yet."""
+        return tuple(self._left)
+
     def table(self, name: str) -> Mapping[str, Any]:
         """Return an object whose words are names of the case; empty when it is not there."""
         found = self.take(name, default={})
