@@ -69,7 +69,10 @@ class Chainer:
             ):
                 self._span = (end - start) // 2
                 continue
-            units = await self._journal.units(session, start=start, end=end)
+            newer_start = journal.newer_start(head, end=end)
+            units = await self._journal.units(
+                session, start=start, end=end, newer_start=newer_start
+            )
             if units:
                 head = journal.link(head, end=end, units=units)
                 await self._journal.append(session, head)

@@ -221,6 +221,7 @@ CREATE TABLE account_acts (
     operator_id TEXT NOT NULL,
     note TEXT NOT NULL,
     record_time TIMESTAMPTZ NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT account_acts_pkey PRIMARY KEY (account_id, number),
     CONSTRAINT account_acts_action_known CHECK (action BETWEEN 1 AND 5)
 );
@@ -235,6 +236,7 @@ CREATE INDEX tallies_account_index ON tallies (account_id);
 -- The integrity chain: each block covers all evidence of the transactions from start_transaction until
 -- before end_transaction, where the next block begins; root is a SHA-256 over it and the previous root.
 -- row_index remembers a little of every row, to tell which one was touched when a root is wrong.
+-- format says which tables count; the default is that of versions that do not name it.
 CREATE TABLE journal_blocks (
     block_number BIGINT NOT NULL,
     start_transaction BIGINT NOT NULL,
@@ -243,6 +245,7 @@ CREATE TABLE journal_blocks (
     root BYTEA NOT NULL,
     row_index BYTEA NOT NULL,
     create_time TIMESTAMPTZ NOT NULL DEFAULT now(),
+    format SMALLINT NOT NULL DEFAULT 1,
     CONSTRAINT journal_blocks_pkey PRIMARY KEY (block_number),
     CONSTRAINT journal_blocks_number_positive CHECK (block_number > 0),
     CONSTRAINT journal_blocks_span_positive CHECK (end_transaction > start_transaction),
@@ -360,6 +363,7 @@ CREATE TABLE settlement_rates (
     currency_code TEXT NOT NULL,
     operator_id TEXT NOT NULL,
     create_time TIMESTAMPTZ NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT settlement_rates_pkey
         PRIMARY KEY (asset_code, issuer_id, acceptor_id, effective_time),
     CONSTRAINT settlement_rates_positive CHECK (value_minor >= 0 AND units > 0)
@@ -374,6 +378,7 @@ CREATE TABLE settlement_periods (
     currency_code TEXT NOT NULL,
     operator_id TEXT NOT NULL,
     close_time TIMESTAMPTZ NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT settlement_periods_pkey PRIMARY KEY (asset_code, number),
     CONSTRAINT settlement_periods_until_once UNIQUE (asset_code, until_time),
     CONSTRAINT settlement_periods_in_order CHECK (until_time > from_time)
@@ -390,6 +395,7 @@ CREATE TABLE settlement_positions (
     until_version BIGINT NOT NULL,
     issued BIGINT NOT NULL,
     accepted BIGINT NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT settlement_positions_pkey PRIMARY KEY (asset_code, number, partner_id),
     CONSTRAINT settlement_positions_in_order CHECK (until_version >= after_version)
 );
@@ -404,6 +410,7 @@ CREATE TABLE settlement_debts (
     value_minor BIGINT NOT NULL,
     units BIGINT NOT NULL,
     owed_minor BIGINT NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT settlement_debts_pkey PRIMARY KEY (asset_code, number, issuer_id, acceptor_id),
     CONSTRAINT settlement_debts_parties_differ CHECK (issuer_id <> acceptor_id)
 );
@@ -433,6 +440,7 @@ CREATE TABLE adjustments (
     propose_time TIMESTAMPTZ NOT NULL,
     decide_time TIMESTAMPTZ,
     expire_time TIMESTAMPTZ NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT adjustments_pkey PRIMARY KEY (adjustment_id),
     CONSTRAINT adjustments_amount_not_zero CHECK (amount <> 0),
     -- Waiting, and only that, is without a decision.
@@ -452,6 +460,7 @@ CREATE TABLE adjustment_acts (
     operator_name TEXT NOT NULL,
     note TEXT NOT NULL,
     record_time TIMESTAMPTZ NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT),
     CONSTRAINT adjustment_acts_pkey PRIMARY KEY (adjustment_id, number)
 );
 
@@ -462,8 +471,26 @@ CREATE TABLE adjustment_limit_acts (
     amount_max BIGINT NOT NULL,
     day_amount_max BIGINT NOT NULL,
     set_by TEXT NOT NULL,
-    record_time TIMESTAMPTZ NOT NULL
+    record_time TIMESTAMPTZ NOT NULL,
+    transaction_id BIGINT NOT NULL DEFAULT (pg_current_xact_id()::TEXT::BIGINT)
 );
+
+CREATE INDEX account_acts_transaction_index ON account_acts USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX adjustments_transaction_index ON adjustments USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX adjustment_acts_transaction_index ON adjustment_acts USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX adjustment_limit_acts_transaction_index ON adjustment_limit_acts USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX settlement_rates_transaction_index ON settlement_rates USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX settlement_periods_transaction_index ON settlement_periods USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX settlement_positions_transaction_index ON settlement_positions USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX settlement_debts_transaction_index ON settlement_debts USING brin (transaction_id)
+    WITH (pages_per_range = 16, autosummarize = on);
 
 CREATE TABLE outbox_events (
     sequence BIGINT GENERATED ALWAYS AS IDENTITY,

@@ -18,8 +18,7 @@ from services.chassis import database
 from services.ledger.config import Settings
 from services.ledger.engine import journal
 from services.ledger.engine.journal import Block
-from services.ledger.storage import Journal
-from services.ledger.storage import journal as evidence
+from services.ledger.storage import Journal, evidence
 from tools.ledger import installation
 
 _console = Console(soft_wrap=True)
@@ -148,22 +147,29 @@ class Verification:
                 self.findings.append(f"block {number}: in the anchor, but not in the chain")
 
     async def _verify(self, block: Block, previous: Block | None) -> None:
-        units = await self._journal.units(self._source, start=block.start, end=block.end)
+        newer_start = journal.newer_start(previous, end=block.end, form=block.format)
+        units = await self._journal.units(
+            self._source, start=block.start, end=block.end, newer_start=newer_start
+        )
         if journal.is_honest(block, previous, units):
             return
         lines = [
             line
             for difference in journal.differences(block, units)
-            for line in await self._describe(block, difference)
+            for line in await self._describe(block, difference, newer_start)
         ]
         self.findings += lines or [
             f"block {block.number}: does not follow from what it covers and the block before it"
         ]
 
-    async def _describe(self, block: Block, difference: journal.Difference) -> list[str]:
-        where = f"block {block.number}, {evidence.key(difference.kind, difference.unit_id)}"
-        table = evidence.name(difference.kind)
-        names = await self._journal.names(self._source, block, difference)
+    async def _describe(
+        self, block: Block, difference: journal.Difference, newer_start: int
+    ) -> list[str]:
+        kind = difference.kind
+        owner = await self._journal.owner(self._source, kind, difference.unit_id)
+        where, table = f"block {block.number}, {owner}", evidence.name(kind)
+        start = newer_start if kind in journal.NEWER else block.start
+        names = await self._journal.names(self._source, difference, start=start, end=block.end)
         changed = min(difference.missing, len(names))
         lines = [f"{where}: {table}, {name}: was changed" for name in names[:changed]]
         lines += [f"{where}: {table}, {name}: was inserted" for name in names[changed:]]

@@ -1,17 +1,22 @@
 """The integrity chain: what is hashed, and how a rewritten journal is told from an honest one.
 
-Every row of evidence has a digest, made by the database (see `storage.journal`). Rows are grouped
-by the batch that they belong to, and consecutive transactions form a block. Its root is
+Every row of evidence has a digest, made by the database (see `storage.evidence`). Rows are grouped
+by the batch (or account, adjustment, asset) that they belong to, and consecutive transactions form
+a block. Its root is
 
-    SHA-256( "tessera.ledger.block.1" 00
+    SHA-256( "tessera.ledger.block." format 00
              previous root (32 bytes, zeros before the first)
              number, first transaction, end of transactions, rows (8 bytes each, big-endian)
-             for each batch in the order of its id:
+             for each batch (or what it is) in the order of its id:
                  id (16 bytes), rows (4 bytes),
                  for each row in the order of kind and digest: kind (1 byte), digest (32 bytes) )
 
 so that it covers every row there ever was. Beside the root a block keeps an index, eight bytes of
 each digest: it proves nothing, and tells which row it was when a root does not come out.
+
+Blocks of format 1 know the kinds up to HOLDS. A block of format 2 that follows one of format 1 also
+covers all evidence of the newer kinds from before it, so nothing is left out when a process of an
+older version has chained in between.
 """
 
 import hashlib
@@ -25,7 +30,9 @@ from uuid import UUID
 #: What the first block follows.
 GENESIS = bytes(32)
 
-_DOMAIN = b"tessera.ledger.block.1\x00"
+#: What new blocks are made in.
+FORMAT = 2
+
 _KIND = 1
 _DIGEST = 32
 _SHORT = 8
@@ -44,8 +51,18 @@ class Kind(IntEnum):
     REVERSALS = 6
     LOT_TERMS = 7
     HOLDS = 8
+    ACCOUNT_ACTS = 9
+    ADJUSTMENTS = 10
+    ADJUSTMENT_ACTS = 11
+    ADJUSTMENT_LIMIT_ACTS = 12
+    SETTLEMENT_RATES = 13
+    SETTLEMENT_PERIODS = 14
+    SETTLEMENT_POSITIONS = 15
+    SETTLEMENT_DEBTS = 16
 
 
+#: What blocks of format 1 do not know.
+NEWER = frozenset(kind for kind in Kind if kind > Kind.HOLDS)
 _KINDS = frozenset(map(int, Kind))
 
 
@@ -71,6 +88,7 @@ class Block:
     count: int
     root: bytes
     index: bytes
+    format: int
 
 
 class Mark(NamedTuple):
@@ -94,17 +112,29 @@ class Difference:
     foreign: tuple[bytes, ...]
 
 
-def link(previous: Block | None, *, end: int, units: Sequence[Unit]) -> Block:
+def newer_start(previous: Block | None, *, end: int, form: int = FORMAT) -> int:
+    """Return from which transaction on a block that ends so covers the newer kinds."""
+    if form == 1:
+        return end
+    return previous.end if previous is not None and previous.format > 1 else 0
+
+
+def link(previous: Block | None, *, end: int, units: Sequence[Unit], form: int = FORMAT) -> Block:
     """Return the block that follows `previous`, of all evidence until before transaction `end`."""
     number, start = (previous.number + 1, previous.end) if previous else (1, 0)
-    root = _root(previous.root if previous else GENESIS, number, start, end, units)
     count = sum(unit.size for unit in units)
-    return Block(number, start, end, count, root, b"".join(map(_entry, units)))
+    digest = hashlib.sha256(f"tessera.ledger.block.{form}\0".encode())
+    digest.update(previous.root if previous else GENESIS)
+    digest.update(b"".join(one.to_bytes(8, "big") for one in (number, start, end, count)))
+    for unit in units:
+        digest.update(unit.id.bytes + unit.size.to_bytes(4, "big") + unit.rows)
+    index = b"".join(map(_entry, units))
+    return Block(number, start, end, count, digest.digest(), index, form)
 
 
 def is_honest(block: Block, previous: Block | None, units: Sequence[Unit]) -> bool:
     """Tell whether a block is what its rows and the block before it come to."""
-    return block == link(previous, end=block.end, units=units)
+    return block == link(previous, end=block.end, units=units, form=block.format)
 
 
 def differences(block: Block, units: Iterable[Unit]) -> list[Difference]:
@@ -121,15 +151,6 @@ def differences(block: Block, units: Iterable[Unit]) -> list[Difference]:
         Difference(*place, missing[place], tuple(foreign.get(place, ())))
         for place in dict.fromkeys((*missing, *foreign))
     ]
-
-
-def _root(previous_root: bytes, number: int, start: int, end: int, units: Sequence[Unit]) -> bytes:
-    numbers = (number, start, end, sum(unit.size for unit in units))
-    digest = hashlib.sha256(_DOMAIN + previous_root)
-    digest.update(b"".join(number.to_bytes(8, "big") for number in numbers))
-    for unit in units:
-        digest.update(unit.id.bytes + unit.size.to_bytes(4, "big") + unit.rows)
-    return digest.digest()
 
 
 def _entry(unit: Unit) -> bytes:

@@ -1,173 +1,24 @@
-"""Evidence as the integrity chain sees it, and the blocks of the chain.
-
-The digest of a row is SHA-256 over the table's name, the number of the format and a zero byte, then
-every column in the order given here: UUIDs as their 16 bytes, numbers as 8 bytes (two's complement,
-big-endian), times as 8 bytes of microseconds since 2000-01-01 UTC, flags as one byte, texts (UTF-8)
-and bytes behind their length in 4 bytes. What may be absent comes behind a byte 1, or is a single
-byte 0. The database computes it, where the rows are.
+"""The blocks of the integrity chain, and the evidence that each covers.
 
 A row says in which transaction it was written. Transactions end in another order than they began,
 so a block ends before the oldest that was still running: what it covers never grows.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from services.chassis import database
 from services.ledger.engine import journal
 from services.ledger.engine.journal import Block, Kind, Unit
+from services.ledger.storage import evidence
 
-_ENCODERS = {
-    "uuid": "uuid_send({0})",
-    "uuid or none": "COALESCE('\\x01'::BYTEA || uuid_send({0}), '\\x00'::BYTEA)",
-    "number": "int8send({0}::BIGINT)",
-    "time": "timestamptz_send({0})",
-    "time or none": "COALESCE('\\x01'::BYTEA || timestamptz_send({0}), '\\x00'::BYTEA)",
-    "flag": "CASE WHEN {0} THEN '\\x01'::BYTEA ELSE '\\x00'::BYTEA END",
-    "text": "int4send(octet_length({0})) || convert_to({0}, 'UTF8')",
-    "bytes": "int4send(octet_length({0})) || {0}",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """How rows of a table are hashed; `unit` is the column of the batch, `key` names a row."""
-
-    name: str
-    columns: Mapping[str, str]
-    unit: str
-    key: str
-
-    @property
-    def digest(self) -> str:
-        encoded = (_ENCODERS[kind].format(name) for name, kind in self.columns.items())
-        return f"sha256('{self.name}.1'::BYTEA || '\\x00'::BYTEA || {' || '.join(encoded)})"
-
-
-_PLACE = {"batch_id": "uuid", "operation_index": "number"}
-_TABLES = {
-    Kind.BATCHES: _Table(
-        "batches",
-        {
-            "batch_id": "uuid",
-            "request": "bytes",
-            "answer": "bytes",
-            "refused": "flag",
-            "operation_count": "number",
-            "receipt_id": "text",
-            "operator_id": "text",
-            "occurred_time": "time",
-            "record_time": "time",
-        },
-        "batch_id",
-        "'the batch itself'",
-    ),
-    Kind.TRANSFERS: _Table(
-        "transfers",
-        {
-            **_PLACE,
-            "debit_account_id": "uuid",
-            "credit_account_id": "uuid",
-            "amount": "number",
-            "reason": "number",
-            "campaign_id": "text",
-            "occurred_time": "time",
-            "record_time": "time",
-        },
-        "batch_id",
-        "format('operation %s', operation_index)",
-    ),
-    Kind.ENTRIES: _Table(
-        "entries",
-        {
-            "account_id": "uuid",
-            "version": "number",
-            **_PLACE,
-            "amount": "number",
-            "balance_before": "number",
-            "balance_after": "number",
-            "record_time": "time",
-        },
-        "batch_id",
-        "format('account %s version %s', account_id, version)",
-    ),
-    # What is left of a lot and when it ends may change; where it came from may not.
-    Kind.LOTS: _Table(
-        "lots",
-        {
-            "account_id": "uuid",
-            "lot_id": "uuid",
-            **_PLACE,
-            "amount": "number",
-            "expiry_given": "flag",
-            "create_time": "time",
-            "issuer_account_id": "uuid or none",
-            "bringer_account_id": "uuid or none",
-        },
-        "batch_id",
-        "format('lot %s', lot_id)",
-    ),
-    Kind.LOT_TAKES: _Table(
-        "lot_takes",
-        {
-            **_PLACE,
-            "position": "number",
-            "account_id": "uuid",
-            "lot_id": "uuid",
-            "amount": "number",
-        },
-        "batch_id",
-        "format('operation %s position %s', operation_index, position)",
-    ),
-    Kind.REVERSALS: _Table(
-        "reversals",
-        {
-            **_PLACE,
-            "number": "number",
-            "reversing_batch_id": "uuid",
-            "reversing_operation_index": "number",
-            "amount": "number",
-            "reversed_amount": "number",
-            "transfer_amount": "number",
-        },
-        "reversing_batch_id",
-        "format('of batch %s operation %s number %s', batch_id, operation_index, number)",
-    ),
-    Kind.LOT_TERMS: _Table(
-        "lot_terms",
-        {
-            "account_id": "uuid",
-            "lot_id": "uuid",
-            "until_time": "time",
-            "activate_time": "time or none",
-            "expire_time": "time",
-        },
-        "lot_id",
-        "format('until %s', until_time)",
-    ),
-    Kind.HOLDS: _Table(
-        "holds",
-        {
-            **_PLACE,
-            "debit_account_id": "uuid",
-            "credit_account_id": "uuid",
-            "amount": "number",
-            "reason": "number",
-            "campaign_id": "text",
-            "expire_time": "time",
-            "record_time": "time",
-        },
-        "batch_id",
-        "format('operation %s', operation_index)",
-    ),
-}
 _WITHIN = "transaction_id >= $1 AND transaction_id < $2"
+_NEWER_WITHIN = "transaction_id >= $3 AND transaction_id < $2"
 
 _EVIDENCE = "\nUNION ALL ".join(
     f"SELECT {table.unit} AS unit_id, '\\x{kind:02x}'::BYTEA || {table.digest} AS mark"  # noqa: S608  constants only
-    f" FROM {table.name} WHERE {_WITHIN}"
-    for kind, table in _TABLES.items()
+    f" FROM {table.name} WHERE {_NEWER_WITHIN if kind in journal.NEWER else _WITHIN}"
+    for kind, table in evidence.TABLES.items()
 )
 _UNITS = f"""
 SELECT unit_id, string_agg(mark, ''::BYTEA ORDER BY mark)
@@ -178,10 +29,10 @@ ORDER BY unit_id
 _KEYS = {
     kind: f"SELECT {table.key} AS key, {table.digest} AS digest FROM {table.name}"  # noqa: S608  constants only
     f" WHERE {_WITHIN} AND {table.unit} = $3"
-    for kind, table in _TABLES.items()
+    for kind, table in evidence.TABLES.items()
 }
 
-_BLOCK = "block_number, start_transaction, end_transaction, row_count, root, row_index"
+_BLOCK = "block_number, start_transaction, end_transaction, row_count, root, row_index, format"
 _HEAD = f"SELECT {_BLOCK} FROM journal_blocks ORDER BY block_number DESC LIMIT 1"  # noqa: S608  constants only
 _BLOCKS = f"""
 SELECT {_BLOCK} FROM journal_blocks
@@ -189,8 +40,8 @@ WHERE block_number > $1 ORDER BY block_number LIMIT 100
 """  # noqa: S608  constants only
 _APPEND = """
 INSERT INTO journal_blocks
-    (block_number, start_transaction, end_transaction, row_count, root, row_index)
-VALUES ($1, $2, $3, $4, $5, $6)
+    (block_number, start_transaction, end_transaction, row_count, root, row_index, format)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 _HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT"
 _HAS_MORE = f"""
@@ -243,9 +94,16 @@ class Journal:
         """Tell whether transactions wrote more batches and transfers than `rows`."""
         return bool(await session.fetchval(_HAS_MORE, start, end, rows))
 
-    async def units(self, session: database.Queryable, *, start: int, end: int) -> list[Unit]:
-        """Return the evidence of transactions from `start` until before `end`, by batch."""
-        rows = await session.fetch(_UNITS, start, end)
+    async def units(
+        self, session: database.Queryable, *, start: int, end: int, newer_start: int | None = None
+    ) -> list[Unit]:
+        """Return the evidence of transactions from `start` until before `end`, by batch.
+
+        That of the newer kinds begins at `newer_start`, where that is another one.
+        """
+        rows = await session.fetch(
+            _UNITS, start, end, start if newer_start is None else newer_start
+        )
         return [Unit(*row) for row in rows]
 
     async def append(self, session: database.Queryable, block: Block) -> None:
@@ -258,6 +116,7 @@ class Journal:
             block.count,
             block.root,
             block.index,
+            block.format,
         )
 
     async def waiting_s(self, session: database.Queryable, head: Block | None) -> float:
@@ -266,21 +125,22 @@ class Journal:
         return max(waiting or 0.0, 0.0)
 
     async def names(
-        self, session: database.Queryable, block: Block, difference: journal.Difference
+        self,
+        session: database.Queryable,
+        difference: journal.Difference,
+        *,
+        start: int,
+        end: int,
     ) -> Sequence[str]:
-        """Return the names of the rows that a block does not know."""
-        rows = await session.fetch(
-            _KEYS[difference.kind], block.start, block.end, difference.unit_id
-        )
+        """Return the names of the rows that a block of these transactions does not know."""
+        rows = await session.fetch(_KEYS[difference.kind], start, end, difference.unit_id)
         length = len(difference.foreign[0]) if difference.foreign else 0
         return [row["key"] for row in rows if row["digest"][:length] in difference.foreign]
 
-
-def name(kind: Kind) -> str:
-    """Return the name of a table."""
-    return _TABLES[kind].name
-
-
-def key(kind: Kind, unit_id: UUID) -> str:
-    """Return how findings name what a row belongs to."""
-    return f"{'lot' if kind is Kind.LOT_TERMS else 'bat'}_{unit_id.hex}"
+    async def owner(self, session: database.Queryable, kind: Kind, unit_id: UUID) -> str:
+        """Return how findings name what a row belongs to: by its id, or the asset's code."""
+        if evidence.is_of_asset(kind):
+            code = await session.fetchval(evidence.ASSET_NAME, unit_id)
+            if code is not None:
+                return f"{evidence.owner(kind)} {code}"
+        return f"{evidence.owner(kind)}_{unit_id.hex}"

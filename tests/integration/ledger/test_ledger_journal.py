@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -28,12 +29,73 @@ ROWS = {
     "reversals": ("reversing_batch_id", "reversing_operation_index = 9"),
     "lot_terms": ("lot_id", "expire_time = until_time"),
     "holds": ("batch_id", "expire_time = expire_time + INTERVAL '1 day'"),
+    "account_acts": ("account_id", "operator_id = 'op_2'"),
+    "adjustments": ("adjustment_id", "amount = amount + 1"),
+    "adjustment_acts": ("adjustment_id", "note = ''"),
+    "adjustment_limit_acts": ("asset_code", "set_by = 'somebody'"),
+    "settlement_rates": ("asset_code", "units = units + 1"),
+    "settlement_periods": ("asset_code", "close_time = close_time + INTERVAL '1 day'"),
+    "settlement_positions": ("asset_code", "issued = issued - 1"),
+    "settlement_debts": ("asset_code", "owed_minor = 0"),
 }
+OWNERS = {
+    "lot_terms": "lot",
+    "account_acts": "account",
+    "adjustments": "adj",
+    "adjustment_acts": "adj",
+}
+#: One row of each kind that people make; $1 is an asset, $2 an account, $3 an adjustment.
+BY_PEOPLE = (
+    """
+    INSERT INTO account_acts (account_id, number, action, operator_id, note, record_time)
+    SELECT $2::UUID, 1, 2, 'op_1', 'stolen', now() WHERE $1::TEXT <> '' AND $3::UUID IS NOT NULL
+    """,
+    """
+    INSERT INTO adjustments (adjustment_id, request, asset_code, account_id, amount, state, refusal,
+        operator_id, propose_time, decide_time, expire_time)
+    VALUES ($3, 'asked', $1, $2, 5, 3, '', 'op_1', now(), now(), now())
+    """,
+    """
+    INSERT INTO adjustment_acts
+        (adjustment_id, number, action, operator_id, operator_name, note, record_time)
+    SELECT $3::UUID, number, 1, 'op_1', 'Olga', 'because ' || number, now()
+    FROM generate_series(1, 2) AS number
+    WHERE $1::TEXT <> '' AND $2::UUID IS NOT NULL
+    """,
+    """
+    INSERT INTO adjustment_limit_acts
+        (asset_code, operator_id, amount_max, day_amount_max, set_by, record_time)
+    SELECT $1::TEXT, 'op_1', 5, 9, 'boss', now() WHERE $2::UUID <> $3::UUID
+    """,
+    """
+    INSERT INTO settlement_rates (asset_code, issuer_id, acceptor_id, effective_time, value_minor,
+        units, currency_code, operator_id, create_time)
+    SELECT $1::TEXT, 'p1', '', now(), 1, 100, 'XTS', 'op_1', now() WHERE $2::UUID <> $3::UUID
+    """,
+    """
+    INSERT INTO settlement_periods
+        (asset_code, number, from_time, until_time, currency_code, operator_id, close_time)
+    SELECT $1::TEXT, 1, now() - INTERVAL '1 day', now(), 'XTS', 'op_1', now()
+    WHERE $2::UUID <> $3::UUID
+    """,
+    """
+    INSERT INTO settlement_positions (asset_code, number, partner_id, account_id, after_version,
+        until_version, issued, accepted)
+    SELECT $1::TEXT, 1, 'p1', $2::UUID, 0, 4, 100, 90 WHERE $2::UUID <> $3::UUID
+    """,
+    """
+    INSERT INTO settlement_debts
+        (asset_code, number, issuer_id, acceptor_id, amount, value_minor, units, owed_minor)
+    SELECT $1::TEXT, 1, 'p1', '', 90, 1, 100, 1 WHERE $2::UUID <> $3::UUID
+    """,
+)
 
 
 def _where(block, table, unit):
-    """Return how findings name a row's block, batch (or lot) and table."""
-    return f"block {block}, {'lot' if table == 'lot_terms' else 'bat'}_{unit.hex}: {table}"
+    """Return how findings name a row's block, what it belongs to, and its table."""
+    if isinstance(unit, str):
+        return f"block {block}, asset {unit}: {table}"
+    return f"block {block}, {OWNERS.get(table, 'bat')}_{unit.hex}: {table}"
 
 
 async def _covered(source, journal=None):
@@ -68,6 +130,10 @@ async def chained(ledger_database, valkey):
             await ledger.spend(anna, 1000)
             await ledger.post(undo(spent, 2), place(anna, world(), 1))
             await ledger.post(release(await ledger.earn(ledger.member("held"), amount)))
+            await ledger.asset(f"people_{amount}")
+            arguments = f"people_{amount}", uuid4(), uuid4()
+            for statement in BY_PEOPLE:
+                await ledger.db.execute(statement, *arguments)
             await _covered(ledger.db)
         yield ledger
 
@@ -141,7 +207,8 @@ async def test_an_inserted_row_is_found_and_named(owner, table):
     unit, _ = ROWS[table]
     block, batch = await _victim(owner, table, "middle")
     await owner.execute(f"CREATE TEMPORARY TABLE copy AS SELECT * FROM {table}")
-    await owner.execute(f"UPDATE copy SET {unit} = uuidv7()")
+    another = "'held'" if unit == "asset_code" else "uuidv7()"
+    await owner.execute(f"UPDATE copy SET {unit} = {another}")
     if table == "entries":
         await owner.execute("UPDATE copy SET version = version + 1000")
     if table == "reversals":
@@ -161,7 +228,7 @@ async def test_an_inserted_row_is_found_and_named(owner, table):
     assert len(findings) == 1
     assert findings[0].startswith(f"{_where(block, table, inserted)}, ")
     assert findings[0].endswith(": was inserted")
-    assert batch.hex not in findings[0]
+    assert (batch if isinstance(batch, str) else batch.hex) not in findings[0]
 
 
 async def test_rows_that_change_places_are_found(owner):
@@ -201,6 +268,8 @@ async def test_a_row_that_moves_to_another_block_is_found(owner):
         "UPDATE journal_blocks SET row_count = row_count + 1 WHERE block_number = 2",
         "UPDATE journal_blocks SET row_index = row_index || '\\x00' WHERE block_number = 2",
         "UPDATE journal_blocks SET block_number = block_number + 1 WHERE block_number = $1",
+        "UPDATE journal_blocks SET format = 1 WHERE block_number = 3",
+        "UPDATE journal_blocks SET format = 1 WHERE block_number = $1",
         """UPDATE journal_blocks SET end_transaction = end_transaction + 1
         WHERE block_number = $1""",
     ],
@@ -216,8 +285,8 @@ async def test_a_rewritten_chain_is_found(owner, statement):
 async def test_a_block_that_is_rewritten_together_with_its_rows_is_found(owner):
     """The block behind it does not follow any more."""
     journal = Journal()
-    before, block = [one async for one in journal.blocks(owner, after=1, until=3)]
-    _, batch = await _victim(owner, "batches", "middle")
+    number, batch = await _victim(owner, "batches", "middle")
+    before, block = [one async for one in journal.blocks(owner, after=number - 2, until=number)]
     await owner.execute(
         "UPDATE batches SET operator_id = 'x' WHERE transaction_id >= $1 AND transaction_id < $2",
         block.start,
@@ -232,7 +301,9 @@ async def test_a_block_that_is_rewritten_together_with_its_rows_is_found(owner):
         forged.index,
     )
     findings = await _verified(owner)
-    assert findings == ["block 4: does not follow from what it covers and the block before it"]
+    assert findings == [
+        f"block {number + 1}: does not follow from what it covers and the block before it"
+    ]
     assert batch
 
 
@@ -384,3 +455,64 @@ async def test_chaining_catches_up_in_small_blocks(owner, monkeypatch):
     assert head is not None
     assert head.number > 20
     assert await _verified(owner) == []
+
+
+async def _chained_by_an_older_version(owner):
+    """Make half of the chain anew, in format 1, as a process that knew no more did; go on.
+
+    Return the first block of the other half.
+    """
+    journal = Journal()
+    head = await _covered(owner)
+    half = head.number // 2
+    known = [one async for one in journal.blocks(owner, after=0, until=half)]
+    await owner.execute("DELETE FROM journal_blocks")
+    previous = None
+    for block in known:
+        start = previous.end if previous else 0
+        units = await journal.units(owner, start=start, end=block.end, newer_start=block.end)
+        if units:
+            previous = engine_journal.link(previous, end=block.end, units=units, form=1)
+            await journal.append(owner, previous)
+    assert await _verified(owner) == []
+    await Chainer(owner, journal, interval_s=1).chain(owner)
+    blocks = [one async for one in journal.blocks(owner, after=0, until=head.number)]
+    return next(one for one in blocks if one.format == 2)
+
+
+@pytest.mark.parametrize("table", list(ROWS)[8:])
+async def test_what_an_older_version_left_out_is_covered_by_the_next_block(owner, table):
+    """Its blocks hold as they are, and no row that people made is without a block."""
+    unit, change = ROWS[table]
+    newer = await _chained_by_an_older_version(owner)
+    assert await _verified(owner) == []
+    assert await _verified(owner, after=newer.number) == []
+    oldest, transaction = await owner.fetchrow(
+        f"SELECT {unit}, transaction_id FROM {table} ORDER BY transaction_id LIMIT 1"
+    )
+    assert transaction < newer.start
+    await owner.execute(f"UPDATE {table} SET {change} WHERE {unit} = $1", oldest)
+    findings = await _verified(owner)
+    assert findings
+    for finding in findings:
+        assert finding.startswith(f"{_where(newer.number, table, oldest)}, ")
+        assert finding.endswith(": was changed")
+
+
+async def test_what_came_of_a_correction_may_still_be_noted(owner):
+    """Decisions are acts of their own; the state beside them is no evidence."""
+    await owner.execute("UPDATE adjustments SET state = 4, refusal = 'because'")
+    assert await _verified(owner) == []
+
+
+async def test_acts_that_change_places_are_found(owner):
+    """Who approved first, told the other way round."""
+    one = await owner.fetchval("SELECT adjustment_id FROM adjustment_acts LIMIT 1")
+    swap = "UPDATE adjustment_acts SET number = $3 WHERE adjustment_id = $1 AND number = $2"
+    for before, after in ((1, 99), (2, 1), (99, 2)):
+        await owner.execute(swap, one, before, after)
+    findings = await _verified(owner)
+    assert {finding.split(": ", 1)[1] for finding in findings} <= {
+        f"adjustment_acts, act {number}: was changed" for number in (1, 2)
+    }
+    assert findings
