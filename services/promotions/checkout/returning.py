@@ -163,9 +163,11 @@ class Returns:
             receipt = await storage.receipts.lock(tx, key)
             if receipt is None or receipt.state in _ON_THE_WAY:
                 return None
+            returns = await storage.returns.of_purchase(tx, key)
+            if any(returned.return_id == return_id for returned in returns):
+                return None  # the same call was quicker: this one is a repeated one
             if receipt.state != storage.receipts.COMMITTED:
                 raise errors.ReceiptState(state=receipt.state)
-            returns = await storage.returns.of_purchase(tx, key)
             if any(returned.state == storage.returns.PENDING for returned in returns):
                 return None
             returned = self._decide(return_id, request, Purchase(receipt, returns, ruleset))
