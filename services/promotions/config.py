@@ -1,6 +1,6 @@
 """Settings of promotions: whom it asks, and what a point is worth."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field
@@ -45,6 +45,9 @@ class PointsSettings(config.Settings):
     #: `units`. Both are rounded up to it.
     payment_min_units: int = Field(default=0, ge=0, le=1_000_000_000)
     payment_step_units: int = Field(default=0, ge=0, le=1_000_000_000)
+    #: What becomes of points that a return or a void should take back and that are spent already:
+    #: they stay with the shopper, or they are owed and the next points pay them off.
+    shortfall: Literal["FORGIVE", "OWE"] = "FORGIVE"
     #: What points may pay for, besides what each product's own flag says.
     payment_goods: GoodsSettings = GoodsSettings()
     #: The partners of the coalition that stores belong to, by store id; see SettlementService.

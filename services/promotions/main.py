@@ -174,6 +174,7 @@ async def assemble(
         promised=promised,
         ledger=books,
         goods=goods,
+        owes=terms.owes,
         ahead_s_max=settings.occurred_ahead_s_max,
         now=now,
     )
@@ -198,7 +199,14 @@ async def assemble(
         now=now,
     )
     till = CheckoutServicer(
-        db, bought, returned, making_good, bounds=settings.offline, ahead_s_max=ahead, now=now
+        db,
+        bought,
+        returned,
+        making_good,
+        bounds=settings.offline,
+        terms=terms.points,
+        ahead_s_max=ahead,
+        now=now,
     )
     _add(serving, _CHECKOUT, till)
     _add(serving, _REFERRALS, ReferralServicer(db, members, zone=terms.zone, now=now))
@@ -225,7 +233,9 @@ async def assemble(
         months=months,
         now=now,
     )
-    told = OfflineServicer(db, happened, bounds=settings.offline, ahead_s_max=ahead, now=now)
+    told = OfflineServicer(
+        db, happened, bounds=settings.offline, terms=terms.points, ahead_s_max=ahead, now=now
+    )
     _add(serving, _OFFLINE, told)
     held = ProgramServicer(
         db,
@@ -287,4 +297,5 @@ def terms_of(settings: config.Settings) -> batches.Terms:
             payment_goods=engine.ItemFilter(**points.payment_goods.model_dump()),
         ),
         partners=points.partners,
+        owes=points.shortfall == "OWE",
     )

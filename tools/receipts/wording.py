@@ -80,7 +80,7 @@ def explain(receipt: checkout_pb2.Receipt) -> Iterator[str]:
             f"returned {returned.return_id}: {_money(returned.refund_minor)} in money, "
             f"{returned.points_restored} points given back, "
             f"{returned.points_clawed_back} taken back, "
-            f"{returned.points_not_recovered} already spent"
+            f"{returned.points_not_recovered} already spent, {returned.points_owed} owed"
         )
 
 

@@ -6,8 +6,8 @@ from tessera.ledger.v1 import adjustment_service_pb2, batch_pb2
 from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from services.chassis import timestamps
-from services.promotions import config, storage
-from services.promotions.checkout import conflicts
+from services.promotions import config, engine, storage
+from services.promotions.checkout import conflicts, debts
 from services.promotions.storage.compensations import Compensation
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.returns import Return
@@ -34,13 +34,16 @@ def show_receipt(
     returns: Iterable[Return] = (),
     *,
     bounds: config.OfflineSettings,
+    terms: engine.PointsTerms,
     given: Iterable[Compensation] = (),
 ) -> checkout_pb2.Receipt:
     """Return a recorded purchase with what came back of it, or what could not be undone.
 
-    `bounds` tell which conflicts weigh; `given` is what was to make it good.
+    `bounds` tell which conflicts weigh, `terms` how points are written; `given` is what was to make
+    it good.
     """
     request = checkout_service_pb2.CommitRequest.FromString(receipt.request)
+    forgiven, owed = _not_recovered(receipt)
     return checkout_pb2.Receipt(
         receipt_id=receipt.receipt_id,
         receipt_key=request.receipt_key,
@@ -50,14 +53,16 @@ def show_receipt(
         occurred_time=request.occurred_time,
         record_time=timestamps.show(receipt.record_time),
         returns=[
-            show_return(returned)
+            show_return(returned, terms=terms)
             for returned in returns
             if returned.state == storage.returns.COMMITTED
         ],
         settled_later=receipt.promised and receipt.state == storage.receipts.PENDING,
         conflicts=conflicts.of_receipt(receipt, bounds),
         gift_card_payments=request.gift_card_payments,
-        points_not_recovered=_not_recovered(receipt),
+        points_not_recovered=forgiven,
+        points_owed=owed,
+        messages=debts.owed(owed, terms),
         compensations=map(show_compensation, given),
     )
 
@@ -76,9 +81,10 @@ def show_compensation(given: Compensation) -> checkout_pb2.Compensation:
     )
 
 
-def _not_recovered(receipt: Receipt) -> int:
+def _not_recovered(receipt: Receipt) -> tuple[int, int]:
+    """Return the points that a void could not take back: forgiven, and owed."""
     if receipt.state != storage.receipts.VOIDED or not receipt.undo_batch:
-        return 0
+        return 0, 0
     return batches.find_unrecovered(
         batch_pb2.Batch.FromString(receipt.batch),
         receipt.moved,
@@ -86,7 +92,7 @@ def _not_recovered(receipt: Receipt) -> int:
     )
 
 
-def show_return(returned: Return) -> checkout_pb2.Return:
+def show_return(returned: Return, *, terms: engine.PointsTerms) -> checkout_pb2.Return:
     """Return a recorded return, with what the ledger could take and give back of the points due."""
     told = checkout_pb2.Return.FromString(returned.document)
     told.points_restored -= told.points_not_restored
@@ -97,5 +103,7 @@ def show_return(returned: Return) -> checkout_pb2.Return:
             returned.moved,
             others=sum(one.earned > 0 for one in told.stamp_moves) + len(told.coupons_withdrawn),
         )
-        told.points_clawed_back -= told.points_not_recovered
+        told.points_owed = batches.find_owed(batch, returned.moved)
+        told.messages.extend(debts.owed(told.points_owed, terms))
+        told.points_clawed_back -= told.points_not_recovered + told.points_owed
     return told

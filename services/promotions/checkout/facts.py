@@ -37,6 +37,8 @@ class Gathered:
     facts: engine.Facts
     now: datetime
     degradations: tuple[checkout_pb2.Degradation.ValueType, ...] = ()
+    #: Points that the member owes, in smallest units; not kept with receipts.
+    points_debt: int = 0
     #: What programs say of the member; of receipts of the past only the names are kept.
     membership: Membership = NO_MEMBERSHIP
 
@@ -213,7 +215,7 @@ class Collector:
         wanted = {account for one in (*limited, *articles) for account in one.values()}
         cards: dict[str, Account] = {}
         if facts.member is not None:
-            wanted.add(accounts.points(facts.member.member_id, self._terms.points_asset))
+            wanted.update(self._points_of(facts.member))
             cards = {card: accounts.stamps(facts.member.member_id, card) for card in found.cards}
             wanted.update(cards.values())
         balances = await self._available(wanted, question)
@@ -234,7 +236,11 @@ class Collector:
         if member is not None and cards:
             stamps = {card: balances[account] for card, account in cards.items()}
             member = replace(member, stamps=stamps)
-        return replace(gathered, facts=replace(facts, member=member, remaining=remaining))
+        return replace(
+            gathered,
+            facts=replace(facts, member=member, remaining=remaining),
+            points_debt=self._debt_of(facts.member, balances),
+        )
 
     async def _available(self, wanted: AbstractSet[Account], question: Question) -> Balances | None:
         """Return what accounts have available; None when the ledger does not answer."""
@@ -270,6 +276,18 @@ class Collector:
             price = stamps_of(ruleset, campaign_id)
             found["stamps"] = accounts.stamps(member.member_id, price.card_id)
         return found
+
+    def _points_of(self, member: engine.Member) -> list[Account]:
+        """Return the member's points, and what is owed of them where anything may be."""
+        found = [accounts.points(member.member_id, self._terms.points_asset)]
+        if self._terms.owes:
+            found.append(accounts.points_debt(member.member_id, self._terms.points_asset))
+        return found
+
+    def _debt_of(self, member: engine.Member | None, balances: Balances) -> int:
+        if member is None or not self._terms.owes:
+            return 0
+        return -balances[accounts.points_debt(member.member_id, self._terms.points_asset)]
 
     def _with_points(self, member: engine.Member, balances: Balances) -> engine.Member:
         account = accounts.points(member.member_id, self._terms.points_asset)

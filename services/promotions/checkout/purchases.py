@@ -13,7 +13,7 @@ from tessera.promotions.v1 import (
 from services.chassis import clock, database, differences, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
-from services.promotions.checkout import drafts, permissions, promises, standings
+from services.promotions.checkout import debts, drafts, permissions, promises, standings
 from services.promotions.checkout.facts import Collector, Question
 from services.promotions.checkout.offers import Decided, Offers
 from services.promotions.checkout.printing import Printing
@@ -126,6 +126,8 @@ class Purchases:
         )
         if gathered.membership.tiers or gathered.membership.plans:
             standings.tell(evaluation, question.cart, gathered)
+        if gathered.points_debt:
+            debts.tell(evaluation, gathered)
         return Decided(question.ruleset, decision, gathered, evaluation)
 
     async def commit(self, request: checkout_service_pb2.CommitRequest) -> tuple[Receipt, bool]:
@@ -369,7 +371,7 @@ class Purchases:
         batch = batch_pb2.Batch.FromString(receipt.batch)
         return batch_pb2.Batch(
             batch_id=new_batch_id(),
-            operations=batches.build_undo(batch, receipt.moved),
+            operations=batches.build_undo(batch, receipt.moved, owes=self._terms.owes),
             receipt_id=receipt.receipt_id,
             occurred_time=timestamps.show(self._now()),
         )

@@ -55,11 +55,13 @@ class Returns:
         promised: Promises,
         ledger: Ledger,
         goods: Catalogue,
+        owes: bool,
         ahead_s_max: int,
         now: clock.Clock,
     ) -> None:
         self._db = db
         self._goods = goods
+        self._owes = owes
         self._ahead_max = timedelta(seconds=ahead_s_max)
         self._rulesets = rulesets
         self._settlement = settlement
@@ -182,7 +184,7 @@ class Returns:
         priced, now = _price(request, purchase), self._now()
         occurred_time = timestamps.read(request.occurred_time)
         gifts = _gifts(purchase, priced)
-        operations = _operations(purchase, priced, gifts)
+        operations = _operations(purchase, priced, gifts, owes=self._owes)
         bought = batch_pb2.Batch.FromString(purchase.receipt.batch)
         restored = batches.find_restored(bought, operations)
         batch = batch_pb2.Batch(
@@ -286,7 +288,7 @@ def _before(returns: Sequence[Return]) -> engine.ReturnedSoFar:
 
 
 def _operations(
-    purchase: Purchase, priced: engine.ReturnDecision, gifts: Mapping[int, int]
+    purchase: Purchase, priced: engine.ReturnDecision, gifts: Mapping[int, int], *, owes: bool
 ) -> list[batch_pb2.Operation]:
     if not purchase.receipt.batch:
         return []
@@ -302,6 +304,7 @@ def _operations(
             gifts=gifts,
             stamp_moves=priced.stamp_moves,
         ),
+        owes=owes,
     )
 
 

@@ -219,7 +219,7 @@ class Settlement:
     async def record_return(self, tx: database.Transaction, returned: Return) -> Return:
         """Record a pending return as committed, with what moved when anything did."""
         told = events.tell_returned(
-            documents.show_return(returned),
+            documents.show_return(returned, terms=self._terms.points),
             member_id=returned.member_id,
             empties=returned.empties,
         )

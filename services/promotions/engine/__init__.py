@@ -56,7 +56,9 @@ from services.promotions.engine.evaluation import (
 )
 from services.promotions.engine.messages import (
     explain_payment,
+    tell_debt,
     tell_missing,
+    tell_owed,
     tell_printed,
 )
 from services.promotions.engine.problems import (
@@ -293,7 +295,9 @@ __all__ = [
     "is_same_moment",
     "load_facts",
     "price_return",
+    "tell_debt",
     "tell_missing",
+    "tell_owed",
     "tell_printed",
     "unknown_codes",
     "weigh",

@@ -344,19 +344,42 @@ def tell_missing(
 
 
 def _tell_earned(points: int, terms: PointsTerms) -> Text:
-    number = _decimal(points, terms.points_scale, ".")
-    return Text(
-        f"You earn {number} {'point' if number == '1' else 'points'}",
-        f"Начислим {_count_in_russian(points, terms)}",
-    )
+    earned = _points(points, terms)
+    return Text(f"You earn {earned.en}", f"Начислим {earned.ru}")
 
 
 def _tell_spent(points: int, terms: PointsTerms) -> Text:
-    number = _decimal(points, terms.points_scale, ".")
+    spent = _points(points, terms)
+    return Text(f"Paid with {spent.en}", f"Списано: {spent.ru}")
+
+
+def tell_debt(debt: int, *, earned: int, terms: PointsTerms) -> Text:
+    """Return what a member owes before a purchase that earns so many points."""
+    owed, paid = _points(debt, terms), _points(min(debt, earned), terms)
+    if not earned:
+        return Text(
+            f"Owed: {owed.en}. Points that are earned next pay this off",
+            f"Долг: {owed.ru}. Его погасят следующие начисления",
+        )
     return Text(
-        f"Paid with {number} {'point' if number == '1' else 'points'}",
-        f"Списано: {_count_in_russian(points, terms)}",
+        f"Owed: {owed.en}. This purchase pays off {paid.en}",
+        f"Долг: {owed.ru}. Эта покупка погасит {paid.ru}",
     )
+
+
+def tell_owed(points: int, terms: PointsTerms) -> Text:
+    """Return what is owed since goods came back whose points were spent."""
+    owed = _points(points, terms)
+    return Text(
+        f"Owed: {owed.en}, spent already. Points that are earned next pay this off",
+        f"Долг: {owed.ru}. Эти баллы уже потрачены, долг погасят следующие начисления",
+    )
+
+
+def _points(points: int, terms: PointsTerms) -> Text:
+    number = _decimal(points, terms.points_scale, ".")
+    noun = "point" if number == "1" else "points"
+    return Text(f"{number} {noun}", _count_in_russian(points, terms))
 
 
 def _count_in_russian(points: int, terms: PointsTerms) -> str:

@@ -101,7 +101,7 @@ def _batch(
             terms=terms,
         )
     return payouts_wire.build_taking_back(
-        reward, member_id=member_id, program_id=program_id, cause=cause, now=now
+        reward, member_id=member_id, program_id=program_id, cause=cause, now=now, terms=terms
     )
 
 

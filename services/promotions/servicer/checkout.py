@@ -13,7 +13,7 @@ from tessera.promotions.v1 import (
 )
 
 from services.chassis import clock, database
-from services.promotions import config, errors, storage
+from services.promotions import config, engine, errors, storage
 from services.promotions.checkout import documents, permissions
 from services.promotions.checkout.compensations import Compensations
 from services.promotions.checkout.purchases import Purchases
@@ -36,6 +36,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         making_good: Compensations,
         *,
         bounds: config.OfflineSettings,
+        terms: engine.PointsTerms,
         ahead_s_max: int,
         now: clock.Clock,
     ) -> None:
@@ -44,6 +45,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         self._returns = returns
         self._compensations = making_good
         self._bounds = bounds
+        self._terms = terms
         self._ahead_max = timedelta(seconds=ahead_s_max)
         self._now = now
 
@@ -65,7 +67,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         return checkout_service_pb2.CommitResponse(
             receipt=await self._show(receipt)
             if replayed
-            else documents.show_receipt(receipt, bounds=self._bounds),
+            else documents.show_receipt(receipt, bounds=self._bounds, terms=self._terms),
             replayed=replayed,
             printed_coupons=await self._purchases.printed(receipt),
         )
@@ -76,7 +78,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         """Undo a purchase before it is fiscalised."""
         receipt = await self._purchases.void(request.receipt_id)
         return checkout_service_pb2.VoidResponse(
-            receipt=documents.show_receipt(receipt, bounds=self._bounds)
+            receipt=documents.show_receipt(receipt, bounds=self._bounds, terms=self._terms)
         )
 
     async def Return(
@@ -87,7 +89,7 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         self._require_past(request.occurred_time)
         returned, replayed = await self._returns.give_back(request)
         return checkout_service_pb2.ReturnResponse(
-            returned=documents.show_return(returned), replayed=replayed
+            returned=documents.show_return(returned, terms=self._terms), replayed=replayed
         )
 
     async def GetReceipt(
@@ -119,7 +121,9 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
     ) -> checkout_pb2.Receipt:
         key = storage.keys.locate(receipt.receipt_id, receipt.occurred_time)
         returns = await storage.returns.of_purchase(self._db, key)
-        return documents.show_receipt(receipt, returns, bounds=self._bounds, given=given)
+        return documents.show_receipt(
+            receipt, returns, bounds=self._bounds, terms=self._terms, given=given
+        )
 
     def _require_past(self, stamp: timestamp_pb2.Timestamp) -> None:
         """Raise OccurredInFuture for what lies further ahead than tills' clocks may go wrong."""

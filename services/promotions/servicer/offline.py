@@ -11,7 +11,7 @@ from tessera.promotions.v1 import (
 )
 
 from services.chassis import clock, database, timestamps
-from services.promotions import config, errors, storage
+from services.promotions import config, engine, errors, storage
 from services.promotions.checkout import conflicts, documents, permissions
 from services.promotions.checkout.offline import Offline
 from services.promotions.storage.receipts import Receipt
@@ -31,12 +31,14 @@ class OfflineServicer(offline_service_pb2_grpc.OfflineServiceServicer):
         offline: Offline,
         *,
         bounds: config.OfflineSettings,
+        terms: engine.PointsTerms,
         ahead_s_max: int,
         now: clock.Clock,
     ) -> None:
         self._db = db
         self._offline = offline
         self._bounds = bounds
+        self._terms = terms
         self._ahead_max = timedelta(seconds=ahead_s_max)
         self._now = now
 
@@ -53,7 +55,10 @@ class OfflineServicer(offline_service_pb2_grpc.OfflineServiceServicer):
         key = storage.keys.locate(receipt.receipt_id, receipt.occurred_time)
         returns = await storage.returns.of_purchase(self._db, key) if replayed else ()
         return offline_service_pb2.RecordReceiptResponse(
-            receipt=documents.show_receipt(receipt, returns, bounds=self._bounds), replayed=replayed
+            receipt=documents.show_receipt(
+                receipt, returns, bounds=self._bounds, terms=self._terms
+            ),
+            replayed=replayed,
         )
 
     async def ListConflicts(

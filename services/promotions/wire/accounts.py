@@ -84,6 +84,11 @@ def points(member_id: str, asset_code: str) -> Account:
     return Account(account_pb2.OWNER_TYPE_MEMBER, member_id, asset_code)
 
 
+def points_debt(member_id: str, asset_code: str) -> Account:
+    """Return the account of what a member owes of points; it holds 0 or less."""
+    return Account(account_pb2.OWNER_TYPE_DEBT, f"member:{member_id}", asset_code)
+
+
 def coupons(member_id: str, campaign_id: str) -> Account:
     """Return the account of the coupons that a member holds; each use burns one."""
     return Account(account_pb2.OWNER_TYPE_MEMBER, member_id, coupon_asset(campaign_id))

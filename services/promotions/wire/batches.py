@@ -37,6 +37,8 @@ class Terms:
     cap: engine.ReceiptCap = field(default_factory=engine.ReceiptCap)
     #: The partners that stores belong to, by store: they give points out and take them in.
     partners: Mapping[str, str] = field(default_factory=dict)
+    #: Whether points are owed that are to be taken back and were spent; else they are forgiven.
+    owes: bool = False
 
 
 def build_purchase(
@@ -298,10 +300,15 @@ def day_end(moment: datetime, days: int, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), tzinfo=zone)
 
 
-def build_undo(batch: batch_pb2.Batch, moved: Sequence[int]) -> list[batch_pb2.Operation]:
-    """Return what undoes a purchase: points spent come back first, so earned ones can be taken."""
+def build_undo(
+    batch: batch_pb2.Batch, moved: Sequence[int], *, owes: bool
+) -> list[batch_pb2.Operation]:
+    """Return what undoes a purchase: points spent come back first, so earned ones can be taken.
+
+    `owes` when points that were spent meanwhile become a debt.
+    """
     return [
-        _reversal(batch.batch_id, index, amount, batch.operations[index].transfer.reason)
+        _reversal(batch, index, amount, owes=owes)
         for index, amount in sorted(
             enumerate(moved), key=lambda pair: _is_earn(batch.operations[pair[0]])
         )
@@ -355,14 +362,16 @@ def _is_earn(operation: batch_pb2.Operation) -> bool:
 
 
 def _reversal(
-    batch_id: str, index: int, amount: int, reason: account_pb2.TransferReason.ValueType
+    batch: batch_pb2.Batch, index: int, amount: int, *, owes: bool
 ) -> batch_pb2.Operation:
+    shortfall = batch_pb2.SHORTFALL_REFUSE
     # Only a shopper can have spent meanwhile what is to be taken back.
-    earned = reason == account_pb2.TRANSFER_REASON_EARN
-    shortfall = batch_pb2.SHORTFALL_TAKE_AVAILABLE if earned else batch_pb2.SHORTFALL_REFUSE
+    if _is_earn(batch.operations[index]):
+        owed = owes and _brings_points(batch.operations[index])
+        shortfall = batch_pb2.SHORTFALL_DEBT if owed else batch_pb2.SHORTFALL_TAKE_AVAILABLE
     return batch_pb2.Operation(
         reversal=batch_pb2.Reversal(
-            batch_id=batch_id, operation_index=index, amount=amount, shortfall=shortfall
+            batch_id=batch.batch_id, operation_index=index, amount=amount, shortfall=shortfall
         )
     )
 
@@ -389,8 +398,12 @@ def build_return(
     *,
     undone: Mapping[int, int],
     value: ReturnedValue,
+    owes: bool,
 ) -> list[batch_pb2.Operation]:
-    """Return what a return moves; `undone` is what earlier returns undid, by operation."""
+    """Return what a return moves; `undone` is what earlier returns undid, by operation.
+
+    `owes` when points that were spent meanwhile become a debt.
+    """
     left = {index: amount - undone.get(index, 0) for index, amount in enumerate(moved)}
     by_reason: dict[int, list[int]] = {}
     for index, operation in enumerate(batch.operations):
@@ -410,7 +423,7 @@ def build_return(
             if is_coupon_grant(operation)
         }
     return [
-        _reversal(batch.batch_id, index, parts[index], batch.operations[index].transfer.reason)
+        _reversal(batch, index, parts[index], owes=owes)
         for index in sorted(
             parts,
             key=lambda index: (
@@ -422,6 +435,10 @@ def build_return(
         )
         if parts[index] > 0
     ]
+
+
+def _brings_points(operation: batch_pb2.Operation) -> bool:
+    return _is_earn(operation) and not _is_stamps(operation) and not is_coupon_grant(operation)
 
 
 def _is_stamps(operation: batch_pb2.Operation) -> bool:
@@ -492,14 +509,29 @@ def _taken_back(
 
 
 def find_shortfall(batch: batch_pb2.Batch, moved: Sequence[int], *, others: int = 0) -> int:
-    """Return the points that a batch should have taken back and could not.
+    """Return the points that a batch should have taken back and could not, and forgave.
 
     `others` is how many earnings of stamps and coupons it undoes; they stand at its end.
     """
     pairs = list(zip(batch.operations, moved, strict=True))
     return sum(
-        operation.reversal.amount - amount for operation, amount in pairs[: len(pairs) - others]
+        operation.reversal.amount - amount
+        for operation, amount in pairs[: len(pairs) - others]
+        if not _owes(operation)
     )
+
+
+def find_owed(batch: batch_pb2.Batch, moved: Sequence[int]) -> int:
+    """Return the points that a batch should have taken back and that are owed instead."""
+    return sum(
+        operation.reversal.amount - amount
+        for operation, amount in zip(batch.operations, moved, strict=True)
+        if _owes(operation)
+    )
+
+
+def _owes(operation: batch_pb2.Operation) -> bool:
+    return operation.reversal.shortfall == batch_pb2.SHORTFALL_DEBT
 
 
 def find_restored(batch: batch_pb2.Batch, undoing: Sequence[batch_pb2.Operation]) -> int:
@@ -527,14 +559,18 @@ def settle_undo(undo: batch_pb2.Batch, moved: Sequence[int]) -> batch_pb2.Batch:
 
 def find_unrecovered(
     batch: batch_pb2.Batch, moved: Sequence[int], *, undone: batch_pb2.Batch
-) -> int:
-    """Return the points that a purchase had given and that undoing it could not take back."""
-    taken = sum_undone([undone])
-    return sum(
-        moved[index] - taken.get(index, 0)
-        for index, operation in enumerate(batch.operations)
-        if _is_earn(operation) and not _is_stamps(operation) and not is_coupon_grant(operation)
-    )
+) -> tuple[int, int]:
+    """Return the points that undoing a purchase could not take back: forgiven, and owed."""
+    lacking = {
+        one.reversal.operation_index: (
+            moved[one.reversal.operation_index] - one.reversal.amount,
+            _owes(one),
+        )
+        for one in undone.operations
+        if _brings_points(batch.operations[one.reversal.operation_index])
+    }
+    forgiven = sum(amount for amount, owed in lacking.values() if not owed)
+    return forgiven, sum(amount for amount, owed in lacking.values() if owed)
 
 
 def sum_undone(batches: Sequence[batch_pb2.Batch]) -> dict[int, int]:

@@ -89,5 +89,6 @@ def tell_returned(
             points_clawed_back=returned.points_clawed_back,
             points_restored=returned.points_restored,
             purchase_emptied=empties,
+            points_owed=returned.points_owed,
         ),
     )

@@ -49,14 +49,22 @@ def build_taking_back(
     program_id: str,
     cause: tuple[str, ...],
     now: datetime,
+    terms: Terms,
 ) -> batch_pb2.Batch:
-    """Return what takes back what `build_reward` gave for the same cause, as far as it is there."""
+    """Return what takes back what `build_reward` gave for the same cause.
+
+    What is no longer there is forgiven; points are owed where the terms say so.
+    """
     given = ids.derive("bat", "reward", program_id, member_id, *cause)
     reversal = batch_pb2.Reversal(
         batch_id=given,
         operation_index=0,
         amount=reward.points or reward.uses,
-        shortfall=batch_pb2.SHORTFALL_TAKE_AVAILABLE,
+        shortfall=(
+            batch_pb2.SHORTFALL_DEBT
+            if terms.owes and reward.points
+            else batch_pb2.SHORTFALL_TAKE_AVAILABLE
+        ),
     )
     return batch_pb2.Batch(
         batch_id=ids.derive("bat", "taken", program_id, member_id, *cause),

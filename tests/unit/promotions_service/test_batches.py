@@ -148,7 +148,7 @@ def test_more_than_a_batch_holds_is_refused():
 def test_undoing_gives_first_and_takes_then():
     """Points that were spent come back before earned ones are taken, as far as they are there."""
     bought = batch_pb2.Batch(batch_id="bat_1", operations=build(SALE, "c1"))
-    undo = [one.reversal for one in batches.build_undo(bought, [1, 70, 40, 9, 1])]
+    undo = [one.reversal for one in batches.build_undo(bought, [1, 70, 40, 9, 1], owes=False)]
     assert [one.operation_index for one in undo] == [0, 1, 2, 3, 4]
     refuse, available = batch_pb2.SHORTFALL_REFUSE, batch_pb2.SHORTFALL_TAKE_AVAILABLE
     assert [one.shortfall for one in undo] == [refuse, refuse, refuse, available, available]
@@ -171,8 +171,64 @@ def give_back(*, restored=0, clawed_back=0, losses=None, complete=False, undone=
         losses=losses or {},
         complete=complete,
     )
-    operations = batches.build_return(bought, MOVED, undone=undone or {}, value=value)
+    operations = batches.build_return(bought, MOVED, undone=undone or {}, value=value, owes=False)
     return [(one.reversal.operation_index, one.reversal.amount) for one in operations]
+
+
+@pytest.mark.parametrize(
+    ("owes", "shortfall"),
+    [(True, batch_pb2.SHORTFALL_DEBT), (False, batch_pb2.SHORTFALL_TAKE_AVAILABLE)],
+)
+def test_only_points_are_ever_owed(owes, shortfall):
+    """Stamps and coupons that are gone are gone; what paid comes back as it was taken."""
+    member = account_pb2.Owner(owner_type=account_pb2.OWNER_TYPE_MEMBER, owner_id="mem_1")
+    earned = [
+        batch_pb2.Operation(
+            transfer=batch_pb2.Transfer(
+                asset_code=code,
+                credit=member,
+                amount=5,
+                reason=account_pb2.TRANSFER_REASON_EARN,
+                campaign_id="c1",
+            )
+        )
+        for code in ("points", "stamps.coffee", "coupon.c2")
+    ]
+    bought = batch_pb2.Batch(batch_id="bat_1", operations=[*build(SALE, "c1"), *earned])
+    moved = [*MOVED, 5, 5, 5]
+    undo = batches.build_undo(bought, moved, owes=owes)
+    value = batches.ReturnedValue(
+        points_restored=40,
+        points_clawed_back=15,
+        losses={},
+        complete=True,
+        stamp_moves=[engine.StampMove("c1", "coffee", 5, 0)],
+    )
+    back = batches.build_return(bought, moved, undone={}, value=value, owes=owes)
+    taken = batch_pb2.SHORTFALL_TAKE_AVAILABLE
+    refuse = batch_pb2.SHORTFALL_REFUSE
+    for operations in (undo, back):
+        found = {one.reversal.operation_index: one.reversal.shortfall for one in operations}
+        assert found == {
+            **dict.fromkeys((0, 1, 2), refuse),
+            **dict.fromkeys((3, 4, 5), shortfall),
+            **dict.fromkeys((6, 7), taken),
+        }
+
+
+def test_what_is_lacking_is_forgiven_or_owed_by_what_was_asked_for():
+    """Whatever the setting says by then."""
+
+    def lacking(owes):
+        bought = batch_pb2.Batch(batch_id="bat_1", operations=build(SALE, "c1"))
+        undo = batch_pb2.Batch(operations=batches.build_undo(bought, MOVED, owes=owes))
+        got = [1, 70, 40, 4, 1]
+        settled = batches.settle_undo(undo, got)
+        void = batches.find_unrecovered(bought, MOVED, undone=settled)
+        return void, batches.find_shortfall(undo, got), batches.find_owed(undo, got)
+
+    assert lacking(owes=False) == ((5, 0), 5, 0)
+    assert lacking(owes=True) == ((0, 5), 0, 5)
 
 
 def test_a_return_takes_points_from_the_campaign_that_gives_less():
@@ -303,7 +359,7 @@ def test_a_return_undoes_stamps_beside_points():
         complete=False,
         stamp_moves=(engine.StampMove("c4", "tea", 1, 0), engine.StampMove("c2", "tea", 0, 5)),
     )
-    operations = batches.build_return(bought, (5, 9, 2), undone={}, value=value)
+    operations = batches.build_return(bought, (5, 9, 2), undone={}, value=value, owes=False)
     undone = [(one.reversal.operation_index, one.reversal.amount) for one in operations]
     assert undone == [(0, 5), (1, 4), (2, 1)]
     batch = batch_pb2.Batch(operations=operations)

@@ -79,7 +79,8 @@ def compare(case: Case, gaps: Gaps) -> list[Difference]:
             posted.setdefault(name, []).append((budget, batch, moved))
     for name in reverted:
         for budget, batch, moved in posted.pop(name, []):
-            budget.used -= sum(one.reversal.amount for one in batches.build_undo(batch, moved))
+            undone = batches.build_undo(batch, moved, owes=False)
+            budget.used -= sum(one.reversal.amount for one in undone)
     return _compare(case, gaps, list({id(one): one for one in budgets.values()}.values()), budgets)
 
 
