@@ -172,6 +172,23 @@ class _Block:
             await _release(self._pool, self._connection)
 
 
+class _Session:
+    """The loan of one pooled connection; a class for the same reason."""
+
+    __slots__ = ("_connection", "_pool", "_statement_s_max")
+
+    def __init__(self, pool: asyncpg.Pool, *, statement_s_max: float) -> None:
+        self._pool = pool
+        self._statement_s_max = statement_s_max
+
+    async def __aenter__(self) -> Transaction:
+        self._connection = await _acquire(self._pool)
+        return Transaction(self._connection, statement_s_max=self._statement_s_max)
+
+    async def __aexit__(self, *_: object) -> None:
+        await _release(self._pool, self._connection)
+
+
 class Database:
     """The role's own database."""
 
@@ -217,24 +234,31 @@ class Database:
             options={"isolation": isolation, "readonly": readonly},
         )
 
+    def session(self) -> _Session:
+        """Borrow a connection for statements that follow each other, each on its own.
+
+        `async with database.session() as session` saves what lending it again would cost.
+        """
+        return _Session(self._pool, statement_s_max=self.settings.statement_s_max)
+
     async def fetch(self, sql: str, *arguments: Any) -> list[Record]:
         """Return all rows of one statement outside of any transaction."""
-        async with self._borrowed() as connection:
+        async with self.session() as connection:
             return await connection.fetch(sql, *arguments)
 
     async def fetchrow(self, sql: str, *arguments: Any) -> Record | None:
         """Return the first row, or None."""
-        async with self._borrowed() as connection:
+        async with self.session() as connection:
             return await connection.fetchrow(sql, *arguments)
 
     async def fetchval(self, sql: str, *arguments: Any) -> Any:
         """Return the first column of the first row, or None."""
-        async with self._borrowed() as connection:
+        async with self.session() as connection:
             return await connection.fetchval(sql, *arguments)
 
     async def execute(self, sql: str, *arguments: Any) -> str:
         """Run one statement on its own."""
-        async with self._borrowed() as connection:
+        async with self.session() as connection:
             return await connection.execute(sql, *arguments)
 
     async def ping(self) -> None:
@@ -287,14 +311,6 @@ class Database:
         connection: asyncpg.Connection = await _driven(asyncpg.connect(**arguments))
         stack.callback(connection.terminate)
         return connection
-
-    @asynccontextmanager
-    async def _borrowed(self) -> AsyncIterator[Transaction]:
-        connection = await _acquire(self._pool)
-        try:
-            yield Transaction(connection, statement_s_max=self.settings.statement_s_max)
-        finally:
-            await _release(self._pool, connection)
 
 
 async def _acquire(pool: asyncpg.Pool) -> PoolConnectionProxy:

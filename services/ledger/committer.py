@@ -7,7 +7,6 @@ came, on facts read without locks; when somebody else was faster, the round is r
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from prometheus_client import Counter, Histogram
 from tessera.event.v1 import event_pb2
 from tessera.ledger.v1 import batch_pb2
 
-from services.chassis import clock, database, errors, ids, outbox
+from services.chassis import clock, errors, ids, outbox
 from services.ledger import engine, wire
 from services.ledger.pace import Pace
 from services.ledger.storage import Assets, Postings, Stale, StoredBatch
@@ -235,11 +234,10 @@ class Committer:
         assets = await self._assets.get(codes.union(key.asset_code for key in due))
         plan = engine.plan(batches, assets=assets, targets=targets, due=due)
         now = self._instant()
-        async with AsyncExitStack() as stack:
-            tx: database.Queryable | None = None
-            if with_locks:
-                tx = await stack.enter_async_context(self._postings.transaction())
-            tables = await self._postings.read(plan, list(orders), now=now, tx=tx)
+        async with self._postings.round(with_locks=with_locks) as source:
+            tables = await self._postings.read(
+                plan, list(orders), now=now, source=source, with_locks=with_locks
+            )
             fresh = [order for order in orders.values() if order.batch.id not in tables.known]
             facts = engine.Facts(assets, tables.accounts, targets, tables.lots)
             outcome = engine.post(facts, [order.batch for order in fresh], now=now, due=due)
@@ -247,7 +245,7 @@ class Committer:
             if answered or outcome.changes.accounts:
                 events = outbox.rows(*_events(fresh, outcome))
                 stored = list(map(_stored, fresh, answered, outcome.decisions))
-                await self._postings.write(outcome.changes, stored, events, now=now, tx=tx)
+                await self._postings.write(outcome.changes, stored, events, now=now, source=source)
         GROUP_SIZE.observe(len(orders))
         kept = {order.batch.id: one for order, one in zip(fresh, answered, strict=True)}
         for batch_id, known in tables.known.items():

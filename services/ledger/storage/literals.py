@@ -7,6 +7,7 @@ a posting does with the database. A text that PostgreSQL parses is ten times che
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ class Kind:
     cast: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """A part of a statement that works on rows, which its text calls {rows} and {columns}.
 
@@ -33,14 +34,15 @@ class Part:
     columns: Mapping[str, Kind]
     text: str
 
-    def literals(self, rows: Iterable[Sequence[Any]]) -> list[str]:
-        """Return the arguments that stand for rows."""
-        turned = list(zip(*rows, strict=True)) or [()] * len(self.columns)
+    def literals(self, rows: Sequence[Sequence[Any]]) -> list[str]:
+        """Return the arguments that stand for rows, of which there is one at least."""
+        columns = zip(*rows, strict=True)
         kinds = self.columns.values()
-        return [kind.write(column) for kind, column in zip(kinds, turned, strict=True)]
+        return [kind.write(column) for kind, column in zip(kinds, columns, strict=True)]
 
 
-def compose(parts: Sequence[Part], *, first: int) -> str:
+@lru_cache(maxsize=256)
+def compose(parts: tuple[Part, ...], *, first: int) -> str:
     """Return the WITH list of the parts, with their parameters numbered from `first`."""
     number = first
     composed = []

@@ -148,9 +148,9 @@ class Postings:
         self._source = source
         self._worlds: set[UUID] = set()
 
-    def transaction(self) -> AbstractAsyncContextManager[database.Queryable]:
-        """Open a transaction, for a round with locks."""
-        return self._source.transaction()
+    def round(self, *, with_locks: bool) -> AbstractAsyncContextManager[database.Queryable]:
+        """Open what one round reads and writes with; with locks it is a transaction."""
+        return self._source.transaction() if with_locks else self._source.session()
 
     async def targets(self, places: Sequence[engine.Place]) -> dict[engine.Place, engine.Target]:
         """Return the operations of posted batches that others refer back to."""
@@ -178,12 +178,12 @@ class Postings:
         batch_ids: Sequence[UUID],
         *,
         now: datetime,
-        tx: database.Queryable | None = None,
+        source: database.Queryable,
+        with_locks: bool,
     ) -> Tables:
-        """Return what a plan asks for; inside a transaction, the accounts are locked by it."""
-        source = self._source if tx is None else tx
+        """Return what a plan asks for, with the accounts locked or not."""
         # Accounts before lots: lots that are newer than their account are noticed by its version.
-        statement = _TABLES if tx is None else _TABLES_LOCKED
+        statement = _TABLES_LOCKED if with_locks else _TABLES
         wanted = literals.uuids(plan.keys), literals.uuids(batch_ids)
         known: dict[UUID, Known] = {}
         rows: list[database.Record] = []
@@ -225,7 +225,7 @@ class Postings:
         events: tuple[Sequence[UUID], Sequence[bytes]],
         *,
         now: datetime,
-        tx: database.Queryable | None = None,
+        source: database.Queryable,
     ) -> None:
         """Write everything or nothing; outside of a transaction it is durable on return.
 
@@ -234,7 +234,7 @@ class Postings:
         await self._name_worlds(_worlds(changes))
         statement, arguments = writing.composed(changes, batches, events, now=now)
         try:
-            await (self._source if tx is None else tx).execute(statement, *arguments)
+            await source.execute(statement, *arguments)
         except (asyncpg.UniqueViolationError, errors.Contention) as error:
             raise Stale from error
         except asyncpg.CheckViolationError as error:

@@ -1,6 +1,6 @@
 """The one statement that writes a group of batches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -311,26 +311,6 @@ _KEPT_ON = Part(
         AND reserves.account_id = kept_on.account_id
     """,
 )
-_PARTS = (
-    _REVERSED,
-    _TAKEN,
-    _CHANGED,
-    _RETERMED,
-    _MADE,
-    _TOLD,
-    _TALLIED,
-    _ENTERED,
-    _TRANSFERRED,
-    _ANSWERED,
-    _OPENED,
-    _MOVED,
-)
-#: Most groups have nothing to do with holds, and do not pay for them.
-_PARTS_OF_HOLDS = (_HELD, _RESERVED, _KEPT_ON)
-_STATEMENT = f"{literals.compose(_PARTS, first=2)}\nSELECT $1::TIMESTAMPTZ"
-_STATEMENT_WITH_HOLDS = (
-    f"{literals.compose((*_PARTS_OF_HOLDS, *_PARTS), first=2)}\nSELECT $1::TIMESTAMPTZ"
-)
 
 
 class StoredBatch(NamedTuple):
@@ -353,36 +333,34 @@ def composed(
     *,
     now: datetime,
 ) -> tuple[str, list[Any]]:
-    """Return the statement and its arguments; `events` are ids and payloads for the outbox."""
-    written = changes.accounts
-    parts: tuple[Part, ...] = _PARTS
-    statement = _STATEMENT
-    rows: tuple[Iterable[Sequence[Any]], ...] = (
-        changes.reversals,
-        changes.takes,
-        map(_changed, changes.lots_changed),
-        [_terms(before) for before, after in changes.lots_changed if _differ(before, after)],
-        map(_made, changes.lots_made),
-        zip(*events, strict=True),
-        [(key.id, amount) for key, amount in changes.tallies.items()],
-        changes.entries,
-        changes.transfers,
-        batches,
-        [_opened(one.after) for one in written if not one.before.version],
-        [_moved(one.before, one.after) for one in written if one.before.version],
-    )
-    if changes.reserves_made or changes.reserves_changed:
-        parts, statement = (*_PARTS_OF_HOLDS, *_PARTS), _STATEMENT_WITH_HOLDS
-        rows = (
-            map(_held, changes.holds),
-            map(_reserve, changes.reserves_made),
-            map(_reserve, changes.reserves_changed),
-            *rows,
-        )
+    """Return the statement and its arguments; `events` are ids and payloads for the outbox.
+
+    It has only the parts that have rows: an empty one costs PostgreSQL as much as one row does.
+    The handful of combinations that occur are prepared once on every connection.
+    """
+    changed, written = changes.lots_changed, changes.accounts
+    rows: dict[Part, Sequence[Sequence[Any]]] = {
+        _HELD: [_held(row) for row in changes.holds],
+        _RESERVED: [_reserve(one) for one in changes.reserves_made],
+        _KEPT_ON: [_reserve(one) for one in changes.reserves_changed],
+        _REVERSED: changes.reversals,
+        _TAKEN: changes.takes,
+        _CHANGED: [_changed(before, after) for before, after in changed],
+        _RETERMED: [_terms(before) for before, after in changed if _differ(before, after)],
+        _MADE: [_made(lot) for lot in changes.lots_made],
+        _TOLD: list(zip(*events, strict=True)),
+        _TALLIED: [(key.id, amount) for key, amount in changes.tallies.items()],
+        _ENTERED: changes.entries,
+        _TRANSFERRED: changes.transfers,
+        _ANSWERED: batches,
+        _OPENED: [_opened(one.after) for one in written if not one.before.version],
+        _MOVED: [_moved(one.before, one.after) for one in written if one.before.version],
+    }
+    parts = tuple(part for part, lines in rows.items() if lines)
     arguments: list[Any] = [now]
-    for part, lines in zip(parts, rows, strict=True):
-        arguments += part.literals(lines)
-    return statement, arguments
+    for part in parts:
+        arguments += part.literals(rows[part])
+    return f"{literals.compose(parts, first=2)}\nSELECT $1::TIMESTAMPTZ", arguments
 
 
 def _held(row: engine.HoldRow) -> tuple[Any, ...]:
@@ -472,8 +450,7 @@ def _terms(lot: engine.Lot) -> tuple[Any, ...]:
     return lot.account_id, lot.id, lot.activates_at, lot.expires_at
 
 
-def _changed(pair: tuple[engine.Lot, engine.Lot]) -> tuple[Any, ...]:
-    before, after = pair
+def _changed(before: engine.Lot, after: engine.Lot) -> tuple[Any, ...]:
     return (
         after.account_id,
         before.expires_at,

@@ -53,14 +53,14 @@ def _wire(fuse: _Fuse) -> None:
     before, inside, committed, shown, replied = POINTS
     write, publish = Postings.write, Balances.publish
 
-    async def deadly_write(self: Any, *arguments: Any, tx: Any = None, **named: Any) -> None:
+    async def deadly_write(self: Any, *arguments: Any, source: Any, **named: Any) -> None:
         if fuse.burns_out(before):
             _die()
         if fuse.burns_out(inside):
-            async with self.transaction() as own:
-                await write(self, *arguments, tx=own, **named)
+            async with self.round(with_locks=True) as own:
+                await write(self, *arguments, source=own, **named)
                 _die()
-        await write(self, *arguments, tx=tx, **named)
+        await write(self, *arguments, source=source, **named)
 
     async def deadly_publish(self: Any, balances: Any) -> None:
         if fuse.burns_out(committed):
