@@ -71,7 +71,7 @@ def require(scope: str) -> None:
         raise errors.PermissionDenied(scope=scope)
 
 
-def begin(caller: Caller, *, authorization: str = "") -> None:
+def begin(caller: Caller, *, authorization: str) -> None:
     """Set the caller, and what proves it, for the rest of the present task."""
     _current.set(caller)
     _authorization.set(authorization)

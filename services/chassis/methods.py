@@ -202,14 +202,14 @@ class _Method:
     def _recognise(self, authorization: str) -> bool:
         """Tell whether nothing about the caller has to be checked, or asked, any more."""
         if self._scope is None or self._verifier is None:
-            auth.begin(auth.ANONYMOUS)
+            auth.begin(auth.ANONYMOUS, authorization=authorization)
             return True
         if not authorization.startswith(_BEARER):
             return False
         caller = self._verifier.recall(authorization[len(_BEARER) :])
         if caller is None or self._scope not in caller.scopes:
             return False
-        auth.begin(caller)
+        auth.begin(caller, authorization=authorization)
         return True
 
     async def _authenticate(self, authorization: str) -> None:

@@ -282,8 +282,9 @@ async def test_call_in_the_name_of_a_caller_carries_the_callers_token(
     tokens = clients.Tokens(endpoint.settings)
     echo = contract.stub(await connect(await serve(Telling(contract)), tokens), "Echo")
     ((_, named),) = issuer.metadata(sub="agent")
-    answer = await echo(contract.Request(), metadata=iter([("authorization", named)]))
-    assert answer.text == f"agent {named}"
+    for _ in range(2):  # of a token that was seen before, too
+        answer = await echo(contract.Request(), metadata=iter([("authorization", named)]))
+        assert answer.text == f"agent {named}"
     own = await tokens.authorization()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await echo(contract.Request(), metadata=[("authorization", "Bearer stale")])
