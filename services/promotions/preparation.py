@@ -91,20 +91,20 @@ class Preparation:
         campaign_id, limits = campaign.campaign_id, campaign.rules.limits
         if limits.uses_max:
             yield self._ledger.set_ceiling(accounts.uses(campaign_id), limits.uses_max)
-        if limits.uses_per_member_max:
-            bound = limits.uses_per_member_max
-            code = accounts.member_uses_asset(campaign_id, bound)
-            yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code, ceiling=bound))
         if limits.budget_minor and before is not None and before.budget_minor:
             yield self._raise(campaign, before)
         elif limits.budget_minor:
             yield self._fund(campaign_id, limits.budget_minor, now)
         if limits.units_max:
             yield self._ledger.set_ceiling(accounts.units(campaign_id), limits.units_max)
-        if limits.units_per_article_max:
-            bound = limits.units_per_article_max
-            code = accounts.article_units_asset(campaign_id, bound)
-            yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code, ceiling=bound))
+        for bound, name_asset in (
+            (limits.uses_per_member_max, accounts.member_uses_asset),
+            (limits.units_per_article_max, accounts.article_units_asset),
+            (limits.units_per_member_max, accounts.member_units_asset),
+        ):
+            if bound:
+                asset = asset_pb2.Asset(asset_code=name_asset(campaign_id, bound), ceiling=bound)
+                yield self._ledger.create_asset(asset)
         for card in sorted(campaign.rules.cards):
             code = accounts.stamps_asset(card)
             yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code))

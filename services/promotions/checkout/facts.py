@@ -270,6 +270,9 @@ class Collector:
             found["member_uses"] = accounts.member_uses(member.member_id, campaign_id, limit)
         if need.units:
             found["units"] = accounts.units(campaign_id)
+        if need.member_units and member is not None:
+            limit = limits_of(ruleset, campaign_id).units_per_member_max
+            found["member_units"] = accounts.member_units(member.member_id, campaign_id, limit)
         if need.coupons and member is not None:
             found["coupons"] = accounts.coupons(member.member_id, campaign_id)
         if need.stamps and member is not None:
@@ -341,6 +344,8 @@ def _remaining(
         left["member_uses"] = max(limits.uses_per_member_max - left["member_uses"], 0)
     if "units" in left:
         left["units"] = max(limits.units_max - left["units"], 0)
+    if "member_units" in left:
+        left["member_units"] = max(limits.units_per_member_max - left["member_units"], 0)
     by_article = None
     if limits.units_per_article_max:
         most = limits.units_per_article_max

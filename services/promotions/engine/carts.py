@@ -115,6 +115,7 @@ class Remaining:
     stamps: int | None = None
     units: int | None = None
     article_units: Mapping[str, int] | None = None
+    member_units: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,7 @@ def _forget_use(facts: Facts, cart: Cart, named: Sequence[Compiled]) -> Facts:
             coupons=1,
             stamps=_ENDLESS,
             units=one.limits.units_max,
+            member_units=one.limits.units_per_member_max,
             article_units={line.sku: one.limits.units_per_article_max for line in cart.lines},
         )
         for one in named

@@ -189,8 +189,8 @@ class Charge:
 
     `personal` burns a coupon of the member, or the one of `coupon_id` when a bearer's code was
     presented. `member_uses` is one of the member's uses, `uses` how many of the campaign's. `units`
-    are rewarded units by article, where they are limited. `code` is empty without a coupon;
-    `stamps` are taken from the member.
+    are rewarded units by article, where they are limited; `member_units` counts them as the
+    member's. `code` is empty without a coupon; `stamps` are taken from the member.
     """
 
     campaign_id: str
@@ -202,6 +202,7 @@ class Charge:
     stamps: StampPrice | None = None
     units: tuple[tuple[str, int], ...] = ()
     coupon_id: str = ""
+    member_units: bool = False
 
 
 @dataclass(frozen=True, slots=True)

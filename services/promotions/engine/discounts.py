@@ -46,7 +46,7 @@ _new_tuple = tuple.__new__
 
 def compile_discounts(given: rules.Rules) -> Discounter:
     """Return the function from a campaign's turn to its discounts."""
-    counted = bool(given.limits.units_max or given.limits.units_per_article_max)
+    counted = given.limits.counts_units
     basis = given.combination.basis
     givers = [compile_reward(reward, basis, counted=counted) for reward in given.rewards]
     give = givers[0] if len(givers) == 1 else _compile_several(givers)

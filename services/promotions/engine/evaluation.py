@@ -46,6 +46,7 @@ class Need:
     stamps: bool
     units: bool = False
     article_units: bool = False
+    member_units: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ def find_needs(ruleset: Ruleset, cart: Cart, facts: Facts, *, now: datetime) -> 
                 units=one.limits.units_max > 0,
                 article_units=one.limits.units_per_article_max > 0,
                 member_uses=one.limits.uses_per_member_max > 0,
+                member_units=one.limits.units_per_member_max > 0,
                 budget=one.limits.budget_minor > 0,
                 coupons=one.personal,
                 stamps=one.stamps is not None,
@@ -411,6 +413,7 @@ def charge(
         budget_minor=offer.total if limits.budget_minor else 0,
         stamps=one.stamps,
         units=offer.units,
+        member_units=limits.units_per_member_max > 0,
         coupon_id=bearer.coupon_id if bearer else "",
     )
 

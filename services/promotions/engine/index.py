@@ -327,6 +327,7 @@ def _asks_for_member(given: rules.Rules) -> bool:
             audience.segment_ids or audience.plan_ids or audience.tier_ids or audience.member_ids
         )
         or given.limits.uses_per_member_max > 0
+        or given.limits.units_per_member_max > 0
     )
 
 

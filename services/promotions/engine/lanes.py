@@ -26,7 +26,7 @@ from services.promotions.engine.decisions import OutcomeReason, PaymentOffer
 from services.promotions.engine.earnings import Till
 from services.promotions.engine.groups import Verdict
 from services.promotions.engine.offers import Offer, Turn, refuse
-from services.promotions.engine.rules import Lane, StampPrice
+from services.promotions.engine.rules import Lane, Limits, StampPrice
 from services.promotions.engine.rulesets import Compiled
 from services.promotions.engine.strata import Strata
 
@@ -156,11 +156,21 @@ def _make_turn(run: Run, one: Compiled, begun: Sequence[int]) -> Turn:
         begun,
         run.strata,
         budget,
-        known.units if limits.units_max else None,
+        _find_units(limits, known),
         (known.article_units or {}) if limits.units_per_article_max else None,
         sets,
         run.cart.gift_choices.get(name, ()),
     )
+
+
+def _find_units(limits: Limits, known: Remaining) -> int | None:
+    """Return how many units may still be rewarded; None without an end."""
+    bounds = []
+    if limits.units_max:
+        bounds.append(known.units)
+    if limits.units_per_member_max:
+        bounds.append(known.member_units)
+    return min([left for left in bounds if left is not None], default=None)
 
 
 def _find_cap(run: Run) -> int | None:
@@ -529,6 +539,7 @@ def _find_exhausted(run: Run, one: Compiled, known: Remaining) -> OutcomeReason 
         (limits.uses_per_member_max, known.member_uses, OutcomeReason.MEMBER_LIMIT_REACHED),
         (limits.budget_minor, known.budget_minor, OutcomeReason.BUDGET_EXHAUSTED),
         (limits.units_max, known.units, OutcomeReason.BUDGET_EXHAUSTED),
+        (limits.units_per_member_max, known.member_units, OutcomeReason.MEMBER_LIMIT_REACHED),
     ):
         if limit and _is_gone(left):
             return reason
@@ -570,5 +581,6 @@ def _is_unanswered(one: Compiled, known: Remaining) -> bool:
         or (limits.uses_per_member_max > 0 and known.member_uses is None)
         or (limits.budget_minor > 0 and known.budget_minor is None)
         or (limits.units_max > 0 and known.units is None)
+        or (limits.units_per_member_max > 0 and known.member_units is None)
         or (limits.units_per_article_max > 0 and known.article_units is None)
     )

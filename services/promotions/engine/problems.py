@@ -120,6 +120,7 @@ def _check_limits(given: rules.Rules) -> Iterator[Problem]:
         "budget_minor",
         "units_max",
         "units_per_article_max",
+        "units_per_member_max",
     ):
         if getattr(limits, name) < 0:
             yield Problem(f"limits.{name}", "must not be negative")
@@ -129,7 +130,7 @@ def _check_limits(given: rules.Rules) -> Iterator[Problem]:
         yield Problem("limits.count_sets", "needs sets")
     if limits.count_without_effect and isinstance(given.trigger, rules.AutomaticTrigger):
         yield Problem("limits.count_without_effect", "needs a coupon as the trigger")
-    if limits.units_max or limits.units_per_article_max:
+    if limits.counts_units:
         yield from _check_units(given)
 
 

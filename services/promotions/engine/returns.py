@@ -345,6 +345,7 @@ def _price_rest(
             stamps=_ENDLESS,
             units=_ENDLESS,
             article_units=every,
+            member_units=_ENDLESS,
         )
         for name, discount in applied.items()
     }

@@ -137,7 +137,7 @@ def compile_sets(given: rules.Rules, multi_buy: rules.MultiBuy) -> SetRules:
         bonus=SCALE
         * sum([_find_bonus(kind) for kind in (*presents, *[one.kind for one in outside])]),
         keeps_rest=given.limits.rest is rules.BudgetRest.KEEP,
-        units_counted=given.limits.units_max > 0,
+        units_counted=given.limits.counts_units,
     )
 
 

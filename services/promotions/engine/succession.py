@@ -12,7 +12,7 @@ def find_succession_problems(before: rules.Rules, after: rules.Rules) -> list[Pr
 
 
 def _check_limits(before: rules.Limits, after: rules.Limits) -> Iterator[Problem]:
-    for name in ("uses_per_member_max", "units_per_article_max"):
+    for name in ("uses_per_member_max", "units_per_article_max", "units_per_member_max"):
         old, new = getattr(before, name), getattr(after, name)
         if old not in {0, new}:
             yield Problem(

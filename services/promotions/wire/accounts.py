@@ -65,6 +65,11 @@ def article_units_asset(campaign_id: str, limit: int) -> str:
     return f"article.{campaign_id}.{limit}"
 
 
+def member_units_asset(campaign_id: str, limit: int) -> str:
+    """Return the asset that counts a campaign's rewarded units of one member; see above."""
+    return f"unit.{campaign_id}.{limit}"
+
+
 def units(campaign_id: str) -> Account:
     """Return the account that counts all units that a campaign has rewarded."""
     return Account(account_pb2.OWNER_TYPE_CAMPAIGN, campaign_id, UNITS_ASSET)
@@ -107,6 +112,12 @@ def stamps(member_id: str, card_id: str) -> Account:
 def member_uses(member_id: str, campaign_id: str, limit: int) -> Account:
     """Return the account that counts a member's receipts with a campaign."""
     asset_code = member_uses_asset(campaign_id, limit)
+    return Account(account_pb2.OWNER_TYPE_MEMBER, member_id, asset_code)
+
+
+def member_units(member_id: str, campaign_id: str, limit: int) -> Account:
+    """Return the account that counts the units that a campaign has rewarded a member for."""
+    asset_code = member_units_asset(campaign_id, limit)
     return Account(account_pb2.OWNER_TYPE_MEMBER, member_id, asset_code)
 
 

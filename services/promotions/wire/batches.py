@@ -119,6 +119,9 @@ def _uses(
             counters.append((accounts.member_uses(member_id, name, limit), 1))
         if charge.units and limits.units_max:
             counters.append((accounts.units(name), sum(count for _, count in charge.units)))
+        if charge.units and charge.member_units:
+            limit, count = limits.units_per_member_max, sum(count for _, count in charge.units)
+            counters.append((accounts.member_units(member_id, name, limit), count))
         if limits.units_per_article_max:
             limit = limits.units_per_article_max
             counters += [

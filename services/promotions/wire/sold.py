@@ -139,7 +139,13 @@ def without_member(decision: engine.Decision) -> engine.Decision:
     )
     outcomes = tuple(outcome._replace(points=0) for outcome in decision.outcomes)
     charges = tuple(
-        replace(charge, personal=bool(charge.coupon_id), member_uses=False, stamps=None)
+        replace(
+            charge,
+            personal=bool(charge.coupon_id),
+            member_uses=False,
+            member_units=False,
+            stamps=None,
+        )
         for charge in decision.charges
     )
     return replace(

@@ -5,7 +5,7 @@ import secrets
 import pytest
 from tessera.ledger.v1 import account_pb2
 from tessera.promotions.v1 import campaign_pb2 as pb
-from tessera.promotions.v1 import checkout_pb2
+from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from tests.integration.promotions import promises
 from tests.integration.promotions.houses import cart_of, line, return_of
@@ -30,6 +30,24 @@ async def test_a_budget_of_units_ends_with_its_last_unit(house, sku):
     assert second.total_minor == 5_000
     await house.give_back(receipt, **{"1": 5_000})
     assert await house.available(CAMPAIGN, campaign_id, "units") == 0
+    await house.end(campaign_id)
+
+
+async def test_a_member_has_so_many_units_and_another_one_has_others(house, sku):
+    """Counted over receipts; a void gives them back, and who is not known gets none."""
+    rules = promises.percent_off(5_000, sku, limits=pb.Limits(units_per_member_max=3))
+    (campaign_id,) = await house.publish(rules)
+    member_id, other_id = await house.register(), await house.register()
+    two = cart_of(line("1", sku, 1_000, 2_000), member_id=member_id)
+    receipt = await house.buy(two)
+    assert receipt.evaluation.total_minor == 1_000
+    assert (await house.evaluate(two)).total_minor == 1_500
+    of_other = cart_of(line("1", sku, 1_000, 2_000), member_id=other_id)
+    assert (await house.evaluate(of_other)).total_minor == 1_000
+    assert (await house.evaluate(cart_of(line("1", sku, 1_000, 2_000)))).total_minor == 2_000
+    undone = checkout_service_pb2.VoidRequest(receipt_id=receipt.receipt_id)
+    await house.call(house.checkout.Void, undone)
+    assert (await house.evaluate(two)).total_minor == 1_000
     await house.end(campaign_id)
 
 

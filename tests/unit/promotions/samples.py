@@ -248,6 +248,7 @@ limits = st.builds(
     rest=st.sampled_from(engine.BudgetRest),
     units_max=st.sampled_from([0, 0, 4]),
     units_per_article_max=st.sampled_from([0, 0, 2]),
+    units_per_member_max=st.sampled_from([0, 0, 0, 3]),
 )
 
 
@@ -434,6 +435,7 @@ lefts = st.builds(
     coupons=rarely(st.sampled_from([None, 0]), 1),
     units=st.sampled_from([None, 0, 3]),
     article_units=st.sampled_from([None, {}, {"ale": 1, "bun": 2}]),
+    member_units=st.sampled_from([None, 0, 2]),
 )
 caps = st.builds(
     engine.ReceiptCap, st.sampled_from([10_000, 10_000, 5_000, 3_333]), st.sampled_from([0, 0, 700])

@@ -23,6 +23,7 @@ def limited(draw):
             uses_max=uses,
             units_max=draw(few) if takes_off else 0,
             units_per_article_max=draw(few) if takes_off else 0,
+            units_per_member_max=draw(few) if takes_off else 0,
             budget_minor=draw(st.sampled_from([0, 700])) if takes_off else 0,
             count_sets=bool(uses) and one.rules.multi_buy is not None,
         )
@@ -68,6 +69,7 @@ def test_units_and_sets_of_fresh_campaigns_are_those_of_the_decision(campaigns, 
             stamps=1_000,
             units=limits.units_max,
             article_units=dict.fromkeys(skus, limits.units_per_article_max),
+            member_units=limits.units_per_member_max,
         )
         for one in campaigns
         for limits in [one.rules.limits]

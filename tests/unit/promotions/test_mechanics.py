@@ -38,7 +38,13 @@ _MEMBER = engine.Member(
     stamps={"coffee": 9},
 )
 _LEFT = engine.Remaining(
-    uses=7, member_uses=1, budget_minor=40, coupons=1, units=3, article_units={"tea": 2}
+    uses=7,
+    member_uses=1,
+    budget_minor=40,
+    coupons=1,
+    units=3,
+    article_units={"tea": 2},
+    member_units=1,
 )
 
 

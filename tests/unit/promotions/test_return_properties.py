@@ -187,7 +187,13 @@ def test_a_first_return_leaves_the_rest_at_what_it_costs_by_the_same_offers(sale
             facts,
             remaining={
                 name: engine.Remaining(
-                    1, 1, cut, 1, units=9_999, article_units=dict.fromkeys(samples.SKUS, 9_999)
+                    1,
+                    1,
+                    cut,
+                    1,
+                    units=9_999,
+                    article_units=dict.fromkeys(samples.SKUS, 9_999),
+                    member_units=9_999,
                 )
                 for name, cut in applied.items()
             },

@@ -309,7 +309,7 @@ def test_shortfalls_and_undone_parts_add_up():
 
 def test_units_and_stamps_move_with_a_purchase():
     """Rewarded units are counted; stamps are taken before points and given after them."""
-    limits = engine.Limits(units_max=9, units_per_article_max=5)
+    limits = engine.Limits(units_max=9, units_per_article_max=5, units_per_member_max=4)
     rules = engine.Rules(
         title=engine.Text("t"),
         rewards=(engine.Reward(engine.PercentOff(100)),),
@@ -318,7 +318,7 @@ def test_units_and_stamps_move_with_a_purchase():
     )
     known = engine.compile([engine.Campaign("c1", 1, rules)], version=1)
     made = decision(
-        charges=(charge("c1", units=(("ale", 2), ("bun", 1))),),
+        charges=(replace(charge("c1", units=(("ale", 2), ("bun", 1))), member_units=True),),
         points_spent=40,
         earnings=(engine.Earning("c3", 9, 0),),
         stamp_moves=(engine.StampMove("c2", "coffee", 0, 9), engine.StampMove("c4", "tea", 2, 0)),
@@ -334,6 +334,7 @@ def test_units_and_stamps_move_with_a_purchase():
     told = [(one.transfer.asset_code, one.transfer.amount) for one in operations]
     assert told == [
         ("units", 3),
+        ("unit.c1.4", 3),
         ("article.c1.5", 2),
         ("article.c1.5", 1),
         ("stamps.coffee", 9),
@@ -341,8 +342,9 @@ def test_units_and_stamps_move_with_a_purchase():
         ("points", 9),
         ("stamps.tea", 2),
     ]
-    owners = {one.transfer.credit.owner_id for one in operations[1:3]}
-    assert len(owners) == 2, "each article is counted alone"
+    owners = [one.transfer.credit.owner_id for one in operations[1:4]]
+    assert owners[0] == "mem_1"
+    assert len(set(owners)) == 3, "each article is counted alone"
 
 
 def test_a_return_undoes_stamps_beside_points():

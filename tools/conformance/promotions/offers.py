@@ -100,6 +100,8 @@ class Limits:
     counts_sets: bool = False
     units_max: int = 0
     units: int = 0
+    member_units_max: int = 0
+    member_units: int = 0
     article_units_max: int = 0
     article_units: Mapping[str, int] = field(default_factory=dict)
     forced: bool = False
@@ -112,6 +114,7 @@ class Limits:
             member_uses=max(0, self.uses_per_member_max - self.member_uses),
             budget_minor=max(0, self.budget_minor - self.spent_minor),
             units=max(0, self.units_max - self.units),
+            member_units=max(0, self.member_units_max - self.member_units),
             article_units={sku: max(0, most - used.get(sku, 0)) for sku in skus},
         )
 
@@ -232,8 +235,16 @@ def _read_limits(words: Words) -> Limits:
     units = words.open("campaign_units")
     units_max, units_used = units.whole("limit") or 0, units.whole("used") or 0
     units.close()
+    own = words.open("member_units", "units_per_member", "units_per_customer")
+    member_units_max, member_units = own.whole("limit") or 0, own.whole("used") or 0
+    own.close()
     articles = words.open(
-        "campaign_units_per_article", "units_per_article", "article_units", "product_units"
+        "units_per_article",
+        "units_per_product",
+        "campaign_units_per_article",
+        "campaign_units_per_product",
+        "article_units",
+        "product_units",
     )
     article_max = articles.whole("limit") or 0
     article_used = {
@@ -254,6 +265,8 @@ def _read_limits(words: Words) -> Limits:
         counts_sets=counts_sets,
         units_max=units_max,
         units=units_used,
+        member_units_max=member_units_max,
+        member_units=member_units,
         article_units_max=article_max,
         article_units=article_used,
         partial=partial if isinstance(partial, bool) else None,

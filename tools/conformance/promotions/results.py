@@ -146,6 +146,7 @@ def _take(left: engine.Remaining, charge: engine.Charge) -> engine.Remaining:
         member_uses=(left.member_uses or 0) - charge.uses,
         budget_minor=(left.budget_minor or 0) - charge.budget_minor,
         units=(left.units or 0) - sum(count for _, count in charge.units),
+        member_units=(left.member_units or 0) - sum(count for _, count in charge.units),
     )
 
 

@@ -432,6 +432,7 @@ def _make_rules(
             count_sets=one.limits.counts_sets and gift.multi_buy is not None,
             units_max=one.limits.units_max,
             units_per_article_max=one.limits.article_units_max,
+            units_per_member_max=one.limits.member_units_max,
             count_without_effect=one.limits.forced,
         ),
     )

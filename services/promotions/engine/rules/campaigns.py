@@ -112,6 +112,12 @@ class Limits:
     units_max: int = 0
     units_per_article_max: int = 0
     count_without_effect: bool = False
+    units_per_member_max: int = 0
+
+    @property
+    def counts_units(self) -> bool:
+        """Tell whether rewarded units are limited in any way."""
+        return bool(self.units_max or self.units_per_article_max or self.units_per_member_max)
 
 
 @dataclass(frozen=True, slots=True)
