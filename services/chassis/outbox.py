@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
-import structlog
 from prometheus_client import Counter, Gauge
 from tessera.event.v1 import event_pb2
 
-from services.chassis import database, errors, hotstore, ids, telemetry
+from services.chassis import database, hotstore, ids, tasks, telemetry
 
 #: For the role's first migration; vacuum must not wait for a share of a table that stays empty.
 DDL = """
@@ -58,12 +57,9 @@ end
 _IDLE_S = 0.1
 #: How long events gather before they leave: one round for many costs what a round for one does.
 _GATHER_S = 0.02
-_RETRY_S = 1.0
 
 RELAYED = Counter("tessera_outbox_relayed", "Events sent from the outbox", ["role"])
 AGE_SECONDS = Gauge("tessera_outbox_age_seconds", "Age of the oldest unsent event", ["role"])
-
-log = structlog.get_logger()
 
 
 async def append(tx: database.Queryable, *events: event_pb2.Event) -> None:
@@ -120,16 +116,10 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled; outages on either side are waited out."""
-        while True:
-            try:
-                async with self._source.sole("outbox") as session:
-                    await session.execute(_LAZY)
-                    await self._relay(session)
-            except (errors.Refusal, *hotstore.FAILURES) as error:
-                log.warning("outbox waits", error=str(error))
-            await asyncio.sleep(_RETRY_S)
+        await tasks.alone(self._source, "outbox", self._relay, outages=hotstore.FAILURES)
 
     async def _relay(self, session: database.Transaction) -> None:
+        await session.execute(_LAZY)
         while True:
             self._nudged.clear()
             if await self._send(session) < self._batch:

@@ -6,8 +6,6 @@ somebody who has the database without the master key.
 """
 
 import base64
-import hashlib
-import hmac
 import os
 from dataclasses import dataclass
 from uuid import UUID
@@ -16,6 +14,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from services.chassis import macs
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -106,18 +106,18 @@ class Vault:
 
     def index(self, kind: str, lookup: str) -> bytes:
         """Return the blind index of a contact: 32 bytes, equal for equal contacts."""
-        return _mac(self._index, kind, lookup)
+        return macs.mac(self._index, kind, lookup)
 
     def fingerprint(self, field: str, text: str) -> str:
         """Return what tells one value of a request's field from another, as 32 hex digits."""
-        return _mac(self._fingerprint, field, text).hex()[:32]
+        return macs.mac(self._fingerprint, field, text).hex()[:32]
 
     def hash_secret(self, client_id: str, secret: str) -> bytes:
         """Return what is kept of a client's secret.
 
         Secrets are 256 random bits: nothing can be guessed, so a slow hash would protect nothing.
         """
-        return _mac(self._secret, client_id, secret)
+        return macs.mac(self._secret, client_id, secret)
 
     def seal_signing_key(self, key_id: str, private_key: bytes) -> bytes:
         """Return the ciphertext of a private signing key."""
@@ -141,9 +141,3 @@ def _derive(master_key: bytes, purpose: str) -> bytes:
     return HKDF(algorithm=hashes.SHA256(), length=_KEY_BYTES, salt=None, info=info).derive(
         master_key
     )
-
-
-def _mac(key: bytes, *parts: str) -> bytes:
-    """Return HMAC-SHA-256 over the parts, each with its length, so that none runs into the next."""
-    message = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
-    return hmac.new(key, message, hashlib.sha256).digest()

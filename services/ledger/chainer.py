@@ -5,7 +5,7 @@ import asyncio
 import structlog
 from prometheus_client import Counter, Gauge
 
-from services.chassis import database, errors
+from services.chassis import database, tasks
 from services.ledger.engine import journal
 from services.ledger.engine.journal import Block
 from services.ledger.storage import Journal
@@ -15,7 +15,6 @@ WAITING_SECONDS = Gauge(
     "ledger_journal_waiting_seconds", "How long the oldest batch has waited to be chained"
 )
 
-_RETRY_S = 1.0
 #: A block covers about as many batches and transfers at most, as long as one transaction has less.
 _ROWS_MAX = 10_000
 #: How many transactions a block spans at first; many were other roles' and wrote nothing here.
@@ -39,18 +38,13 @@ class Chainer:
 
     async def run(self) -> None:
         """Chain again and again until cancelled; outages are waited out."""
-        while True:
-            try:
-                async with self._source.sole("ledger journal") as session:
-                    await self._journal.prepare(session)
-                    while True:
-                        head = await self.chain(session)
-                        self._tell(head)
-                        WAITING_SECONDS.set(await self._journal.waiting_s(session, head))
-                        await asyncio.sleep(self._interval_s)
-            except errors.Refusal as refusal:
-                log.warning("chaining waits", error=refusal.message)
-            await asyncio.sleep(_RETRY_S)
+        await tasks.alone(self._source, "ledger journal", self._work, interval_s=self._interval_s)
+
+    async def _work(self, session: database.Queryable) -> None:
+        await self._journal.prepare(session)
+        head = await self.chain(session)
+        self._tell(head)
+        WAITING_SECONDS.set(await self._journal.waiting_s(session, head))
 
     async def chain(self, session: database.Queryable) -> Block | None:
         """Chain everything that is complete by now; return the last block."""

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import structlog
 from prometheus_client import Counter, Gauge
 
-from services.chassis import clock, database, errors, hotstore
+from services.chassis import clock, database, hotstore, tasks
 from services.ledger import engine
 from services.ledger.storage import Checks, Copies, Finding, checks, copies
 
@@ -25,7 +25,6 @@ _SUSPECTS = 50
 _ENTRIES_MAX = 1_000
 #: How many blocks of the journal a round holds against each other.
 _BLOCKS = 20
-_RETRY_S = 1.0
 #: Clocks of two processes may differ by as much.
 _SKEW = timedelta(minutes=1)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -132,16 +131,9 @@ class Checker:
 
     async def run(self) -> None:
         """Check until cancelled; outages are waited out."""
-        while True:
-            try:
-                async with self._source.sole("ledger checker") as session:
-                    while True:
-                        await session.fetchval("SELECT 1")  # the right to check is still ours
-                        await self.check()
-                        await asyncio.sleep(self._interval_s)
-            except errors.Refusal as refusal:
-                log.warning("checking waits", error=refusal.message)
-            await asyncio.sleep(_RETRY_S)
+        await tasks.alone(
+            self._source, "ledger checker", lambda _: self.check(), interval_s=self._interval_s
+        )
 
     async def check(self) -> list[Finding]:
         """Check the next few accounts and transactions; return what is wrong with them."""

@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from uuid import UUID
 
-from services.chassis import config
+from services.chassis import config, macs
 from services.ledger.engine import codes
 
 _KEY_BYTES = 32
@@ -43,12 +43,12 @@ class Codes:
 
     def draw(self, kind: Kind, issue: str, number: int) -> str:
         """Return the code with a number of an issue, normalised."""
-        digest = _mac(self._drawing, kind.name, issue, str(number))
+        digest = macs.mac(self._drawing, kind.name, issue, str(number))
         return codes.written(int.from_bytes(digest, "big"), length=kind.length)
 
     def identify(self, kind: Kind, code: str) -> UUID:
         """Return the id behind a normalised code, a UUIDv8, whether or not it was ever issued."""
-        bits = int.from_bytes(_mac(self._identity, kind.name, code)[:16], "big")
+        bits = int.from_bytes(macs.mac(self._identity, kind.name, code)[:16], "big")
         bits &= ~(0xF << 76 | 0b11 << 62)
         return UUID(int=bits | 8 << 76 | _VARIANT)
 
@@ -71,9 +71,3 @@ def load(path: Path) -> list[Codes]:
 def _derive(key: bytes, purpose: str) -> bytes:
     """Return the key of one purpose (HMAC-SHA-256 as the expansion of RFC 5869)."""
     return hmac.digest(key, f"tessera ledger codes {purpose}\x01".encode(), "sha256")
-
-
-def _mac(key: bytes, *parts: str) -> bytes:
-    """Return HMAC-SHA-256 over the parts, each with its length, so that none runs into the next."""
-    message = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
-    return hmac.digest(key, message, "sha256")

@@ -1,13 +1,11 @@
 """Upkeep in the background: books what has expired, and folds the tallies of the world."""
 
-import asyncio
 from datetime import datetime
 from uuid import UUID
 
-import structlog
 from prometheus_client import Counter
 
-from services.chassis import clock, database, errors
+from services.chassis import clock, database, tasks
 from services.ledger.committer import Committer
 from services.ledger.storage import Upkeep
 
@@ -15,10 +13,7 @@ SWEPT = Counter("ledger_accounts_swept", "Accounts whose due expiries were booke
 
 _ACCOUNTS_MAX = 200
 _TALLIES_MIN = 1000
-_RETRY_S = 1.0
 _NOBODY = UUID(int=0)
-
-log = structlog.get_logger()
 
 
 class Sweeper:
@@ -41,16 +36,11 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep again and again until cancelled; outages are waited out."""
-        while True:
-            try:
-                async with self._source.sole("ledger upkeep") as session:
-                    while True:
-                        await self.sweep(session)
-                        await self._upkeep.fold_tallies(session, rows_min=_TALLIES_MIN)
-                        await asyncio.sleep(self._interval_s)
-            except errors.Refusal as refusal:
-                log.warning("upkeep waits", error=refusal.message)
-            await asyncio.sleep(_RETRY_S)
+        await tasks.alone(self._source, "ledger upkeep", self._work, interval_s=self._interval_s)
+
+    async def _work(self, session: database.Queryable) -> None:
+        await self.sweep(session)
+        await self._upkeep.fold_tallies(session, rows_min=_TALLIES_MIN)
 
     async def sweep(self, session: database.Queryable) -> int:
         """Book everything that has expired by now; return how many accounts had something."""

@@ -342,10 +342,11 @@ class Publishing:
         self, tx: database.Transaction, campaign: Campaign, action: str, actor: Actor
     ) -> None:
         """Keep what was done to a campaign."""
-        await storage.campaigns.note(
+        await storage.campaigns.CHANGES.note(
             tx,
-            campaign,
+            campaign.campaign_id,
             action,
+            version=campaign.version,
             actor_id=actor.client_id,
             comment=actor.comment,
             now=self._now(),

@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 from prometheus_client import Counter
 
-from services.chassis import clock, database, ids
+from services.chassis import clock, database, ids, tasks
 from services.chassis import errors as chassis_errors
 from services.promotions import config, storage
 from services.promotions.checkout.promises import Promises
@@ -14,7 +14,6 @@ from services.promotions.checkout.settlement import Settlement
 from services.promotions.storage.keys import Key
 
 _ROWS_MAX = 100
-_RETRY_S = 1.0
 #: How long it is remembered what an ended reservation was for.
 _RESERVATIONS_KEPT = timedelta(days=1)
 
@@ -47,20 +46,17 @@ class Recovery:
 
     async def run(self) -> None:
         """Recover until cancelled."""
-        while True:
-            try:
-                async with self._db.sole("promotions.recovery") as session:
-                    while True:
-                        await session.fetchval("SELECT 1")  # still the only one?
-                        await self._months.prepare(self._now())
-                        await storage.reservations.forget(
-                            self._db, before=self._now() - _RESERVATIONS_KEPT
-                        )
-                        await self.sweep()
-                        await asyncio.sleep(self._settings.interval_s)
-            except chassis_errors.Refusal as error:
-                log.warning("recovery waits", error=str(error))
-            await asyncio.sleep(_RETRY_S)
+        await tasks.alone(
+            self._db,
+            "promotions.recovery",
+            lambda _: self._work(),
+            interval_s=self._settings.interval_s,
+        )
+
+    async def _work(self) -> None:
+        await self._months.prepare(self._now())
+        await storage.reservations.forget(self._db, before=self._now() - _RESERVATIONS_KEPT)
+        await self.sweep()
 
     async def sweep(self) -> int:
         """Take everything that waits too long to its end; return how many that were."""

@@ -1,18 +1,17 @@
 """What programs pay reaches the ledger: in order, and once, whoever dies in between."""
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 from tessera.ledger.v1 import batch_pb2
 
-from services.chassis import database
-from services.chassis import errors as chassis_errors
+from services.chassis import database, tasks
 from services.promotions import storage
 from services.promotions.peers.ledger import Ledger
 
 _ROWS_MAX = 100
 _IDLE_S = 0.5
-_RETRY_S = 1.0
 
 log = structlog.get_logger()
 
@@ -31,23 +30,13 @@ class Payouts:
 
     async def run(self) -> None:
         """Post until cancelled."""
-        while True:
-            try:
-                async with self._db.sole("promotions.payouts") as session:
-                    await self._work(session)
-            except chassis_errors.Refusal as error:
-                log.warning("payouts wait", error=str(error))
-            await asyncio.sleep(_RETRY_S)
+        await tasks.alone(self._db, "promotions.payouts", lambda _: self._work())
 
-    async def _work(self, session: database.Transaction) -> None:
-        while True:
-            self._nudged.clear()
-            await session.fetchval("SELECT 1")  # still the only one?
-            if await self.sweep() < _ROWS_MAX:
-                try:
-                    await asyncio.wait_for(self._nudged.wait(), _IDLE_S)
-                except TimeoutError:
-                    continue
+    async def _work(self) -> None:
+        self._nudged.clear()
+        if await self.sweep() < _ROWS_MAX:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), _IDLE_S)
 
     async def sweep(self) -> int:
         """Post what waits; return how much that was."""

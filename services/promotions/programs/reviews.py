@@ -1,17 +1,9 @@
 """Levels that time takes away, though nobody asks for them."""
 
-import asyncio
-
-import structlog
-
-from services.chassis import database
-from services.chassis import errors as chassis_errors
+from services.chassis import database, tasks
 from services.promotions.programs.counting import Counting
 
 _ROWS_MAX = 100
-_RETRY_S = 1.0
-
-log = structlog.get_logger()
 
 
 class Reviews:
@@ -24,16 +16,9 @@ class Reviews:
 
     async def run(self) -> None:
         """Review until cancelled."""
-        while True:
-            try:
-                async with self._db.sole("promotions.reviews") as session:
-                    while True:
-                        await session.fetchval("SELECT 1")  # still the only one?
-                        await self.sweep()
-                        await asyncio.sleep(self._interval_s)
-            except chassis_errors.Refusal as error:
-                log.warning("reviews wait", error=str(error))
-            await asyncio.sleep(_RETRY_S)
+        await tasks.alone(
+            self._db, "promotions.reviews", lambda _: self.sweep(), interval_s=self._interval_s
+        )
 
     async def sweep(self) -> None:
         """Review everybody who is due, and move referrals on."""

@@ -259,7 +259,7 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
         kind = f"changes.{campaign_id}"
         before = pages.position(kind, request.page_token, pages.number)
         await self._find(campaign_id)
-        found = await storage.campaigns.list_changes(
+        found = await storage.campaigns.CHANGES.newest(
             self._db, campaign_id, before=before, count_max=count + 1
         )
         response = campaign_service_pb2.ListCampaignChangesResponse(

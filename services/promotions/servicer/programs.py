@@ -25,7 +25,7 @@ from services.promotions.programs.book import Book
 from services.promotions.programs.counting import Counting
 from services.promotions.programs.members import MemberOffer, Members
 from services.promotions.storage.offers import Offer
-from services.promotions.storage.programs import Act, Program, Version
+from services.promotions.storage.programs import Program, Version
 from services.promotions.storage.standings import Change
 from services.promotions.wire import pages, programs, times
 
@@ -193,7 +193,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         self, tx: database.Transaction, program: Program, action: str, comment: str
     ) -> None:
         """Keep what was done to a program, and let all processes know."""
-        await storage.programs.note(
+        await storage.programs.CHANGES.note(
             tx,
             program.program_id,
             action,
@@ -246,7 +246,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         kind = f"programChanges.{program_id}"
         before = pages.position(kind, request.page_token, pages.number)
         await self._find(self._db, program_id)
-        found = await storage.programs.acts(
+        found = await storage.programs.CHANGES.newest(
             self._db, program_id, before=before, count_max=count + 1
         )
         response = program_service_pb2.ListProgramChangesResponse(
@@ -471,7 +471,7 @@ def _show_start(version: Version) -> date_pb2.Date | None:
     return None if version.start_day == date.min else programs.show_date(version.start_day)
 
 
-def _show_act(act: Act) -> program_pb2.ProgramChange:
+def _show_act(act: storage.history.Change) -> program_pb2.ProgramChange:
     return program_pb2.ProgramChange(
         action=program_pb2.ProgramAction.Value(f"PROGRAM_ACTION_{act.action}"),
         version=act.version,

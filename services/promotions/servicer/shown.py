@@ -6,7 +6,8 @@ from tessera.promotions.v1 import campaign_pb2
 
 from services.chassis import timestamps
 from services.promotions import publishing
-from services.promotions.storage.campaigns import Campaign, Change, Version
+from services.promotions.storage.campaigns import Campaign, Version
+from services.promotions.storage.history import Change
 
 _STATE = "CAMPAIGN_STATE_"
 _ACTION = "CAMPAIGN_ACTION_"

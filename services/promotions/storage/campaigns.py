@@ -7,6 +7,7 @@ from typing import Self
 from uuid import UUID
 
 from services.chassis import database, ids
+from services.promotions.storage.history import History
 
 PREFIX = "cmp"
 
@@ -282,54 +283,8 @@ async def find_version(db: database.Queryable, campaign_id: str, version: int) -
     return None if row is None else Version(**row)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A row of `campaign_changes`."""
-
-    change_id: int
-    action: str
-    version: int
-    actor_id: str
-    comment: str
-    change_time: datetime
-
-
-_NOTE = """
-INSERT INTO campaign_changes (campaign_id, action, version, actor_id, comment, change_time)
-VALUES ($1, $2, $3, $4, $5, $6)
-"""
-
-
-async def note(
-    tx: database.Queryable,
-    campaign: Campaign,
-    action: str,
-    *,
-    actor_id: str,
-    comment: str,
-    now: datetime,
-) -> None:
-    """Keep what was done to a campaign at its present version."""
-    number = ids.parse(PREFIX, campaign.campaign_id)
-    await tx.execute(_NOTE, number, action, campaign.version, actor_id, comment, now)
-
-
-_CHANGES = """
-SELECT change_id, action, version, actor_id, comment, change_time
-FROM campaign_changes
-WHERE campaign_id = $1 AND ($2::BIGINT IS NULL OR change_id < $2)
-ORDER BY change_id DESC
-LIMIT $3
-"""
-
-
-async def list_changes(
-    db: database.Queryable, campaign_id: str, *, before: int | None, count_max: int
-) -> list[Change]:
-    """Return what was done to a campaign, newest first."""
-    rows = await db.fetch(_CHANGES, ids.parse(PREFIX, campaign_id), before, count_max)
-    return [Change(**row) for row in rows]
-
+#: What was done to campaigns, and by whom.
+CHANGES = History("campaign", PREFIX)
 
 _WRITERS = """
 SELECT DISTINCT actor_id

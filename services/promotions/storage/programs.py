@@ -6,8 +6,11 @@ from typing import Self
 
 from services.chassis import database, ids
 from services.promotions.engine import programs
+from services.promotions.storage.history import History
 
 PREFIX = "prg"
+#: What was done to programs, and by whom.
+CHANGES = History("program", PREFIX)
 
 LIVE = "LIVE"
 ENDED = "ENDED"
@@ -206,56 +209,3 @@ async def list_newest(
     """Return programs, newest first: their ids grow with time."""
     last = None if before is None else ids.parse(PREFIX, before)
     return [Program.of(row) for row in await db.fetch(_LIST, state, last, count_max)]
-
-
-# History -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """A row of `program_changes`."""
-
-    change_id: int
-    action: str
-    version: int
-    actor_id: str
-    comment: str
-    change_time: datetime
-
-
-_NOTE = """
-INSERT INTO program_changes (program_id, action, version, actor_id, comment, change_time)
-VALUES ($1, $2, $3, $4, $5, $6)
-"""
-
-
-async def note(
-    tx: database.Queryable,
-    program_id: str,
-    action: str,
-    *,
-    version: int,
-    actor_id: str,
-    comment: str,
-    now: datetime,
-) -> None:
-    """Keep what was done to a program, whose newest version is `version`."""
-    number = ids.parse(PREFIX, program_id)
-    await tx.execute(_NOTE, number, action, version, actor_id, comment, now)
-
-
-_ACTS = """
-SELECT change_id, action, version, actor_id, comment, change_time
-FROM program_changes
-WHERE program_id = $1 AND ($2::BIGINT IS NULL OR change_id < $2)
-ORDER BY change_id DESC
-LIMIT $3
-"""
-
-
-async def acts(
-    db: database.Queryable, program_id: str, *, before: int | None, count_max: int
-) -> list[Act]:
-    """Return what was done to a program, newest first."""
-    rows = await db.fetch(_ACTS, ids.parse(PREFIX, program_id), before, count_max)
-    return [Act(**row) for row in rows]

@@ -133,7 +133,7 @@ async def test_relay_that_dies_repeats_but_never_reorders(db, hot, eventually, m
         return await execute(self, sql, *arguments)
 
     monkeypatch.setattr(database.Transaction, "execute", dying)
-    monkeypatch.setattr(outbox, "_RETRY_S", 0.01)
+    monkeypatch.setattr(tasks, "_RETRY_S", 0.01)
     await append(db, *range(50))
     async with running(outbox.Relay(db, hot, role="chassis", batch=20).run):
         await eventually(lambda: is_empty(db))
