@@ -2,6 +2,7 @@
 
 import random
 import secrets
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,9 @@ _MEMBERS = 300
 _CATEGORIES = 20
 _SKUS = 400
 
+#: No gateway on this machine takes more carts in a second.
+_RATE_MAX = 1500
+
 calls = checkout_service_pb2
 campaigns = campaign_pb2
 
@@ -50,14 +54,22 @@ class Till:
         )
 
 
-async def subjects(admin: Till, pos: Till) -> list[load.Subject]:
+async def subjects(admin: Till, pos: Till) -> list[load.Subject | load.Steady]:
     """Return what is measured of the checkout, after opening a small chain of its own."""
     await _open_store(admin)
     await _publish(admin)
     work = _Work(pos, [await _register(pos, number) for number in range(_MEMBERS)])
+    checkouts = [
+        load.Subject("Evaluate + Commit", work.checkout, width, prepare=work.prepare)
+        for width in WIDTHS
+    ]
     return [
-        *(load.Subject("Evaluate, 10 lines", work.evaluate, n) for n in WIDTHS),
-        *(load.Subject("Evaluate + Commit", work.checkout, n) for n in WIDTHS),
+        *(
+            load.Subject("Evaluate, 10 lines", work.evaluate, width, prepare=work.prepare)
+            for width in WIDTHS
+        ),
+        *checkouts,
+        load.Steady(checkouts[-1]),
     ]
 
 
@@ -69,6 +81,12 @@ class _Work:
         self._members = members
         self._stub: Any = checkout_service_pb2_grpc.CheckoutServiceStub(till.channel)
         self._chance = random.Random(1)  # noqa: S311  a bench, not a secret
+        self._carts: deque[checkout_pb2.Cart] = deque()
+
+    def prepare(self, seconds: float) -> None:
+        """Fill as many carts as so many seconds can take."""
+        missing = int(seconds * _RATE_MAX) - len(self._carts)
+        self._carts.extend(self._filled() for _ in range(missing))
 
     async def evaluate(self) -> None:
         """Ask what a cart gets."""
@@ -101,6 +119,9 @@ class _Work:
         return answer.evaluation
 
     def _cart(self) -> checkout_pb2.Cart:
+        return self._carts.popleft() if self._carts else self._filled()
+
+    def _filled(self) -> checkout_pb2.Cart:
         chance = self._chance
         return checkout_pb2.Cart(
             store_id=_STORE,

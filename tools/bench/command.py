@@ -83,7 +83,7 @@ async def _measure(
         work, of_ledger = await ledger.subjects(
             direct, admin.token, accounts=accounts, transfers=transfers, progress=_progress
         )
-        subjects: list[load.Subject | load.Peer] = [
+        subjects: list[load.Subject | load.Steady | load.Peer] = [
             *of_ledger,
             await pgbench.peer(place, state, clients=64),
             *await checkout.subjects(admin, pos),

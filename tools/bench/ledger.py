@@ -4,6 +4,7 @@ import asyncio
 import random
 import secrets
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -24,6 +25,7 @@ from tools.bench import load
 
 WIDTHS = (1, 64, 256)
 
+_SERVICE = "tessera.ledger.v1.LedgerService"
 _HOT_WIDTHS = (64, 256)
 _POINTS = "bench.points"
 _COINS = "bench.coins"
@@ -38,6 +40,30 @@ pb = ledger_service_pb2
 uploads = upload_service_pb2
 #: Transfers that one message of an upload carries.
 BULK = 8000
+#: No ledger on this machine answers more requests in a second.
+_RATE_MAX = 6000
+
+
+class Requests:
+    """Requests that are made before they are sent, and sent as bytes."""
+
+    def __init__(self, make: Callable[[], bytes], send: Callable[[bytes], Awaitable[None]]) -> None:
+        self._make = make
+        self._send = send
+        self._ready: deque[bytes] = deque()
+
+    def prepare(self, seconds: float) -> None:
+        """Make as many requests as so many seconds can take."""
+        missing = int(seconds * _RATE_MAX) - len(self._ready)
+        self._ready.extend(self._make() for _ in range(missing))
+
+    async def call(self) -> None:
+        """Send the next one."""
+        await self._send(self._ready.popleft() if self._ready else self._make())
+
+    def subject(self, name: str, in_flight: int) -> load.Subject:
+        """Return the measurement of these requests."""
+        return load.Subject(name, self.call, in_flight, prepare=self.prepare)
 
 
 class Load:
@@ -45,6 +71,8 @@ class Load:
 
     def __init__(self, channel: grpc.aio.Channel, token: str, *, accounts: int) -> None:
         self._stub: Any = ledger_service_pb2_grpc.LedgerServiceStub(channel)
+        self._posting: Any = channel.unary_unary(f"/{_SERVICE}/PostBatches")
+        self._reading: Any = channel.unary_unary(f"/{_SERVICE}/GetBalances")
         self._uploads: Any = upload_service_pb2_grpc.UploadServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {token}"),)
         self._owners = [f"mem_{number:032x}" for number in range(accounts)]
@@ -65,9 +93,13 @@ class Load:
             progress(f"opening accounts: {start:,} of {len(self._owners):,}")
             owners = self._owners[start : start + _SEED_OPERATIONS]
             for code in (_POINTS, _COINS):
-                await self._post(*(_move(code, owner, 1000, earns=True) for owner in owners))
+                moves = (_move(code, owner, 1000, earns=True) for owner in owners)
+                await self._post(_batch(*moves))
         await self._post(
-            _move(_COINS, _HOT_MEMBER, 10**9, earns=True), _fund(_COINS, _HOT_CAMPAIGN, _BUDGET)
+            _batch(
+                _move(_COINS, _HOT_MEMBER, 10**9, earns=True),
+                _fund(_COINS, _HOT_CAMPAIGN, _BUDGET),
+            )
         )
 
     async def grow(self, transfers: int, progress: Callable[[str], None]) -> None:
@@ -77,22 +109,21 @@ class Load:
             await self.upload_points()
             await self.upload_coins()
 
-    async def move_points(self) -> None:
-        """Earn or spend points, which come in lots."""
-        await self._move(_POINTS)
+    def moves(self, code: str) -> Requests:
+        """Return postings that earn or spend, each on one of all the accounts."""
+        return Requests(lambda: self._move(code, self._chance.choice(self._owners)), self._post)
 
-    async def move_coins(self) -> None:
-        """Earn or spend on an account without lots."""
-        await self._move(_COINS)
+    def hot_member_moves(self) -> Requests:
+        """Return postings on one member's account: a company card in many hands."""
+        return Requests(lambda: self._move(_COINS, _HOT_MEMBER), self._post)
 
-    async def move_hot_member(self) -> None:
-        """Earn or spend on one member's account: a company card in many hands."""
-        earns = self._chance.random() < 0.5
-        await self._post(_move(_COINS, _HOT_MEMBER, _EARNED, earns=earns))
+    def hot_budget_draws(self) -> Requests:
+        """Return draws from one campaign's budget: every till of the chain on its first day."""
+        return Requests(lambda: _batch(_draw(_COINS, _HOT_CAMPAIGN, 1)), self._post)
 
-    async def draw_hot_budget(self) -> None:
-        """Draw from one campaign's budget: every till of the chain on its first day."""
-        await self._post(_draw(_COINS, _HOT_CAMPAIGN, 1))
+    def balance_reads(self) -> Requests:
+        """Return questions for balances of a thousand accounts, as tills ask for those at hand."""
+        return Requests(self._question, self._read)
 
     async def read_statement(self) -> None:
         """Read the newest page of the statement of the account with the most entries."""
@@ -128,7 +159,7 @@ class Load:
             start = time.perf_counter()
             while True:
                 with suppress(grpc.aio.AioRpcError):
-                    await self.move_coins()
+                    await self._post(self._move(_COINS, self._owners[0]))
                     break
                 await asyncio.sleep(0.01)
             seconds = time.perf_counter() - start
@@ -136,32 +167,38 @@ class Load:
 
         return measure
 
-    async def read_balance(self) -> None:
-        """Read the balance of one of a thousand accounts, as tills ask for those at hand."""
+    def _question(self) -> bytes:
         owner = account_pb2.Owner(
             owner_type=account_pb2.OWNER_TYPE_MEMBER,
             owner_id=self._chance.choice(self._owners[:1000]),
         )
         key = account_pb2.AccountKey(owner=owner, asset_code=_POINTS)
-        await self._call(self._stub.GetBalances, pb.GetBalancesRequest(accounts=[key]))
+        return pb.GetBalancesRequest(accounts=[key]).SerializeToString()
 
-    async def _move(self, code: str) -> None:
-        owner = self._chance.choice(self._owners)
-        await self._post(_move(code, owner, _EARNED, earns=self._chance.random() < 0.5))
+    def _move(self, code: str, owner_id: str) -> bytes:
+        return _batch(_move(code, owner_id, _EARNED, earns=self._chance.random() < 0.5))
 
-    async def _post(self, *operations: batch_pb2.Operation) -> None:
-        batch = batch_pb2.Batch(
-            batch_id=ids.new("bat"),
-            occurred_time=timestamps.show(clock.system()),
-            receipt_id=secrets.token_hex(8),
-            operations=operations,
-        )
-        response = await self._call(self._stub.PostBatches, pb.PostBatchesRequest(batches=[batch]))
-        if response.results[0].state != batch_pb2.BATCH_STATE_POSTED:
-            raise RuntimeError(f"refused: {response.results[0].refusal.message}")
+    async def _read(self, request: bytes) -> None:
+        await self._call(self._reading, request)
+
+    async def _post(self, request: bytes) -> None:
+        answer = await self._call(self._posting, request)
+        (result,) = pb.PostBatchesResponse.FromString(answer).results
+        if result.state != batch_pb2.BATCH_STATE_POSTED:
+            raise RuntimeError(f"refused: {result.refusal.message}")
 
     async def _call(self, method: Callable[..., Awaitable[Any]], request: Any) -> Any:
         return await method(request, metadata=self._metadata, timeout=30)
+
+
+def _batch(*operations: batch_pb2.Operation) -> bytes:
+    batch = batch_pb2.Batch(
+        batch_id=ids.new("bat"),
+        occurred_time=timestamps.show(clock.system()),
+        receipt_id=secrets.token_hex(8),
+        operations=operations,
+    )
+    return pb.PostBatchesRequest(batches=[batch]).SerializeToString()
 
 
 def _move(code: str, owner_id: str, amount: int, *, earns: bool) -> batch_pb2.Operation:
@@ -221,7 +258,7 @@ async def subjects(
     accounts: int,
     transfers: int,
     progress: Callable[[str], None],
-) -> tuple[Load, list[load.Subject]]:
+) -> tuple[Load, list[load.Subject | load.Steady]]:
     """Return what is measured of the ledger behind a channel, after filling it.
 
     It gets so many accounts and, beside the transfers that open them, so many `transfers`.
@@ -229,13 +266,17 @@ async def subjects(
     work = Load(channel, token, accounts=accounts)
     await work.prepare(progress)
     await work.grow(transfers, progress)
+    points, coins = work.moves(_POINTS), work.moves(_COINS)
+    hot_member, hot_budget = work.hot_member_moves(), work.hot_budget_draws()
+    balances = work.balance_reads()
     return work, [
-        *(load.Subject("post, in lots", work.move_points, n) for n in WIDTHS),
-        *(load.Subject("post, no lots", work.move_coins, n) for n in WIDTHS),
-        *(load.Subject("post, one hot member", work.move_hot_member, n) for n in _HOT_WIDTHS),
-        *(load.Subject("post, one hot budget", work.draw_hot_budget, n) for n in _HOT_WIDTHS),
+        *(points.subject("post, in lots", width) for width in WIDTHS),
+        load.Steady(points.subject("post, in lots", WIDTHS[-1])),
+        *(coins.subject("post, no lots", width) for width in WIDTHS),
+        *(hot_member.subject("post, one hot member", width) for width in _HOT_WIDTHS),
+        *(hot_budget.subject("post, one hot budget", width) for width in _HOT_WIDTHS),
         load.Subject("bulk, in lots", work.upload_points, 1, units=BULK),
         load.Subject("bulk, no lots", work.upload_coins, 1, units=BULK),
-        *(load.Subject("read a balance", work.read_balance, n) for n in (1, 64)),
+        *(balances.subject("read a balance", width) for width in (1, 64)),
         load.Subject("statement page", work.read_statement, 64),
     ]

@@ -1,6 +1,7 @@
 """A closed-loop load generator: a fixed number of calls in flight for a fixed time."""
 
 import asyncio
+import math
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,16 +15,61 @@ class Subject:
     """What is measured: one call, repeated by every worker until the time is over.
 
     `units` says how many things one call does (8,000 transfers in a bulk call); rates count those.
+    `prepare` gets ready what so many seconds will need, before they begin: on a machine that serves
+    everything, a request that is made while the clock runs is taken from the servers' time.
     """
 
     name: str
     call: Call
     in_flight: int
     units: int = 1
+    prepare: Callable[[float], None] | None = None
 
     async def drive(self, seconds: float) -> "Sample":
         """Keep `in_flight` calls under way for `seconds`; a failing call ends the bench."""
         return await drive(self, seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Steady:
+    """A subject at a share of its own best: calls come evenly, whether or not earlier ones ended.
+
+    What it can do at its best is measured first, for half of the time. Latencies count from when a
+    call was due, so that a server that stalls cannot hide it by keeping the load waiting.
+    """
+
+    subject: Subject
+    share: float = 0.5
+
+    @property
+    def name(self) -> str:
+        """The subject's name, and how hard it is driven."""
+        return f"{self.subject.name}, at {self.share:.0%}"
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way when the subject is at its best."""
+        return self.subject.in_flight
+
+    async def drive(self, seconds: float) -> "Sample":
+        """Let calls come for `seconds`; a failing call ends the bench."""
+        best = await drive(self.subject, seconds=seconds / 2)
+        every = 1 / (self.share * best.rate)
+        if self.subject.prepare is not None:
+            self.subject.prepare(seconds)
+        latencies: list[float] = []
+        start = time.perf_counter()
+
+        async def call(due: float) -> None:
+            await self.subject.call()
+            latencies.append((time.perf_counter() - due) * 1000)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(math.ceil(seconds / every)):
+                due = start + number * every
+                await asyncio.sleep(max(due - time.perf_counter(), 0))
+                group.create_task(call(due))
+        return Sample(len(latencies) / (time.perf_counter() - start), latencies)
 
 
 @dataclass(frozen=True)
@@ -75,6 +121,8 @@ class Measurement:
 async def drive(subject: Subject, *, seconds: float) -> Sample:
     """Keep `subject.in_flight` calls under way for `seconds`; a failing call ends the bench."""
     latencies: list[float] = []
+    if subject.prepare is not None:
+        subject.prepare(seconds)
     start = time.perf_counter()
     end = start + seconds
 
@@ -91,7 +139,7 @@ async def drive(subject: Subject, *, seconds: float) -> Sample:
 
 async def compare(
     baseline: Callable[[int], Subject],
-    subjects: Sequence[Subject | Peer],
+    subjects: Sequence[Subject | Steady | Peer],
     *,
     rounds: int,
     seconds: float,

@@ -10,6 +10,9 @@ from rich.table import Table
 
 from tools.bench import load
 
+#: Where there is no terminal, in characters.
+_WIDTH = 110
+
 
 def show(console: Console, measurements: Sequence[load.Measurement]) -> None:
     """Print one row per measurement: rate, ratio to the no-op of the same round, latencies."""
@@ -25,7 +28,8 @@ def show(console: Console, measurements: Sequence[load.Measurement]) -> None:
             f"{one.ratio:.2f}",
             *(f"{one.percentile_ms(share):.2f}" for share in (0.5, 0.9, 0.99)),
         )
-    console.print(table)
+    # A figure that is cut is no figure: a log has room that it does not tell of.
+    console.print(table, width=None if console.is_terminal else _WIDTH)
 
 
 def write(path: Path, measurements: Sequence[load.Measurement]) -> None:
