@@ -157,7 +157,8 @@ def _run_discounts(
     coded = [one for one in candidates if one.coded]
     if cart.codes_all_or_none and _has_vain_code(run, cart, coded):
         candidates = [one for one in candidates if not one.coded]
-        lost.update({one.place: _SET_REFUSED for one in coded})
+        # Who cannot be used anyway has a reason of its own, and takes the others with it.
+        lost.update({one.place: run.verdicts.get(one.place, _SET_REFUSED) for one in coded})
         run = lanes.start(cart, facts, basket, now=now)
         lanes.run_discounts(run, candidates)
     run.verdicts.update(lost)
