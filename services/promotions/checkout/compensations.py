@@ -16,7 +16,7 @@ from services.promotions.storage.receipts import Receipt
 from services.promotions.wire import accounts
 
 #: What the ledger asks of whoever proposes.
-_SCOPE = "adjustments.propose"
+SCOPE = "adjustments.propose"
 
 
 class Compensations:
@@ -40,12 +40,11 @@ class Compensations:
     async def give(
         self, receipt: Receipt, *, request_id: str, points: int, cause: str
     ) -> Compensation:
-        """Propose points for a receipt; return what has become of it.
+        """Propose points for a receipt; return what has become of it. The caller has the scope.
 
-        Raises PermissionDenied, ReceiptWithoutMember, CompensationTooHigh, RequestConflict or
+        Raises ReceiptWithoutMember, CompensationTooHigh, RequestConflict or
         DependencyUnavailable.
         """
-        auth.require(_SCOPE)
         if not receipt.member_id:
             raise errors.ReceiptWithoutMember
         if points > self._units_max:

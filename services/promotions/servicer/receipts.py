@@ -12,10 +12,10 @@ from tessera.promotions.v1 import (
     receipt_service_pb2_grpc,
 )
 
-from services.chassis import database, timestamps
+from services.chassis import auth, database, timestamps
 from services.promotions import storage
 from services.promotions.checkout import documents, permissions, reruns
-from services.promotions.checkout.compensations import Compensations
+from services.promotions.checkout.compensations import SCOPE, Compensations
 from services.promotions.checkout.purchases import Purchases
 from services.promotions.peers.identity import Identity
 from services.promotions.storage.searching import Found, Search
@@ -93,6 +93,7 @@ class ReceiptServicer(receipt_service_pb2_grpc.ReceiptServiceServicer):
         self, request: receipt_service_pb2.CompensateReceiptRequest, context: Context
     ) -> receipt_service_pb2.CompensateReceiptResponse:
         """Give points to the shopper of a receipt."""
+        auth.require(SCOPE)
         receipt = await self._purchases.get(request.receipt_id)
         given = await self._compensations.give(
             receipt, request_id=request.request_id, points=request.points, cause=request.cause

@@ -170,6 +170,11 @@ async def test_what_cannot_be_made_good_is_refused(house, desk, receipt):
     assert (said.reason, said.metadata["max_points"]) == ("COMPENSATION_TOO_HIGH", "10000")
     said = await house.refusal(desk.CompensateReceipt, ask_for(receipt, 1), client="reader")
     assert (said.reason, said.metadata["scope"]) == ("PERMISSION_DENIED", "adjustments.propose")
+    nobodys = ask_for(receipt, 1)
+    nobodys.receipt_id = "rcp_" + "0" * 32
+    said = await house.refusal(desk.CompensateReceipt, nobodys, client="reader")
+    assert said.reason == "PERMISSION_DENIED"
+    assert (await house.refusal(desk.CompensateReceipt, nobodys)).reason == "RECEIPT_NOT_FOUND"
     assert await shown(house, receipt) == []
 
 

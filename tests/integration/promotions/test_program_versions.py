@@ -353,7 +353,8 @@ async def test_refusals_name_the_field(house, made):
         (programs.challenge("Five"), "rules.challenge"),
     ):
         assert await refused(levels, rules) == ("PROGRAM_INVALID", field)
-    for start in (TODAY, NEW_YEAR - timedelta(days=1), NEW_YEAR + timedelta(days=1)):
+    days = (TODAY, NEW_YEAR - timedelta(days=1), NEW_YEAR + timedelta(days=1), date.min, date.max)
+    for start in days:
         assert await refused(levels, higher, start=start) == ("PROGRAM_INVALID", "start_date")
     invalid = update_of(levels, higher)
     invalid.start_date.CopyFrom(date_pb2.Date(year=2030, month=2, day=30))

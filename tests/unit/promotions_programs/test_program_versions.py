@@ -131,6 +131,7 @@ def test_words_hold_at_once_and_terms_from_a_day_to_come(before, after, earliest
     assert problems(earliest) == []
     assert problems(earliest - timedelta(days=1)) == ["start_date"]
     assert problems(date(2200, 1, 1)) == ["start_date"]
+    assert problems(date.max) == ["start_date"]
 
 
 def test_levels_by_calendar_change_with_a_period():

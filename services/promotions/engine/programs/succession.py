@@ -66,17 +66,17 @@ def find_start_problems(
     before: ProgramTerms, after: ProgramTerms, *, start: date, today: date
 ) -> list[Problem]:
     """Return why terms cannot follow those of today from a day on; empty when they can."""
-    problems = find_day_problems({"start_date": start})
+    if problems := find_day_problems({"start_date": start}):
+        return problems
     first = earliest_start(before, after, today=today)
     if start < first:
-        problems.append(Problem("start_date", f"must not be before {first}"))
-    elif first != today and isinstance(before, TierRules) and isinstance(before.window, Calendar):
+        return [Problem("start_date", f"must not be before {first}")]
+    if first != today and isinstance(before, TierRules) and isinstance(before.window, Calendar):
         begin, following = period_of(start, before.window.unit)
         if start != begin:
-            problems.append(
-                Problem("start_date", f"must begin a period, as {begin} and {following} do")
-            )
-    return problems
+            told = f"must begin a period, as {begin} and {following} do"
+            return [Problem("start_date", told)]
+    return []
 
 
 def find_succession_problems(
