@@ -17,9 +17,12 @@ from tests.integration.ledger.conftest import Ledger
 
 Play = Callable[[Any], Awaitable[None]]
 
-CASES: list[dict[str, str]] = json.loads(
-    (Path(__file__).parent.parent / "ledger.json").read_text(encoding="utf-8")
-)
+FILES = ("ledger.json", "ledger_own.json")
+CASES: list[dict[str, str]] = [
+    case
+    for name in FILES
+    for case in json.loads((Path(__file__).parent.parent / name).read_text(encoding="utf-8"))
+]
 PLAYS: dict[str, Play] = {}
 
 
