@@ -118,7 +118,10 @@ async def test_a_draw_is_sealed_drawn_once_and_checked_by_anybody(house, tmp_pat
     assert [one.prize_index for one in drawn.winners] == [0, 1, 1]
 
     published, lines = tmp_path / "draw.json", tmp_path / "entries.txt"
-    answer = json_format.MessageToDict(Request.GetDrawResponse(draw=drawn))
+    # As the gateway answers.
+    answer = json_format.MessageToDict(
+        Request.GetDrawResponse(draw=drawn), preserving_proto_field_name=True
+    )
     published.write_text(json.dumps(answer))
     lines.write_text("".join(f"{receipt_id} {count}\n" for receipt_id, count in listed))
     assert check(published, lines).returncode == 0
