@@ -4,6 +4,7 @@ Pure: no clock, no randomness, no input or output. The same arguments give the s
 till without Internet as in the centre. Callers use this package and none of its modules.
 """
 
+from services.promotions.engine import instant_wins
 from services.promotions.engine.afterwards import (
     earn_later,
 )
@@ -30,10 +31,12 @@ from services.promotions.engine.decisions import (
     Charge,
     CouponGrant,
     Decision,
+    Drawn,
     Earning,
     Explain,
     Gift,
     GiftOffer,
+    InstantChances,
     LineDecision,
     LinePart,
     Message,
@@ -60,6 +63,7 @@ from services.promotions.engine.messages import (
     tell_missing,
     tell_owed,
     tell_printed,
+    tell_win,
 )
 from services.promotions.engine.problems import (
     TakenCode,
@@ -113,6 +117,8 @@ from services.promotions.engine.rules import (
     GiftSpread,
     GroupChoice,
     HourWindow,
+    InstantPrize,
+    InstantWin,
     IssueCoupon,
     ItemFilter,
     ItemGroup,
@@ -128,6 +134,7 @@ from services.promotions.engine.rules import (
     PaymentPlan,
     PaymentType,
     PercentOff,
+    Period,
     Pick,
     PickBy,
     PickOrder,
@@ -193,6 +200,7 @@ __all__ = [
     "CouponTrigger",
     "Decision",
     "DistinctItems",
+    "Drawn",
     "EarnBasis",
     "EarnMultiplier",
     "EarnPercent",
@@ -214,6 +222,9 @@ __all__ = [
     "GiftUnknown",
     "GroupChoice",
     "HourWindow",
+    "InstantChances",
+    "InstantPrize",
+    "InstantWin",
     "IssueCoupon",
     "ItemFilter",
     "ItemGroup",
@@ -242,6 +253,7 @@ __all__ = [
     "PaymentPlan",
     "PaymentType",
     "PercentOff",
+    "Period",
     "Pick",
     "PickBy",
     "PickOrder",
@@ -292,6 +304,7 @@ __all__ = [
     "find_problems",
     "find_succession_problems",
     "find_taken_codes",
+    "instant_wins",
     "is_same_moment",
     "load_facts",
     "price_return",
@@ -299,6 +312,7 @@ __all__ = [
     "tell_missing",
     "tell_owed",
     "tell_printed",
+    "tell_win",
     "unknown_codes",
     "weigh",
 ]

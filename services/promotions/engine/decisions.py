@@ -174,6 +174,28 @@ class CouponGrant(NamedTuple):
     coupon_id: str = ""
 
 
+class InstantChances(NamedTuple):
+    """So many chances of winning at once."""
+
+    campaign_id: str
+    number: int
+
+
+class Drawn(NamedTuple):
+    """What a chance wins by its number: the place of a prize, None for nothing.
+
+    `points` are in the smallest unit of the asset; 0 is handed over. `account_id` is where the
+    ledger keeps how many of the prize are out.
+    """
+
+    campaign_id: str
+    number: int
+    prize_index: int | None = None
+    title: Text = Text("")
+    points: int = 0
+    account_id: str = ""
+
+
 class StampMove(NamedTuple):
     """Stamps that come to a card of the member or go from it."""
 
@@ -240,3 +262,6 @@ class Decision:
     gift_offers: tuple[GiftOffer, ...] = ()
     coupon_grants: tuple[CouponGrant, ...] = ()
     stamp_moves: tuple[StampMove, ...] = ()
+    instant_chances: tuple[InstantChances, ...] = ()
+    #: What became of the chances; empty before the receipt is drawn up.
+    instant_draws: tuple[Drawn, ...] = ()

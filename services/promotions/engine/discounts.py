@@ -76,6 +76,7 @@ def compile_discounts(given: rules.Rules) -> Discounter:
                 (),
                 counts,
                 1,
+                0,
             ),
         )
         budget = turn.budget

@@ -1,4 +1,4 @@
-"""Rewards that give points, stamps and coupons for later, compiled.
+"""Rewards that give points, stamps, coupons for later and chances of winning, compiled.
 
 Points are for money: goods earn by what is paid for them after discounts, without what points
 pay. Goods for which no money is left to pay earn nothing, not even points by the piece, and a unit
@@ -8,7 +8,7 @@ that costs nothing counts as none.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from services.promotions.engine import amounts, filters, rules, scales
+from services.promotions.engine import amounts, filters, instant_wins, rules, scales
 from services.promotions.engine.baskets import Basket, places
 from services.promotions.engine.carts import PointsTerms
 from services.promotions.engine.decisions import OutcomeReason
@@ -68,19 +68,23 @@ def _compile_plain(given: rules.Rules) -> Earner:
         stamps: list[tuple[str, int]] = []
         coupons: list[tuple[str, int, int, bool]] = []
         found = paid = 0
+        chances = 0
         is_mute = False
         for select, kind, earn, expire_days in rewards:
             mask = select(till.basket) & till.basket.earning
             found |= mask
             piles = [pile for pile in till.basket.places(mask) if till.money[pile]]
             paid += len(piles)
+            if not till.hands_out and _is_handed_out(kind):
+                is_mute = True
+                continue
             match kind:
                 case rules.IssueCoupon():
-                    if kind.bearer and not till.hands_out:
-                        is_mute = True
-                    elif piles:
+                    if piles:
                         one = (kind.campaign_id, kind.uses or 1, kind.expire_days, kind.bearer)
                         coupons.append(one)
+                case rules.InstantWin():
+                    chances = sum(earn(till, piles))
                 case rules.EarnStamps():
                     if count := sum(earn(till, piles)):
                         stamps.append((kind.card_id, count))
@@ -90,7 +94,7 @@ def _compile_plain(given: rules.Rules) -> Earner:
                     lots[expire_days] = lots.get(expire_days, 0) + sum(points)
         touched, given_points = merge(shares)
         total = sum(given_points)
-        if not (total or stamps or coupons):
+        if not (total or stamps or coupons or chances):
             unanswered = OutcomeReason.DEPENDENCY_UNAVAILABLE
             return refuse(unanswered if is_mute and paid else _why_nothing(found, paid))
         kept = tuple((days, lot) for days, lot in sorted(lots.items()) if lot)
@@ -102,6 +106,8 @@ def _compile_plain(given: rules.Rules) -> Earner:
             lots=kept,
             stamps=tuple(stamps),
             coupons=tuple(coupons),
+            chances=chances,
+            details=(("chances", str(chances)),) if chances else (),
         )
 
     return offer
@@ -135,6 +141,8 @@ def _compile_kind(kind: rules.RewardKind) -> _Earn:
         case rules.EarnStamps():
             paid = rules.EarnBasis.PAID
             return _compile_pieces(kind.stamps, kind.spread, kind.step_minor, paid)
+        case rules.InstantWin():
+            return _compile_chances(kind)
         case rules.MultiplyPoints():
             return _compile_multiplier(kind.factor_hundredths)
         case rules.IssueCoupon():
@@ -204,6 +212,19 @@ def _compile_pieces(
         case rules.PointsSpread.EACH_STEP:
             return earn_each_step
     return earn_once
+
+
+def _compile_chances(kind: rules.InstantWin) -> _Earn:
+    earn = _compile_pieces(1, kind.spread, kind.step_minor, rules.EarnBasis.PAID)
+    most = kind.chances_max or instant_wins.CHANCES_MAX
+    return lambda till, piles: [min(sum(earn(till, piles)), most)]
+
+
+def _is_handed_out(kind: rules.RewardKind) -> bool:
+    """Tell whether the shopper gets it with the answer or not at all."""
+    return isinstance(kind, rules.InstantWin) or (
+        isinstance(kind, rules.IssueCoupon) and kind.bearer
+    )
 
 
 def _count_paid(till: Till, pile: int) -> int:

@@ -23,6 +23,7 @@ from services.promotions.engine.decisions import (
     Explain,
     Gift,
     GiftOffer,
+    InstantChances,
     LineDecision,
     LinePart,
     Outcome,
@@ -376,7 +377,7 @@ def _find_extras(run: lanes.Run) -> messages.Extras:
     giving = [
         (one.campaign.campaign_id, offer)
         for one, offer in run.applied
-        if offer.presents or offer.choices or offer.coupons
+        if offer.presents or offer.choices or offer.coupons or offer.chances
     ]
     if not giving and not run.moves:
         return messages.NO_EXTRAS
@@ -385,6 +386,7 @@ def _find_extras(run: lanes.Run) -> messages.Extras:
         tuple(GiftOffer(name, *part) for name, offer in giving for part in offer.choices),
         tuple(CouponGrant(name, *part) for name, offer in giving for part in offer.coupons),
         tuple(StampMove(*move) for move in run.moves),
+        tuple(InstantChances(name, offer.chances) for name, offer in giving if offer.chances),
     )
 
 

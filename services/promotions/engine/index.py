@@ -108,14 +108,15 @@ class Match:
 def build(campaigns: Sequence[rules.Campaign]) -> Index:
     """Return the index of campaigns that stand in the order of evaluation."""
     given = [campaign.rules for campaign in campaigns]
+    spans = [_span(one) for one in given]
     audiences = [one.audience for one in given]
     everyone = (1 << len(given)) - 1
     return Index(
         everyone=everyone,
         automatic=_set_of(isinstance(one.trigger, rules.AutomaticTrigger) for one in given),
         codes=_build_codes(given),
-        started=_build_started([one.validity.start_time for one in given]),
-        unfinished=_build_unfinished([one.validity.end_time for one in given]),
+        started=_build_started([start for start, _ in spans]),
+        unfinished=_build_unfinished([end for _, end in spans]),
         stores=_build_choice(
             [one.store_ids for one in audiences], [one.exclude_store_ids for one in audiences]
         ),
@@ -317,11 +318,22 @@ def _admit_member(index: Index, member: Member | None) -> int:
     )
 
 
+def _span(given: rules.Rules) -> tuple[datetime | None, datetime | None]:
+    """Return when a campaign begins and ends: chances of winning have a period of their own."""
+    start, end = given.validity.start_time, given.validity.end_time
+    if given.instant_win is None:
+        return start, end
+    period = given.instant_win.period
+    return max(start or period.start_time, period.start_time), min(
+        end or period.end_time, period.end_time
+    )
+
+
 def _asks_for_member(given: rules.Rules) -> bool:
     audience = given.audience
     return (
         audience.membership is rules.Membership.MEMBERS
-        or (given.combination.lane is rules.Lane.EARN and not _is_for_bearers(given))
+        or (given.combination.lane is rules.Lane.EARN and not _is_for_anybody(given))
         or given.stamp_price is not None
         or bool(
             audience.segment_ids or audience.plan_ids or audience.tier_ids or audience.member_ids
@@ -331,11 +343,18 @@ def _asks_for_member(given: rules.Rules) -> bool:
     )
 
 
-def _is_for_bearers(given: rules.Rules) -> bool:
+def _is_for_anybody(given: rules.Rules) -> bool:
     """Tell whether all that the campaign gives can be given to a shopper whom nobody knows."""
-    return all(
-        isinstance(one.kind, rules.IssueCoupon) and one.kind.bearer for one in given.all_rewards
-    )
+    return all(_needs_no_account(one.kind) for one in given.all_rewards)
+
+
+def _needs_no_account(kind: rules.RewardKind) -> bool:
+    match kind:
+        case rules.IssueCoupon():
+            return kind.bearer
+        case rules.InstantWin():
+            return not any(prize.points for prize in kind.prizes)
+    return False
 
 
 def _target_names(given: rules.Rules) -> list[tuple[int, frozenset[str]]]:

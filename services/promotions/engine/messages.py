@@ -11,6 +11,7 @@ from services.promotions.engine.decisions import (
     CouponGrant,
     Gift,
     GiftOffer,
+    InstantChances,
     Message,
     MessageAudience,
     NearMiss,
@@ -30,6 +31,7 @@ class Extras(NamedTuple):
     gift_offers: tuple[GiftOffer, ...] = ()
     coupon_grants: tuple[CouponGrant, ...] = ()
     stamp_moves: tuple[StampMove, ...] = ()
+    instant_chances: tuple[InstantChances, ...] = ()
 
 
 NO_EXTRAS = Extras()
@@ -226,7 +228,27 @@ def _tell_extras(extras: Extras) -> list[Message]:
         found.append(Message(receipt, text, grant.campaign_id))
     for move in extras.stamp_moves:
         found += _tell_stamps(move)
+    for chances in extras.instant_chances:
+        count = chances.number
+        text = Text(
+            f"{count} {'chance' if count == 1 else 'chances'} of winning at once",
+            f"{count_in_russian(count, _CHANCE)} на мгновенный выигрыш",
+        )
+        found.append(Message(receipt, text, chances.campaign_id))
     return found
+
+
+def tell_win(campaign_id: str, title: Text, *, is_handed_over: bool) -> tuple[Message, ...]:
+    """Return what to say of a prize that was won: on the receipt, and to whoever hands it over."""
+    text = Text(f"You have won: {title.pick('en')}", f"Вы выиграли: {title.pick('ru')}")
+    told = Message(MessageAudience.RECEIPT, text, campaign_id)
+    if not is_handed_over:
+        return (told,)
+    text = Text(
+        f"The shopper has won, hand it over: {title.pick('en')}",
+        f"Покупатель выиграл, вручите приз: {title.pick('ru')}",
+    )
+    return (Message(MessageAudience.CASHIER, text, campaign_id), told)
 
 
 def tell_printed(code: str, last_day: date | None) -> Text:
@@ -274,6 +296,7 @@ def count_in_russian(count: int, forms: tuple[str, str, str]) -> str:
 
 _GIFT = ("подарок", "подарка", "подарков")
 _USE = ("применение", "применения", "применений")
+_CHANCE = ("шанс", "шанса", "шансов")
 _STAMP = ("наклейка", "наклейки", "наклеек")
 _POINT = ("балл", "балла", "баллов")
 

@@ -46,7 +46,7 @@ class Offer(NamedTuple):
     where units of a pile differ; `details` and `near_miss` are for the trace. `presents` are
     added to the purchase, `choices` is what may still be chosen (articles, how many), `stamps` are
     (card, how many), `coupons` are (campaign, uses, days, bearer). `units` are rewarded units by
-    article, `sets` how many sets were made.
+    article, `sets` how many sets were made, `chances` how many chances of winning at once.
     """
 
     total: int
@@ -64,11 +64,19 @@ class Offer(NamedTuple):
     coupons: tuple[tuple[str, int, int, bool], ...] = ()
     units: tuple[tuple[str, int], ...] = ()
     sets: int = 1
+    chances: int = 0
 
     @property
     def gives(self) -> bool:
         """Tell whether there is anything in it."""
-        return bool(self.total or self.presents or self.choices or self.stamps or self.coupons)
+        return bool(
+            self.total
+            or self.presents
+            or self.choices
+            or self.stamps
+            or self.coupons
+            or self.chances
+        )
 
 
 def refuse(

@@ -2,14 +2,17 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from services.promotions.engine import rules, set_problems
+from services.promotions.engine.instant_wins import CHANCES_MAX
 from services.promotions.engine.set_problems import Problem, check_filter
 
 REWARDS_MAX = 10
 MULTIPLIERS_MAX = 50
 STEPS_MAX = 20
+PRIZES_MAX = 20
 
 
 def find_problems(given: rules.Rules) -> Iterator[Problem]:
@@ -20,11 +23,27 @@ def find_problems(given: rules.Rules) -> Iterator[Problem]:
         if given.rewards:
             yield Problem("rewards", "must be empty, for a scale says what is given")
         yield from _check_scale(given, given.scale)
+    yield from _check_chances(given)
     if given.stamp_price is not None:
         if given.stamp_price.count <= 0 or not given.stamp_price.card_id:
             yield Problem("stamp_price", "must name a card and a number above 0")
         if given.scale is not None:
             yield Problem("stamp_price", "does not go together with a scale")
+
+
+def _check_chances(given: rules.Rules) -> Iterator[Problem]:
+    """Return what is wrong with chances of winning at once beside everything else."""
+    kinds = [one for one in given.all_rewards if isinstance(one.kind, rules.InstantWin)]
+    if not kinds:
+        return
+    if len(kinds) > 1:
+        yield Problem("rewards", "may hold chances of winning once")
+    if any(one.amount_max for one in kinds):
+        yield Problem("rewards", "bound chances by chances_max, not by amount_max")
+    if given.scale is not None:
+        yield Problem("scale", "does not go together with chances of winning")
+    if given.stamp_price is not None:
+        yield Problem("stamp_price", "cannot pay for chances: it would come back with the goods")
 
 
 def _check_scale(given: rules.Rules, scale: rules.Scale) -> Iterator[Problem]:
@@ -92,6 +111,7 @@ KIND_NAMES: dict[type, str] = {
     rules.EarnStamps: "earn_stamps",
     rules.MultiplyPoints: "multiply_points",
     rules.IssueCoupon: "issue_coupon",
+    rules.InstantWin: "instant_win",
 }
 
 
@@ -196,6 +216,35 @@ def _check_coupon(kind: rules.IssueCoupon, path: str) -> Iterator[Problem]:
         yield Problem(path, "must name a campaign and have no negative numbers")
 
 
+def _check_prizes(prizes: Sequence[rules.InstantPrize], path: str) -> Iterator[Problem]:
+    for place, prize in enumerate(prizes):
+        where = f"{path}[{place}]"
+        if not prize.title.en:
+            yield Problem(f"{where}.title.en", "must not be empty: other languages fall back to it")
+        if prize.count < 1:
+            yield Problem(f"{where}.count", "must be at least 1")
+        if prize.one_in < 1:
+            yield Problem(f"{where}.one_in", "must be at least 1")
+        if prize.points < 0:
+            yield Problem(f"{where}.points", "must not be negative")
+    if sum(Fraction(1, max(one.one_in, 1)) for one in prizes) > 1:
+        yield Problem(path, "must not have odds above 1 together")
+
+
+def _check_instant_win(kind: rules.InstantWin, path: str) -> Iterator[Problem]:
+    if not 1 <= len(kind.prizes) <= PRIZES_MAX:
+        yield Problem(f"{path}.prizes", f"must be 1 to {PRIZES_MAX}")
+    yield from _check_prizes(kind.prizes, f"{path}.prizes")
+    if kind.period.start_time >= kind.period.end_time:
+        yield Problem(f"{path}.period", "end_time must be after start_time")
+    if not 0 <= kind.chances_max <= CHANCES_MAX:
+        yield Problem(f"{path}.chances_max", f"must be 0 to {CHANCES_MAX}")
+    if kind.step_minor < 0 or (kind.spread is rules.PointsSpread.EACH_STEP) != (
+        kind.step_minor > 0
+    ):
+        yield Problem(f"{path}.step_minor", "must be above 0 for EACH_STEP and 0 otherwise")
+
+
 _CHECKS: Mapping[type, Callable[[Any, str], Iterator[Problem]]] = {
     rules.PercentOff: _check_percent,
     rules.AmountOff: _check_amount,
@@ -209,4 +258,5 @@ _CHECKS: Mapping[type, Callable[[Any, str], Iterator[Problem]]] = {
     rules.EarnStamps: _check_stamps,
     rules.MultiplyPoints: _check_multiplier,
     rules.IssueCoupon: _check_coupon,
+    rules.InstantWin: _check_instant_win,
 }

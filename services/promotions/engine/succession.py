@@ -1,4 +1,4 @@
-"""What the next version of a live campaign must leave as it is, because the ledger counts by it."""
+"""What the next version of a live campaign must leave as it is: it is counted by, or sealed."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from services.promotions.engine.set_problems import Problem
 
 def find_succession_problems(before: rules.Rules, after: rules.Rules) -> list[Problem]:
     """Return why these rules cannot follow those that are live."""
-    return [*_check_limits(before.limits, after.limits)]
+    return [*_check_limits(before.limits, after.limits), *_check_chances(before, after)]
 
 
 def _check_limits(before: rules.Limits, after: rules.Limits) -> Iterator[Problem]:
@@ -26,3 +26,10 @@ def _check_limits(before: rules.Limits, after: rules.Limits) -> Iterator[Problem
                 f"limits.{name}",
                 f"is {old} in the live version and cannot become less: it is spent",
             )
+
+
+def _check_chances(before: rules.Rules, after: rules.Rules) -> Iterator[Problem]:
+    if before.instant_win not in {None, after.instant_win}:
+        yield Problem(
+            "rewards", "prizes, odds and period of chances are sealed with the live version"
+        )

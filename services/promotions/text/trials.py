@@ -101,6 +101,8 @@ class Expectation(_Part):
     gifts: dict[str, int] | None = None
     #: Every campaign of coupons that are given for later, and how many uses.
     coupons: dict[str, int] | None = None
+    #: Every campaign that gives chances of winning at once, and how many.
+    chances: dict[str, int] | None = None
     #: Every card that gets stamps, and how many.
     stamps: dict[str, int] | None = None
     #: Why campaigns do not apply; others may, too.
@@ -161,7 +163,13 @@ def run(
         _require_known(trial.campaigns, campaigns)
         chosen = {key: campaigns[key] for key in trial.campaigns}
     expected = trial.expect
-    for part in (expected.discounts, expected.points, expected.coupons, expected.why_not):
+    for part in (
+        expected.discounts,
+        expected.points,
+        expected.coupons,
+        expected.chances,
+        expected.why_not,
+    ):
         _require_known(part or (), campaigns)
     ruleset = engine.compile(
         [
@@ -369,6 +377,8 @@ def _extra_differences(
         stamps[move.card] += move.earned
     yield from _compare("gift", expected.gifts, gifts, {})
     yield from _compare("coupons", expected.coupons, coupons, {})
+    chances = {one.campaign_id: one.number for one in decision.instant_chances}
+    yield from _compare("chances", expected.chances, chances, {})
     yield from _compare("stamps", expected.stamps, +stamps, {})
 
 

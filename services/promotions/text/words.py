@@ -56,7 +56,9 @@ _REWARD = campaign_pb2.Reward.DESCRIPTOR
 _STEP = campaign_pb2.Step.DESCRIPTOR
 _IN_MONEY = campaign_pb2.SCALE_MEASURE_AMOUNT
 #: Rewards whose bound counts points or stamps, not money.
-_COUNTED = frozenset({"earn_percent", "earn_points", "earn_stamps", "multiply_points"})
+_COUNTED = frozenset(
+    {"earn_percent", "earn_points", "earn_stamps", "instant_win", "multiply_points"}
+)
 #: Fields whose units or bounds depend on what is said beside them, so they are read after it.
 LATER = frozenset({"parameters", "amount_max", "steps"})
 

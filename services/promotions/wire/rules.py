@@ -22,6 +22,7 @@ from services.promotions import engine
 from services.promotions.wire import times
 
 _PERIOD = "rules.validity.period"
+_CHANCES = "rules.rewards.instant_win.period"
 _Read: TypeAlias = Callable[[Any], Any]
 
 
@@ -141,6 +142,7 @@ REWARDS: dict[str, _Read] = {
     "issue_coupon": _mirror(engine.IssueCoupon),
     "earn_stamps": _mirror(engine.EarnStamps),
     "multiply_points": _mirror(engine.MultiplyPoints),
+    "instant_win": _mirror(engine.InstantWin),
 }
 TRIGGERS: dict[str, _Read] = {
     "automatic": _mirror(engine.AutomaticTrigger),
@@ -168,11 +170,17 @@ def _read_moment(name: str) -> _Read:
     return read
 
 
+def _read_end(name: str) -> _Read:
+    return lambda period: times.read(getattr(period, name), field=f"{_CHANCES}.{name}")
+
+
 _IRREGULAR: dict[tuple[type, str], _Read] = {
     (engine.Rules, "trigger"): _read_trigger,
     (engine.Reward, "kind"): _reward_kind,
     (engine.Validity, "start_time"): _read_moment("start_time"),
     (engine.Validity, "end_time"): _read_moment("end_time"),
+    (engine.Period, "start_time"): _read_end("start_time"),
+    (engine.Period, "end_time"): _read_end("end_time"),
 }
 #: What an enumeration means where nothing is said.
 _DEFAULTS: dict[Any, int] = {

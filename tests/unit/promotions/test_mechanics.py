@@ -111,6 +111,7 @@ def _tell(decision):
         f"{one.uses} {'printed ' if one.bearer else ''}coupon for later"
         for one in decision.coupon_grants
     ]
+    words += [f"{one.number} chances to win" for one in decision.instant_chances]
     words += [f"{one.spent} {one.card} stamps less" for one in decision.stamp_moves if one.spent]
     if decision.points_earned:
         words.append(f"{decision.points_earned} points")

@@ -5,7 +5,13 @@ from datetime import datetime
 from typing import TypeAlias
 
 from services.promotions.engine.rules.conditions import Condition
-from services.promotions.engine.rules.rewards import EarnStamps, MultiBuy, Reward, Scale
+from services.promotions.engine.rules.rewards import (
+    EarnStamps,
+    InstantWin,
+    MultiBuy,
+    Reward,
+    Scale,
+)
 from services.promotions.engine.rules.vocabulary import (
     Basis,
     BudgetRest,
@@ -141,6 +147,12 @@ class Rules:
         """Return the stamp cards that the campaign gives stamps on or takes them from."""
         given = {one.kind.card_id for one in self.all_rewards if isinstance(one.kind, EarnStamps)}
         return frozenset(given | ({self.stamp_price.card_id} if self.stamp_price else set()))
+
+    @property
+    def instant_win(self) -> InstantWin | None:
+        """Return the chances of winning at once that the campaign gives."""
+        kinds = (one.kind for one in self.all_rewards)
+        return next((kind for kind in kinds if isinstance(kind, InstantWin)), None)
 
     @property
     def all_rewards(self) -> tuple[Reward, ...]:

@@ -1,6 +1,7 @@
 """What campaigns give, and of which goods sets are made."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from services.promotions.engine.rules.goods import EVERYTHING, ItemFilter
@@ -20,6 +21,7 @@ from services.promotions.engine.rules.vocabulary import (
     ScaleMeasure,
     ShareBy,
     Sharing,
+    Text,
 )
 
 
@@ -128,6 +130,35 @@ class EarnStamps:
 
 
 @dataclass(frozen=True, slots=True)
+class Period:
+    """A span of time between two instants; the end does not belong to it."""
+
+    start_time: datetime
+    end_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InstantPrize:
+    """So many equal prizes, each won by one of `one_in` chances; `points` 0 is handed over."""
+
+    title: Text
+    count: int
+    one_in: int
+    points: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InstantWin:
+    """Gives chances to win a prize at once; `chances_max` 0 leaves it to us."""
+
+    prizes: tuple[InstantPrize, ...]
+    period: Period
+    spread: PointsSpread
+    step_minor: int = 0
+    chances_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class MultiplyPoints:
     """Gives once more what the campaigns before it give on its goods; 200 hundredths double."""
 
@@ -167,13 +198,13 @@ Discount: TypeAlias = (
 )
 
 
-Earn: TypeAlias = EarnPercent | EarnPoints | EarnStamps | MultiplyPoints | IssueCoupon
+Earn: TypeAlias = EarnPercent | EarnPoints | EarnStamps | MultiplyPoints | IssueCoupon | InstantWin
 
 
 RewardKind: TypeAlias = Discount | Earn
 
 
-EARNS = (EarnPercent, EarnPoints, EarnStamps, MultiplyPoints, IssueCoupon)
+EARNS = (EarnPercent, EarnPoints, EarnStamps, MultiplyPoints, IssueCoupon, InstantWin)
 
 
 @dataclass(frozen=True, slots=True)
