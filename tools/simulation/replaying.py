@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from multiprocessing import get_context
 
 import polars as pl
@@ -38,7 +39,12 @@ _GAINS: Schema = {
     "budget_minor": pl.Int64,
     "uses": pl.Int64,
     "member_uses": pl.Int64,
+    "chances": pl.Int64,
 }
+_EVER = engine.Period(
+    datetime.min.replace(tzinfo=UTC),
+    datetime.max.replace(tzinfo=UTC),
+)
 
 #: Called with the number of purchases decided since the last call.
 Progress = Callable[[int], None]
@@ -76,11 +82,20 @@ def timeless(campaigns: Sequence[engine.Campaign]) -> list[engine.Campaign]:
         replace(
             one,
             rules=replace(
-                one.rules, validity=replace(one.rules.validity, start_time=None, end_time=None)
+                one.rules,
+                validity=replace(one.rules.validity, start_time=None, end_time=None),
+                rewards=tuple(map(_timeless, one.rules.rewards)),
             ),
         )
         for one in campaigns
     ]
+
+
+def _timeless(reward: engine.Reward) -> engine.Reward:
+    """Return a reward whose chances of winning are given all the time."""
+    if not isinstance(reward.kind, engine.InstantWin):
+        return reward
+    return replace(reward, kind=replace(reward.kind, period=_EVER))
 
 
 def replay(
@@ -279,8 +294,12 @@ def _decide_purchase(
     return decision
 
 
-def _gains(decision: engine.Decision) -> Iterator[tuple[str, int, int, int, int, int]]:
-    """Yield what applied campaigns gave: discount, points, budget drawn, uses, member's uses."""
+def _gains(decision: engine.Decision) -> Iterator[tuple[str, int, int, int, int, int, int]]:
+    """Yield what applied campaigns gave.
+
+    That is discount, points, budget drawn, uses, member's uses, and chances of winning at once.
+    """
+    chances = {one.campaign_id: one.number for one in decision.instant_chances}
     charges: defaultdict[str, list[engine.Charge]] = defaultdict(list)
     for charge in decision.charges:
         charges[charge.campaign_id].append(charge)
@@ -294,6 +313,7 @@ def _gains(decision: engine.Decision) -> Iterator[tuple[str, int, int, int, int,
                 sum(one.budget_minor for one in taken),
                 sum(one.uses for one in taken),
                 sum(one.member_uses for one in taken),
+                chances.get(outcome.campaign_id, 0),
             )
 
 

@@ -33,6 +33,8 @@ def show(console: Console, totals: Totals) -> None:
         f" {sums['dearer_receipts']:,} of them against the shopper."
     )
     console.print(_campaign_table(totals))
+    if totals.prizes.height:
+        console.print(_prize_table(totals))
     if not totals.is_settled:
         console.print("[yellow]Shared limits still moved when the replay stopped: read the")
         console.print("[yellow]campaigns that have them as close to, and not exactly, these sums.")
@@ -48,6 +50,22 @@ def _campaign_table(totals: Totals) -> Table:
             *_pair(row["live_cost_minor"], row["draft_cost_minor"]),
             f"{row['live_receipts']:,} → {row['draft_receipts']:,}",
             f"{row['live_members']:,} → {row['draft_members']:,}",
+        )
+    return table
+
+
+def _prize_table(totals: Totals) -> Table:
+    table = Table(title="Prizes that chances would win, as is to be expected")
+    for column in ("prize", "side", "chances", "there are", "won", "points"):
+        table.add_column(column, justify="left" if column in {"prize", "side"} else "right")
+    for row in totals.prizes.iter_rows(named=True):
+        table.add_row(
+            row["prize"],
+            row["side"],
+            f"{row['chances']:,}",
+            f"{row['prizes_max']:,}",
+            f"{row['prizes_expected']:,.1f}",
+            f"{row['points_expected']:,.0f}",
         )
     return table
 
@@ -69,6 +87,7 @@ def write(folder: Path, totals: Totals) -> list[Path]:
         "stores": totals.stores,
         "segments": totals.segments,
         "days": totals.days,
+        "prizes": totals.prizes,
     }
     written = []
     for name, frame in {**tables, "receipts": totals.changed}.items():

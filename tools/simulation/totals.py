@@ -14,7 +14,9 @@ from tools.simulation.replaying import DRAFT, LIVE, Plan, Replayed
 class Totals:
     """Frames in which every amount is in minor units and every difference is draft less live.
 
-    `cost` is the discount plus what the points are worth.
+    `cost` is the discount plus what the points are worth. `prizes` are those that chances would
+    win, one row for each side and prize: nobody draws them, so they are what is to be expected, and
+    their points are in no cost.
     """
 
     currency_code: str
@@ -23,6 +25,7 @@ class Totals:
     stores: pl.DataFrame
     segments: pl.DataFrame
     days: pl.DataFrame
+    prizes: pl.DataFrame
     changed: pl.DataFrame
     is_settled: bool
 
@@ -40,6 +43,7 @@ def count(source: Source, replayed: Replayed, plan: Plan) -> Totals:
             receipts.explode("segment_ids").drop_nulls("segment_ids"), "segment_ids"
         ).rename({"segment_ids": "segment_id"}),
         days=_grouped(receipts.with_columns(day=pl.col("occurred_time").dt.date()), "day"),
+        prizes=_prizes(replayed.gains, plan),
         changed=changed.drop("number", "segment_ids").sort("change_minor", descending=True),
         is_settled=replayed.is_settled,
     )
@@ -126,11 +130,47 @@ def _one_side(terms: engine.PointsTerms, reach: pl.DataFrame, side: str) -> pl.D
             member.filter(member != "").n_unique().alias(f"{side}_members"),
             pl.col("discount_minor").sum().alias(f"{side}_discount_minor"),
             pl.col("points").sum().alias(f"{side}_points"),
+            pl.col("chances").sum().alias(f"{side}_chances"),
         )
         .with_columns(
             _cost(terms, f"{side}_discount_minor", f"{side}_points").alias(f"{side}_cost_minor")
         )
     )
+
+
+_PRIZES = {
+    "side": pl.String,
+    "campaign_id": pl.String,
+    "prize": pl.String,
+    "chances": pl.Int64,
+    "prizes_max": pl.Int64,
+    "prizes_expected": pl.Float64,
+    "points_expected": pl.Float64,
+}
+
+
+def _prizes(gains: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Return how many of each prize all chances together would win, never more than there are."""
+    counted = gains.group_by("side", "campaign_id").agg(pl.col("chances").sum())
+    chances = {(side, name): number for side, name, number in counted.iter_rows()}
+    rows = []
+    for side in (LIVE, DRAFT):
+        for one in plan.side(side):
+            number = chances.get((side, one.campaign_id), 0)
+            for prize in one.rules.instant_win.prizes if one.rules.instant_win else ():
+                expected = min(number / prize.one_in, prize.count)
+                rows.append(
+                    {
+                        "side": side,
+                        "campaign_id": one.campaign_id,
+                        "prize": prize.title.en,
+                        "chances": number,
+                        "prizes_max": prize.count,
+                        "prizes_expected": expected,
+                        "points_expected": expected * prize.points,
+                    }
+                )
+    return pl.DataFrame(rows, schema=_PRIZES)
 
 
 def _titles(campaigns: Sequence[engine.Campaign]) -> pl.DataFrame:

@@ -118,3 +118,30 @@ def test_parts_keep_members_whole():
     assert sorted(number for part in parts for number in part["number"]) == list(range(300))
     for member in "abc":
         assert sum(member in part["member_id"].to_list() for part in parts) == 1
+
+
+def test_chances_are_counted_and_prizes_expected():
+    """Never more than there are; nobody draws, and nothing is in the cost."""
+    written = """
+  win:
+    title: Win
+    trigger: automatic
+    rewards:
+    - instant_win:
+        prizes:
+        - {title: Mug, count: 3, one_in: 2}
+        - {title: Points, count: 900, one_in: 4, points: 100}
+        period: {start_time: 2027-06-01T00:00:00Z, end_time: 2027-07-01T00:00:00Z}
+        spread: each_step
+        step: 5.00 USD
+    combination: earn
+"""
+    draft = replaying.timeless(sales.campaigns(written))
+    _, sums = replayed(sales.tables(*[("m1", 1000)] * 5, ("m2", 499)), [], draft)
+    rows = [
+        (row["side"], row["prize"], row["chances"], row["prizes_expected"], row["points_expected"])
+        for row in sums.prizes.iter_rows(named=True)
+    ]
+    assert rows == [(DRAFT, "Mug", 10, 3.0, 0.0), (DRAFT, "Points", 10, 2.5, 250.0)]
+    assert sums.campaigns["draft_chances"].to_list() == [10]
+    assert sums.campaigns["change_minor"].to_list() == [0]
