@@ -42,6 +42,9 @@ _COMMANDS = {
         "tools.receipts.command", "app", "Find receipts, explain them, decide them again."
     ),
     "draw": _Command("tools.draw", "draw", "Check a prize draw by what was published of it."),
+    "instant-win": _Command(
+        "tools.instant_win", "instant_win", "Check chances of winning by what was published."
+    ),
     "simulate": _Command(
         "tools.simulation.command", "simulate", "Replay receipts against a draft, before launch."
     ),

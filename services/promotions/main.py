@@ -10,6 +10,7 @@ from tessera.promotions.v1 import (
     catalogue_service_pb2,
     checkout_service_pb2,
     draw_service_pb2,
+    instant_win_service_pb2,
     local_campaign_service_pb2,
     offline_service_pb2,
     program_service_pb2,
@@ -31,6 +32,7 @@ from services.promotions import (
     storage,
 )
 from services.promotions.checkout import (
+    chances,
     compensations,
     facts,
     offers,
@@ -51,6 +53,7 @@ from services.promotions.servicer.campaigns import CampaignServicer
 from services.promotions.servicer.catalogue import CatalogueServicer
 from services.promotions.servicer.checkout import CheckoutServicer
 from services.promotions.servicer.draws import DrawServicer
+from services.promotions.servicer.instant_wins import InstantWinServicer
 from services.promotions.servicer.local_campaigns import LocalCampaignServicer
 from services.promotions.servicer.offline import OfflineServicer
 from services.promotions.servicer.programs import ProgramServicer
@@ -77,6 +80,7 @@ _LOCAL = local_campaign_service_pb2.DESCRIPTOR.services_by_name["LocalCampaignSe
 _PROGRAMS = program_service_pb2.DESCRIPTOR.services_by_name["ProgramService"]
 _REFERRALS = referral_service_pb2.DESCRIPTOR.services_by_name["ReferralService"]
 _DRAWS = draw_service_pb2.DESCRIPTOR.services_by_name["DrawService"]
+_INSTANT_WINS = instant_win_service_pb2.DESCRIPTOR.services_by_name["InstantWinService"]
 _SUBSCRIPTIONS = subscription_service_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
 _RESERVATIONS = reservation_service_pb2.DESCRIPTOR.services_by_name["ReservationService"]
 _OFFLINE = offline_service_pb2.DESCRIPTOR.services_by_name["OfflineService"]
@@ -92,6 +96,7 @@ _LOW = frozenset(
         "ListProgramChanges",
         "ListTierChanges",
         "ListDueRenewals",
+        "ListInstantDraws",
         "ListConflicts",
         "SearchReceipts",
         "RerunReceipt",
@@ -162,6 +167,7 @@ async def assemble(
         promised=promised,
         reserving=reserved,
         printing=printing.Printing(books, zone=terms.zone),
+        drawing=chances.Chances(db, now=now),
         ledger=books,
         terms=terms,
         months=months,
@@ -210,6 +216,7 @@ async def assemble(
     )
     _add(serving, _CHECKOUT, till)
     _add(serving, _REFERRALS, ReferralServicer(db, members, zone=terms.zone, now=now))
+    _add(serving, _INSTANT_WINS, InstantWinServicer(db, now=now))
     _add(serving, _DRAWS, DrawServicer(db, terms, payouts=paying, now=now))
     _add(serving, _SUBSCRIPTIONS, SubscriptionServicer(db, members, zone=terms.zone, now=now))
     again = reruns.Reruns(goods, sets, collector)

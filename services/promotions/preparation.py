@@ -59,11 +59,13 @@ class Preparation:
         campaigns: Iterable[engine.Campaign],
         *,
         before: Mapping[str, Before],
+        made: Mapping[str, datetime],
         now: datetime,
     ) -> None:
         """Make what campaigns need, beyond what the versions `before` them have made already.
 
-        Whoever calls is the only one who publishes.
+        `made` is when each that carts see was first written. Whoever calls is the only one who
+        publishes.
 
         Raises DependencyUnavailable, and then calls again later.
         """
@@ -77,7 +79,10 @@ class Preparation:
         works = [
             work
             for campaign in campaigns
-            for work in self._works(campaign, before.get(campaign.campaign_id), now)
+            for work in (
+                *self._works(campaign, before.get(campaign.campaign_id), now),
+                *self._puttings(campaign, made),
+            )
         ]
         # All of them end before we do: nothing may happen behind the back of the next publisher.
         outcomes = await asyncio.gather(*map(bounded, works), return_exceptions=True)
@@ -117,6 +122,38 @@ class Preparation:
         if isinstance(trigger, engine.CouponTrigger) and trigger.stamps is not None:
             code = accounts.stamps_asset(trigger.stamps.card_id)
             yield self._ledger.create_asset(asset_pb2.Asset(asset_code=code))
+
+    def _puttings(
+        self, campaign: engine.Campaign, made: Mapping[str, datetime]
+    ) -> Iterator[Awaitable[None]]:
+        """Yield what puts prizes of chances where they come out by themselves, portion by portion.
+
+        Batches follow from the terms, so that doing it again puts nothing twice, and prizes of
+        terms that never went live are nowhere near those that did.
+        """
+        win, campaign_id = campaign.rules.instant_win, campaign.campaign_id
+        if win is None or campaign_id not in made:
+            return
+        terms = engine.instant_wins.Terms(campaign_id, win)
+        for place, prize in enumerate(win.prizes):
+            account = accounts.prizes(engine.instant_wins.find_account(terms, place))
+            portions = list(engine.instant_wins.portions(prize.count, period=win.period))
+            for start in range(0, len(portions), batches.OPERATIONS_MAX):
+                batch = batch_pb2.Batch(
+                    batch_id=ids.derive("bat", account.owner_id, "prizes", str(start)),
+                    operations=[
+                        _put_out(campaign_id, account, moment, count)
+                        for moment, count in portions[start : start + batches.OPERATIONS_MAX]
+                    ],
+                    occurred_time=timestamps.show(made[campaign_id]),
+                )
+                yield self._put(campaign_id, batch)
+
+    async def _put(self, campaign_id: str, batch: batch_pb2.Batch) -> None:
+        result = await self._ledger.post(batch)
+        if result.state != batch_pb2.BATCH_STATE_POSTED:
+            log.error("prizes not put out", campaign_id=campaign_id, why=str(result.refusal))
+            raise errors.DependencyUnavailable(service="ledger")
 
     async def grant(
         self,
@@ -204,12 +241,33 @@ def _granted(campaign_id: str, *, member_id: str, uses: int) -> batch_pb2.Operat
     )
 
 
+def _put_out(
+    campaign_id: str, account: accounts.Account, moment: datetime, count: int
+) -> batch_pb2.Operation:
+    return batch_pb2.Operation(
+        transfer=batch_pb2.Transfer(
+            asset_code=account.asset_code,
+            debit=accounts.world(accounts.FUNDING),
+            credit=accounts.owner(account),
+            amount=count,
+            reason=account_pb2.TRANSFER_REASON_FUND,
+            campaign_id=campaign_id,
+            lot_activate_time=timestamps.show(moment),
+        )
+    )
+
+
 def program_assets(settings: config.Settings) -> list[asset_pb2.Asset]:
     """Return the assets that the program needs whatever its campaigns are."""
     return [
         _points_asset(settings.points),
         asset_pb2.Asset(asset_code=accounts.USES_ASSET),
         asset_pb2.Asset(asset_code=accounts.UNITS_ASSET),
+        asset_pb2.Asset(
+            asset_code=accounts.PRIZES_ASSET,
+            # In lots, for they come out at their times.
+            lot_policy=asset_pb2.LotPolicy(time_zone=settings.points.time_zone),
+        ),
         asset_pb2.Asset(
             asset_code=accounts.budget_asset(settings.currency_code), scale=_MONEY_SCALE
         ),

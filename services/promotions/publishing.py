@@ -5,6 +5,7 @@ transaction with the rule set that it makes: a process knows either all of it or
 """
 
 import asyncio
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -165,9 +166,24 @@ class Publishing:
         new = [one for one in parsed if one.campaign_id in ours]
         ruleset = await self._renew(tx, version, ours)
         await storage.campaigns.replace_codes(tx, ours, _codes(new))
+        made = {one.campaign_id: one.create_time for one in going if not _going(one).is_template}
+        await self._seal(tx, [one for one in new if one.campaign_id in made])
         # Last, for the ledger does not roll back; a second try finds everything as it should be.
-        await self._rooms.prepare(new, before=before, now=self._now())
+        await self._rooms.prepare(new, before=before, made=made, now=self._now())
         return ruleset
+
+    async def _seal(self, tx: database.Transaction, new: Iterable[engine.Campaign]) -> None:
+        """Choose the seeds of chances before the first of them can be drawn."""
+        for one in new:
+            if one.rules.instant_win is not None:
+                terms = engine.instant_wins.Terms(one.campaign_id, one.rules.instant_win)
+                sealed = storage.instant_wins.Sealed(
+                    one.campaign_id,
+                    secrets.token_bytes(engine.instant_wins.SEED_BYTES),
+                    engine.instant_wins.write_terms(terms),
+                    self._now(),
+                )
+                await storage.instant_wins.seal(tx, sealed)
 
     async def _require_successors(
         self, tx: database.Transaction, going: Iterable[Campaign]

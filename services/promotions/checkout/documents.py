@@ -7,7 +7,7 @@ from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from services.chassis import timestamps
 from services.promotions import config, engine, storage
-from services.promotions.checkout import conflicts, debts
+from services.promotions.checkout import chances, conflicts, debts
 from services.promotions.storage.compensations import Compensation
 from services.promotions.storage.receipts import Receipt
 from services.promotions.storage.returns import Return
@@ -49,7 +49,7 @@ def show_receipt(
         receipt_key=request.receipt_key,
         state=_STATES[receipt.state],
         cart=request.cart,
-        evaluation=checkout_pb2.Evaluation.FromString(receipt.evaluation),
+        evaluation=chances.tell(receipt),
         occurred_time=request.occurred_time,
         record_time=timestamps.show(receipt.record_time),
         returns=[
@@ -98,12 +98,18 @@ def show_return(returned: Return, *, terms: engine.PointsTerms) -> checkout_pb2.
     told.points_restored -= told.points_not_restored
     if returned.batch:
         batch = batch_pb2.Batch.FromString(returned.batch)
+        prizes = sum(one.points > 0 for one in told.prizes_withdrawn)
+        told.prize_points_not_recovered, prizes_owed = batches.find_prize_shortfall(
+            batch, returned.moved, prizes=prizes
+        )
         told.points_not_recovered = batches.find_shortfall(
             batch,
             returned.moved,
-            others=sum(one.earned > 0 for one in told.stamp_moves) + len(told.coupons_withdrawn),
+            others=sum(one.earned > 0 for one in told.stamp_moves)
+            + len(told.coupons_withdrawn)
+            + prizes,
         )
         told.points_owed = batches.find_owed(batch, returned.moved)
         told.messages.extend(debts.owed(told.points_owed, terms))
-        told.points_clawed_back -= told.points_not_recovered + told.points_owed
+        told.points_clawed_back -= told.points_not_recovered + told.points_owed - prizes_owed
     return told

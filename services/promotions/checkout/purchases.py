@@ -13,7 +13,14 @@ from tessera.promotions.v1 import (
 from services.chassis import clock, database, differences, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
-from services.promotions.checkout import debts, drafts, permissions, promises, standings
+from services.promotions.checkout import (
+    chances,
+    debts,
+    drafts,
+    permissions,
+    promises,
+    standings,
+)
 from services.promotions.checkout.facts import Collector, Question
 from services.promotions.checkout.offers import Decided, Offers
 from services.promotions.checkout.printing import Printing
@@ -45,6 +52,7 @@ class Purchases:
         promised: Promises,
         reserving: Reserving,
         printing: Printing,
+        drawing: chances.Chances,
         ledger: Ledger,
         terms: Terms,
         months: storage.keys.Months,
@@ -58,6 +66,7 @@ class Purchases:
         self._promises = promised
         self._reserving = reserving
         self._printing = printing
+        self._drawing = drawing
         self._ledger = ledger
         self._terms = terms
         self._months = months
@@ -169,9 +178,9 @@ class Purchases:
         if offered is None:
             return None
         try:
-            offered = await self._printing.prepare(receipt_id, offered)
+            offered = await self._hand_out(receipt_id, offered)
         except errors.DependencyUnavailable:
-            return None  # without the coupons that would be printed it is another purchase
+            return None  # without what would be handed out it is another purchase
         try:
             return await self._record(self._draw_up(receipt_id, request, offered))
         except (errors.BenefitGone, errors.PointsPaymentTooHigh, errors.TotalChanged):
@@ -199,12 +208,12 @@ class Purchases:
         if request.reservation_id:
             decided, voids = await self._reserving.recall(receipt_id, request)
             _compare(decided.decision, request)
-            decided = await self._printing.prepare(receipt_id, decided)
+            decided = await self._hand_out(receipt_id, decided)
             return drafts.draw_up(
                 receipt_id, request, decided, terms=self._terms, now=self._now(), first=voids
             )
         try:
-            decided = await self._printing.prepare(receipt_id, await self._decide_now(request))
+            decided = await self._hand_out(receipt_id, await self._decide_now(request))
             return self._draw_up(receipt_id, request, decided)
         except errors.DependencyUnavailable as away:
             if request.gift_card_payments:
@@ -234,6 +243,15 @@ class Purchases:
             hands_out=is_binding,
         )
         return await self._decide(question)
+
+    async def _hand_out(self, receipt_id: str, decided: Decided) -> Decided:
+        """Return what was decided with what comes with the answer: codes, and drawn chances.
+
+        Raises DependencyUnavailable.
+        """
+        return await self._drawing.draw(
+            receipt_id, await self._printing.prepare(receipt_id, decided)
+        )
 
     async def printed(self, receipt: Receipt) -> list[checkout_pb2.PrintedCoupon]:
         """Return the coupons that are to be printed with a recorded purchase."""
@@ -360,10 +378,11 @@ class Purchases:
             returns = await storage.returns.of_purchase(tx, key)
             if returns:
                 raise errors.ReceiptState(state=locked.state, return_count=len(returns))
-            if not locked.batch:
+            batch = self._undo(locked)
+            if not batch.operations:
                 await self._settlement.record_void(tx, locked)
                 return replace(locked, state=storage.receipts.VOIDED)
-            undo = self._undo(locked).SerializeToString()
+            undo = batch.SerializeToString()
             await storage.receipts.begin_void(tx, locked, undo_batch=undo, now=self._now())
             return replace(locked, state=storage.receipts.VOIDING, undo_batch=undo)
 
@@ -371,7 +390,9 @@ class Purchases:
         batch = batch_pb2.Batch.FromString(receipt.batch)
         return batch_pb2.Batch(
             batch_id=new_batch_id(),
-            operations=batches.build_undo(batch, receipt.moved, owes=self._terms.owes),
+            operations=batches.build_undo(
+                batch, receipt.moved, owes=self._terms.owes, drawn=chances.drawn(receipt)
+            ),
             receipt_id=receipt.receipt_id,
             occurred_time=timestamps.show(self._now()),
         )

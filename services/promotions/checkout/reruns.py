@@ -10,7 +10,7 @@ from tessera.promotions.v1 import (
 )
 
 from services.promotions import catalogue, engine
-from services.promotions.checkout import facts
+from services.promotions.checkout import chances, facts
 from services.promotions.checkout.facts import Collector, Gathered, Question
 from services.promotions.rulesets import Rulesets
 from services.promotions.storage.receipts import Receipt
@@ -72,7 +72,7 @@ class Reruns:
             remaining = {**gathered.facts.remaining, **kept.facts.remaining}
             gathered = replace(gathered, facts=replace(gathered.facts, remaining=remaining))
         return Rerun(
-            recorded=checkout_pb2.Evaluation.FromString(receipt.evaluation),
+            recorded=chances.tell(receipt),
             rerun=_decide(ruleset, parsed, gathered, explain_all=request.explain_all),
         )
 

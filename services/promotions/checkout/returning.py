@@ -15,7 +15,7 @@ from services.chassis import clock, database, differences, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
 from services.promotions.catalogue import Catalogue
-from services.promotions.checkout import facts
+from services.promotions.checkout import chances, facts
 from services.promotions.checkout.promises import Promises
 from services.promotions.checkout.settlement import Settlement, new_batch_id
 from services.promotions.peers.ledger import Ledger
@@ -207,6 +207,7 @@ class Returns:
             gift_card_refunds=_show_gifts(purchase.receipt, gifts),
             points_not_restored=priced.points_restored - restored,
             coupons_withdrawn=_withdrawn(purchase.receipt) if priced.complete else (),
+            prizes_withdrawn=chances.won(purchase.receipt) if priced.complete else (),
             remaining=_show_remaining(priced, purchase.receipt),
             occurred_time=request.occurred_time,
             record_time=timestamps.show(now),
@@ -305,6 +306,7 @@ def _operations(
             stamp_moves=priced.stamp_moves,
         ),
         owes=owes,
+        drawn=chances.drawn(purchase.receipt),
     )
 
 

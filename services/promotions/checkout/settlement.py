@@ -117,6 +117,10 @@ class Settlement:
         batch = batch_pb2.Batch.FromString(receipt.batch)
         result = await self._ledger.post(batch)
         if result.state == batch_pb2.BATCH_STATE_REFUSED:
+            if batches.is_prize_gone(batch, result.refusal):
+                return await self._posted_without_prize(
+                    receipt, batch, result.refusal.operation_index
+                )
             if receipt.promised:
                 return await self._posted_without(receipt, batch, result.refusal)
             await storage.receipts.drop(self._db, receipt)
@@ -125,6 +129,28 @@ class Settlement:
         wanted = [operation.transfer.amount for operation in batch.operations]
         is_short = receipt.promised and list(moved) != wanted
         return Posting(receipt, moved, _committed(receipt), is_short=is_short)
+
+    async def _posted_without_prize(
+        self, receipt: Receipt, batch: batch_pb2.Batch, index: int
+    ) -> Posting:
+        """Post a purchase without a prize of which none is out: that chance gets nothing."""
+        rest = batches.without_prize(batch, index)
+        if not rest.operations:
+            return Posting(receipt, (0,) * len(batch.operations), _committed(receipt))
+        return await self._posted(await self._rewrite(receipt, rest, receipt.conflicts))
+
+    async def _rewrite(self, receipt: Receipt, batch: batch_pb2.Batch, told: bytes) -> Receipt:
+        """Give a pending purchase another batch, under another id; return it as it is then."""
+        batch.batch_id = new_batch_id()
+        changed = replace(
+            receipt,
+            batch_id=batch.batch_id,
+            batch=batch.SerializeToString(),
+            conflicts=told,
+        )
+        if not await storage.receipts.replace_batch(self._db, receipt, changed, now=self._now()):
+            raise errors.DependencyUnavailable(service="ledger", outcome="unknown")
+        return changed
 
     async def _posted_without(
         self, receipt: Receipt, batch: batch_pb2.Batch, refusal: batch_pb2.BatchRefusal
@@ -142,16 +168,8 @@ class Settlement:
         again.CopyFrom(batch)
         del again.operations[:]
         again.operations.extend(rest)
-        again.batch_id = new_batch_id()
-        changed = replace(
-            receipt,
-            batch_id=again.batch_id,
-            batch=again.SerializeToString(),
-            conflicts=conflicts.pack([*conflicts.unpack(receipt.conflicts), told]),
-        )
-        if not await storage.receipts.replace_batch(self._db, receipt, changed, now=self._now()):
-            raise errors.DependencyUnavailable(service="ledger", outcome="unknown")
-        return await self._posted(changed)
+        found = conflicts.pack([*conflicts.unpack(receipt.conflicts), told])
+        return await self._posted(await self._rewrite(receipt, again, found))
 
     async def record_plain(self, tx: database.Transaction, receipt: Receipt) -> Receipt:
         """Record a promised purchase that moves nothing as committed."""

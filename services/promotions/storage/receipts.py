@@ -258,7 +258,7 @@ def _campaign_uuid(campaign_id: str) -> UUID:
 _REPLACE_BATCH = """
 WITH replaced AS (
     UPDATE receipts
-    SET batch_id = $4, update_time = $7, in_conflict = TRUE
+    SET batch_id = $4, update_time = $7, in_conflict = in_conflict OR $6::BYTEA IS NOT NULL
     WHERE receipt_id = $1 AND batch_id = $3 AND state = 'PENDING'
     RETURNING receipt_id
 )
@@ -272,7 +272,7 @@ WHERE purchases.receipt_id = replaced.receipt_id AND purchases.purchase_time = $
 async def replace_batch(
     db: database.Queryable, receipt: Receipt, changed: Receipt, *, now: datetime
 ) -> bool:
-    """Give a promised purchase another batch; False when somebody else did."""
+    """Give a pending purchase another batch; False when somebody else did."""
     done = await db.execute(
         _REPLACE_BATCH,
         ids.parse(keys.PREFIX, receipt.receipt_id),
@@ -280,7 +280,7 @@ async def replace_batch(
         ids.parse(BATCH_PREFIX, receipt.batch_id),
         ids.parse(BATCH_PREFIX, changed.batch_id),
         changed.batch,
-        changed.conflicts,
+        changed.conflicts or None,
         now,
     )
     return done == "UPDATE 1"

@@ -10,6 +10,8 @@ from services.chassis import ids
 USES_ASSET = "uses"
 #: Rewarded units of a campaign, counted up to a ceiling.
 UNITS_ASSET = "units"
+#: Prizes that chances win at once, of all campaigns.
+PRIZES_ASSET = "prizes"
 #: What the assets of stamp cards begin with.
 STAMPS = "stamps."
 #: Where points and coupons come from.
@@ -82,6 +84,11 @@ def article_units(campaign_id: str, limit: int, sku: str) -> Account:
     """
     asset_code = article_units_asset(campaign_id, limit)
     return Account(account_pb2.OWNER_TYPE_CAMPAIGN, ids.derive("art", sku), asset_code)
+
+
+def prizes(account_id: str) -> Account:
+    """Return the account of what is left of a prize; what has not come out yet is pending."""
+    return Account(account_pb2.OWNER_TYPE_CAMPAIGN, account_id, PRIZES_ASSET)
 
 
 def points(member_id: str, asset_code: str) -> Account:

@@ -2,10 +2,10 @@
 
 The operations of a purchase stand in a fixed order: coupons and stamps are burnt, uses counted,
 budgets drawn, points redeemed, points earned. What is most likely gone comes first, and points that
-a purchase earns cannot pay for it.
+a purchase earns cannot pay for it. Prizes come last: when one is gone, the rest stands.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -69,6 +69,7 @@ def build_purchase(
             *_earned(decision, member_id, partner_id, occurred_time, terms),
             *_stamps_earned(decision, member_id),
             *_coupons_granted(decision, member_id, ruleset, occurred_time, terms),
+            *_prizes(decision, member_id, partner_id, terms),
         )
     ]
     if len(operations) > OPERATIONS_MAX:
@@ -224,6 +225,34 @@ def _coupons_granted(
         yield transfer
 
 
+def _prizes(
+    decision: engine.Decision, member_id: str, partner_id: str, terms: Terms
+) -> Iterator[batch_pb2.Transfer]:
+    """Yield what chances win: one of the prize, followed by its points if it has any."""
+    for drawn in decision.instant_draws:
+        if drawn.prize_index is None:
+            continue
+        left = accounts.prizes(drawn.account_id)
+        yield batch_pb2.Transfer(
+            asset_code=left.asset_code,
+            debit=accounts.owner(left),
+            credit=accounts.world(accounts.REDEMPTION),
+            amount=1,
+            reason=account_pb2.TRANSFER_REASON_BURN,
+            campaign_id=drawn.campaign_id,
+        )
+        if drawn.points:
+            held = accounts.points(member_id, terms.points_asset)
+            yield batch_pb2.Transfer(
+                asset_code=held.asset_code,
+                debit=accounts.company(partner_id, accounts.ISSUANCE),
+                credit=accounts.owner(held),
+                amount=drawn.points,
+                reason=account_pb2.TRANSFER_REASON_EARN,
+                campaign_id=drawn.campaign_id,
+            )
+
+
 def _redeemed(
     decision: engine.Decision, member_id: str, partner_id: str, terms: Terms
 ) -> Iterator[batch_pb2.Transfer]:
@@ -304,19 +333,72 @@ def day_end(moment: datetime, days: int, zone: ZoneInfo) -> datetime:
 
 
 def build_undo(
-    batch: batch_pb2.Batch, moved: Sequence[int], *, owes: bool
+    batch: batch_pb2.Batch, moved: Sequence[int], *, owes: bool, drawn: Container[str] = ()
 ) -> list[batch_pb2.Operation]:
     """Return what undoes a purchase: points spent come back first, so earned ones can be taken.
 
-    `owes` when points that were spent meanwhile become a debt.
+    `owes` when points that were spent meanwhile become a debt; `drawn` are the campaigns whose
+    chances it took: those stay used.
     """
     return [
         _reversal(batch, index, amount, owes=owes)
         for index, amount in sorted(
             enumerate(moved), key=lambda pair: _is_earn(batch.operations[pair[0]])
         )
-        if amount and batch.operations[index].HasField("transfer")
+        if amount
+        and batch.operations[index].HasField("transfer")
+        and not _stays_used(batch.operations[index], drawn)
     ]
+
+
+def _stays_used(operation: batch_pb2.Operation, drawn: Container[str]) -> bool:
+    """Tell whether a movement paid for chances that were drawn, or is a prize that was won."""
+    pays = operation.transfer.reason in _KEPT and operation.transfer.campaign_id in drawn
+    return pays or is_prize(operation)
+
+
+def is_prize(operation: batch_pb2.Operation) -> bool:
+    """Tell whether a chance wins a prize."""
+    return operation.transfer.asset_code == accounts.PRIZES_ASSET
+
+
+def is_prize_gone(batch: batch_pb2.Batch, refusal: batch_pb2.BatchRefusal) -> bool:
+    """Tell whether a batch was refused because of a prize of which none is out."""
+    return (
+        refusal.reason == error_reason_pb2.ERROR_REASON_INSUFFICIENT_FUNDS
+        and refusal.operation_index >= 0
+        and is_prize(batch.operations[refusal.operation_index])
+    )
+
+
+def _find_prize_points(batch: batch_pb2.Batch) -> frozenset[int]:
+    """Return the operations that are points of prizes: each follows its prize."""
+    operations = batch.operations
+    return frozenset(
+        index + 1
+        for index, operation in enumerate(operations[:-1])
+        if is_prize(operation) and _is_earn(operations[index + 1])
+    )
+
+
+def without_prize(batch: batch_pb2.Batch, index: int) -> batch_pb2.Batch:
+    """Return a batch without the prize at an operation and without its points."""
+    gone = {index, index + 1} if index + 1 in _find_prize_points(batch) else {index}
+    rest = batch_pb2.Batch()
+    rest.CopyFrom(batch)
+    del rest.operations[:]
+    rest.operations.extend(one for place, one in enumerate(batch.operations) if place not in gone)
+    return rest
+
+
+def count_prizes(batch: batch_pb2.Batch, moved: Sequence[int]) -> dict[str, int]:
+    """Return how many prizes were won, by the account of what is left of them."""
+    won: dict[str, int] = {}
+    for operation, amount in zip(batch.operations, moved, strict=True):
+        if is_prize(operation):
+            account_id = operation.transfer.debit.owner_id
+            won[account_id] = won.get(account_id, 0) + amount
+    return won
 
 
 def build_holds(
@@ -402,15 +484,24 @@ def build_return(
     undone: Mapping[int, int],
     value: ReturnedValue,
     owes: bool,
+    drawn: Container[str] = (),
 ) -> list[batch_pb2.Operation]:
     """Return what a return moves; `undone` is what earlier returns undid, by operation.
 
-    `owes` when points that were spent meanwhile become a debt.
+    `owes` when points that were spent meanwhile become a debt; `drawn` are the campaigns whose
+    chances the purchase took: those stay used.
     """
+    of_prizes = _find_prize_points(batch)
     left = {index: amount - undone.get(index, 0) for index, amount in enumerate(moved)}
     by_reason: dict[int, list[int]] = {}
     for index, operation in enumerate(batch.operations):
-        special = _is_stamps(operation) or is_coupon_grant(operation) or _is_gift(operation)
+        special = (
+            _is_stamps(operation)
+            or is_coupon_grant(operation)
+            or _is_gift(operation)
+            or _stays_used(operation, drawn)
+            or index in of_prizes
+        )
         if not special:
             by_reason.setdefault(operation.transfer.reason, []).append(index)
     parts = _spread(by_reason.get(account_pb2.TRANSFER_REASON_REDEEM, []), left, value)
@@ -423,7 +514,7 @@ def build_return(
         parts |= {
             index: left[index]
             for index, operation in enumerate(batch.operations)
-            if is_coupon_grant(operation)
+            if is_coupon_grant(operation) or index in of_prizes
         }
     return [
         _reversal(batch, index, parts[index], owes=owes)
@@ -431,7 +522,7 @@ def build_return(
             parts,
             key=lambda index: (
                 _is_earn(batch.operations[index]),
-                is_coupon_grant(batch.operations[index]),
+                is_coupon_grant(batch.operations[index]) or index in of_prizes,
                 _is_stamps(batch.operations[index]),
                 index,
             ),
@@ -514,7 +605,7 @@ def _taken_back(
 def find_shortfall(batch: batch_pb2.Batch, moved: Sequence[int], *, others: int = 0) -> int:
     """Return the points that a batch should have taken back and could not, and forgave.
 
-    `others` is how many earnings of stamps and coupons it undoes; they stand at its end.
+    `others` is how many earnings of stamps, coupons and prizes it undoes; they stand at its end.
     """
     pairs = list(zip(batch.operations, moved, strict=True))
     return sum(
@@ -522,6 +613,19 @@ def find_shortfall(batch: batch_pb2.Batch, moved: Sequence[int], *, others: int 
         for operation, amount in pairs[: len(pairs) - others]
         if not _owes(operation)
     )
+
+
+def find_prize_shortfall(
+    batch: batch_pb2.Batch, moved: Sequence[int], *, prizes: int
+) -> tuple[int, int]:
+    """Return the points of so many prizes that could not be taken back: forgiven, and owed.
+
+    Prizes are the last that a return undoes.
+    """
+    places = range(len(moved) - prizes, len(moved))
+    lacking = [(batch.operations[at].reversal.amount - moved[at], at) for at in places]
+    owed = sum(amount for amount, at in lacking if _owes(batch.operations[at]))
+    return sum(amount for amount, _ in lacking) - owed, owed
 
 
 def find_owed(batch: batch_pb2.Batch, moved: Sequence[int]) -> int:

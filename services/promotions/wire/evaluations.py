@@ -30,7 +30,7 @@ def show_decision(
         points_earned=decision.points_earned,
         lines=[_show_line(line) for line in decision.lines],
         outcomes=[_show_outcome(outcome) for outcome in decision.outcomes],
-        messages=[_show_message(message) for message in decision.messages],
+        messages=[show_message(message) for message in decision.messages],
         degradations=degradations,
         gifts=[
             checkout_pb2.Gift(
@@ -56,6 +56,28 @@ def show_decision(
             for one in decision.coupon_grants
         ],
         stamp_moves=[show_stamps(one) for one in decision.stamp_moves],
+        instant_chances=[
+            checkout_pb2.InstantChances(campaign_id=one.campaign_id, count=one.number)
+            for one in decision.instant_chances
+        ],
+    )
+
+
+def show_draw(drawn: engine.Drawn) -> checkout_pb2.InstantDraw:
+    """Return a chance as the contract shows it before the ledger has given its prize."""
+    if drawn.prize_index is None:
+        return checkout_pb2.InstantDraw(
+            campaign_id=drawn.campaign_id,
+            number=drawn.number,
+            state=checkout_pb2.INSTANT_DRAW_STATE_NOTHING,
+            prize_index=-1,
+        )
+    return checkout_pb2.InstantDraw(
+        campaign_id=drawn.campaign_id,
+        number=drawn.number,
+        prize_index=drawn.prize_index,
+        title=show_text(drawn.title),
+        points=drawn.points,
     )
 
 
@@ -118,7 +140,8 @@ def _show_outcome(outcome: engine.Outcome) -> checkout_pb2.CampaignOutcome:
     return shown
 
 
-def _show_message(message: engine.Message) -> checkout_pb2.Message:
+def show_message(message: engine.Message) -> checkout_pb2.Message:
+    """Return a line of text for the till as the contract shows it."""
     return checkout_pb2.Message(
         audience=checkout_pb2.MessageAudience.ValueType(message.audience),
         text=show_text(message.text),

@@ -243,12 +243,16 @@ def test_named_campaigns_are_compared_by_name():
     assert (found.kind, found.lines) == (Kind.SAME, ())
 
 
-def test_the_guides_file_works(tmp_path):
+@pytest.mark.parametrize(("name", "count"), [("campaigns-as-code", 2), ("instant-wins", 1)])
+def test_the_guides_file_works(tmp_path, name, count):
     """What the guide shows is sound, and its trials turn out as it says."""
-    guide = Path(__file__).parents[3] / "docs" / "guides" / "campaigns-as-code.md"
+    guide = Path(__file__).parents[3] / "docs" / "guides" / f"{name}.md"
     shown = re.findall(r"```yaml\n(currency.*?)```", guide.read_text(), re.DOTALL)
     assert len(shown) == 1
     file = tmp_path / "guide.yaml"
     file.write_text(shown[0])
     done = run("test", file)
-    assert (done.exit_code, done.output) == (0, "2 of 2 trials turned out as expected\n")
+    assert (done.exit_code, done.output) == (
+        0,
+        f"{count} of {count} trials turned out as expected\n",
+    )

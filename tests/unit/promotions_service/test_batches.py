@@ -378,3 +378,95 @@ def test_missing_stamps_name_their_campaign():
     told = batches.explain_refusal(batch, refusal, terms=TERMS)
     assert isinstance(told, errors.BenefitGone)
     assert told.fields == {"campaign_id": "c2", "cause": "STAMPS_MISSING"}
+
+
+WINS = decision(
+    earnings=(engine.Earning("c3", 9, 0),),
+    instant_draws=(
+        engine.Drawn("c9", 1),
+        engine.Drawn("c9", 2, 0, engine.Text("Cup"), 0, "c9.x.0"),
+        engine.Drawn("c9", 3, 1, engine.Text("Points"), 70, "c9.x.1"),
+    ),
+)
+
+
+def _wins():
+    return batch_pb2.Batch(batch_id="bat_1", operations=build(WINS, "c3"))
+
+
+def _refusal(index, reason=error_reason_pb2.ERROR_REASON_INSUFFICIENT_FUNDS):
+    return batch_pb2.BatchRefusal(reason=reason, operation_index=index)
+
+
+def test_prizes_come_last_each_with_its_points():
+    """Those that are handed over have none, and a chance without a prize moves nothing."""
+    moved = [
+        (one.transfer.asset_code, one.transfer.debit.owner_id, one.transfer.amount)
+        for one in _wins().operations
+    ]
+    assert moved == [
+        ("points", "issuance", 9),
+        ("prizes", "c9.x.0", 1),
+        ("prizes", "c9.x.1", 1),
+        ("points", "issuance", 70),
+    ]
+
+
+@pytest.mark.parametrize(("index", "left"), [(1, [0, 2, 3]), (2, [0, 1])])
+def test_a_prize_that_is_gone_takes_its_points_with_it(index, left):
+    """Everything else of the purchase stays, in its order."""
+    batch = _wins()
+    rest = batches.without_prize(batch, index)
+    assert list(rest.operations) == [batch.operations[place] for place in left]
+
+
+def test_only_a_prize_that_is_not_there_is_gone():
+    """Other refusals, and those of other operations, are what they always were."""
+    batch = _wins()
+    assert [batches.is_prize_gone(batch, _refusal(index)) for index in range(-1, 4)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
+    late = _refusal(1, error_reason_pb2.ERROR_REASON_OCCURRED_IN_FUTURE)
+    assert not batches.is_prize_gone(batch, late)
+
+
+def test_undoing_takes_points_of_prizes_and_gives_no_prize_back():
+    """Nor uses of the campaign that gave the chance; those of others return."""
+    made = replace(WINS, charges=(charge("c9", uses=True), charge("c3", uses=True)))
+    batch = batch_pb2.Batch(batch_id="bat_1", operations=build(made, "c3", "c9"))
+    kinds = [(one.transfer.asset_code, one.transfer.campaign_id) for one in batch.operations]
+    moved = [one.transfer.amount for one in batch.operations]
+    undo = batches.build_undo(batch, moved, owes=False, drawn={"c9"})
+    assert [kinds[one.reversal.operation_index] for one in undo] == [
+        ("uses", "c3"),
+        ("points", "c3"),
+        ("points", "c9"),
+    ]
+    value = batches.ReturnedValue(
+        points_restored=0, points_clawed_back=9, losses={"c3": 9}, complete=True
+    )
+    back = batches.build_return(batch, moved, undone={}, value=value, owes=False, drawn={"c9"})
+    assert [(kinds[one.reversal.operation_index], one.reversal.amount) for one in back] == [
+        (("uses", "c3"), 1),
+        (("points", "c3"), 9),
+        (("points", "c9"), 70),
+    ]
+    part = replace(value, complete=False)
+    some = batches.build_return(batch, moved, undone={}, value=part, owes=False, drawn={"c9"})
+    assert [kinds[one.reversal.operation_index] for one in some] == [("points", "c3")]
+    back_batch = batch_pb2.Batch(operations=back)
+    assert batches.find_prize_shortfall(back_batch, (1, 9, 50), prizes=1) == (20, 0)
+    assert batches.find_shortfall(back_batch, (1, 9, 50), others=1) == 0
+    owing = batches.build_return(batch, moved, undone={}, value=value, owes=True, drawn={"c9"})
+    owing_batch = batch_pb2.Batch(operations=owing)
+    assert batches.find_prize_shortfall(owing_batch, (1, 9, 50), prizes=1) == (0, 20)
+    assert batches.find_owed(owing_batch, (1, 9, 50)) == 20
+
+
+def test_prizes_are_counted_where_they_came_from():
+    """What did not move was not won."""
+    assert batches.count_prizes(_wins(), (9, 1, 0, 0)) == {"c9.x.0": 1, "c9.x.1": 0}
