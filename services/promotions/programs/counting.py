@@ -279,6 +279,8 @@ class Counting:
             place: look.tiers[place[1]].since(row.program_version) for place, row in found.items()
         }
         followed = {place: steps for place, steps in terms.items() if len(steps) > 1}
+        if not followed:
+            return stood
         # Nobody has counted anything since other terms began, or the standing were by these.
         tallies = await storage.standings.tallies(
             tx,
