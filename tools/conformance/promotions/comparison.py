@@ -108,7 +108,9 @@ def _compare_reasons(plain: Any, _: Scenario, result: Result) -> list[Difference
 
 def _compare_points(plain: Any, _: Scenario, result: Result) -> list[Difference]:
     found = []
-    for name, wanted in _object(plain, "expected.points").items():
+    if not isinstance(plain, Mapping):
+        plain = {"total": plain}
+    for name, wanted in plain.items():
         exact = Fraction(read_number(wanted, "expected.points"))
         actual = result.points.get(name, Fraction(0))
         if exact != actual:
@@ -215,9 +217,49 @@ def _compare_stamps(plain: Any, _: Scenario, result: Result) -> list[Difference]
         earned, spent = sum(one.earned for one in moves), sum(one.spent for one in moves)
         balance = result.stamps.get(card, 0) + earned - spent
         actual = {"earned": earned, "spent": spent, "balance": balance}
-        if wanted != actual:
-            found.append(Difference(f"stamps.{name}", str(wanted), str(actual)))
+        asked = wanted if isinstance(wanted, Mapping) else {"balance": wanted}
+        told = {one: actual.get(one) for one in asked}
+        if told != dict(asked):
+            found.append(Difference(f"stamps.{name}", str(wanted), str(told)))
     return found
+
+
+def _compare_near(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    """Compare what is missing to campaigns: money or units, whichever the case names."""
+    near = {one.campaign_id: one.near_miss for one in result.decision.outcomes}
+    found = []
+    for answer in read_list(plain, "expected.near_miss"):
+        words = Words(answer, "expected.near_miss", Gaps())
+        name = words.text("campaign")
+        missing = near.get(name)
+        amount = words.minor("missing_amount", "amount", "missing")
+        units = words.thousandths("missing_qty", "missing_units", "qty", "units")
+        actual = (missing.amount_minor, missing.quantity_thousandths) if missing else (0, 0)
+        words.drop("detail", "message")
+        words.close()
+        if words.gaps.found:
+            raise Unsupported(words.gaps.found[0])
+        for wanted, have in ((amount, actual[0]), (units, actual[1])):
+            if wanted is not None and wanted != have:
+                found.append(Difference(f"near_miss.{name}", str(wanted), str(have)))
+    return found
+
+
+def _compare_line_totals(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    totals = {one.line_id: one.total_minor for one in result.decision.lines}
+    found = []
+    for name, wanted in _object(plain, "expected.line_totals").items():
+        found.extend(_amounts(f"line_totals.{name}", wanted, totals.get(name, 0)))
+    return found
+
+
+def _compare_fees(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    left = sum(one.total_minor for one in result.decision.lines if one.line_id == FEE_LINE)
+    return _amounts("fees", plain, left)
+
+
+def _compare_unit_discounts(plain: Any, scenario: Scenario, result: Result) -> list[Difference]:
+    return _compare_units(_object(plain, "expected.unit_discounts"), scenario, result)
 
 
 def _compare_details(plain: Any, scenario: Scenario, result: Result) -> list[Difference]:
@@ -325,6 +367,10 @@ _CHECKS: Mapping[str, _Check] = {
     "coupons_issued": _compare_coupons,
     "stamps": _compare_stamps,
     "result": _compare_details,
+    "near_miss": _compare_near,
+    "line_totals": _compare_line_totals,
+    "unit_discounts": _compare_unit_discounts,
+    "fees": _compare_fees,
 }
 
 

@@ -374,6 +374,9 @@ def _read_pick(words: Words, allocation: str) -> engine.Pick | None:
     """Return which units it is for; `once` takes the cheapest first."""
     name = words.text("select", "choose") or ("cheapest" if allocation == "once" else "")
     inner = words.open("pick")
+    for loose in _LOOSE:
+        if loose in words:
+            inner.put(loose, words.take(loose))
     order = conditions.read_order(inner.text("order", "sort", "sorter", "select") or name, words)
     by = inner.text("target", "by") or "unit"
     if by not in _KINDS_BY:
@@ -393,21 +396,37 @@ def _read_pick(words: Words, allocation: str) -> engine.Pick | None:
 
 def _read_place(words: Words, pick: engine.Pick) -> engine.Pick:
     """Read the n-th unit of each set or of all of them, and how many of these there are."""
-    place = words.take("nth", "index", "apply_to", "applier", "position", "n", "item")
-    most = words.take("max_total", "usage", "max_usage", "max_uses", "max_units", "max", "limit")
+    place, most = words.take(*_PLACES), words.take(*_BOUNDS)
     name = words.text("scope", "picker", "mode", "per").lower()
-    if name not in {*_EACH_SET, *_ALL_SETS}:
+    over_all = any(sign in name for sign in ("horizontal", "over", "across", "all_", "total"))
+    if (
+        name
+        and not over_all
+        and not any(sign in name for sign in ("vertical", "each", "per", "in"))
+    ):
         words.gaps.add(f"unknown word: reward.pick.scope {name}")
-    scope = engine.PickScope.ALL_SETS if name in _ALL_SETS else engine.PickScope.EACH_SET
     if place is not None and not _is_all(place):
         pick = replace(pick, skip=read_whole(place, words.where) - 1, count_max=1)
     if most is not None and not _is_all(most):
         pick = replace(pick, total_max=read_whole(most, words.where))
-    return replace(pick, scope=scope)
+    return replace(pick, scope=engine.PickScope(1 + over_all))
 
 
-_EACH_SET = ("", "vertical", "in_each_group", "each_set", "each_group", "set", "group", "per_set")
-_ALL_SETS = ("horizontal", "over_all_groups", "all_sets", "all_groups", "across_sets", "all")
+_PLACES = ("nth", "index", "apply_to", "applier", "position", "rank", "n", "item")
+_BOUNDS = (
+    "max_total",
+    "max_count",
+    "count_max",
+    "max_items",
+    "usage",
+    "usages",
+    "max_usage",
+    "max_uses",
+    "max_units",
+    "max",
+    "limit",
+)
+_LOOSE = ("apply_to", "applier", "picker", "usage", "max_usage", "sorter")
 
 
 def _is_all(value: object) -> bool:

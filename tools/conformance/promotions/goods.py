@@ -113,6 +113,7 @@ def _read_line(words: Words) -> tuple[engine.CartLine, engine.Article, frozenset
     )
     regular = words.minor("regular_price", "regular_unit_price", "original_price") or 0
     words.drop("name", "title")
+    article = replace(article, tags=article.tags | _read_properties(words))
     words.close()
     line = engine.CartLine(line_id, sku, quantity, price, regular_unit_price_minor=regular)
     return line, article, named
@@ -123,12 +124,32 @@ def _read_markers(words: Words) -> frozenset[str]:
     return _NONE if discountable else frozenset({_UNDISCOUNTABLE})
 
 
+def _read_properties(words: Words) -> frozenset[str]:
+    """Return whatever else a line says in plain words, such as a supplier, as tags."""
+    found = set()
+    for name in words.left:
+        said = words.peek(name)
+        if isinstance(said, str):
+            words.drop(name)
+            found.add(f"~{name}:{said}")
+    return frozenset(found)
+
+
 def read_filter(words: Words, goods: Goods, *, fees: bool = False) -> engine.ItemFilter:
     """Return a filter; it means no fees unless it names them, or `fees` says so."""
     included = _read_sets(words, goods, "_in")
     excluded = [_read_sets(words, goods, "_not_in")]
     with words.gaps.collect():
         excluded.append(read_excluded(words.open("exclude"), goods))
+    for name, of in (("tag_all", "tags"), ("category_all", "category_ids")):
+        if wanted := words.names(name, f"{name}_of"):
+            having = frozenset(
+                sku for sku, one in goods.articles.items() if wanted <= getattr(one, of)
+            )
+            included = replace(
+                included,
+                skus=(having & included.skus if included.skus else having) or frozenset({_NOTHING}),
+            )
     price_min, price_max = _read_prices(words)
     state = engine.PriceState.ANY
     if words.flag("not_discounted", "not_reduced", "exclude_discounted"):
@@ -190,8 +211,22 @@ def _read_sets(words: Words, goods: Goods, ending: str) -> engine.ItemFilter:
         skus=skus,
         category_ids=categories | collections,
         brands=words.names(f"brand{ending}"),
-        tags=words.names(f"tag{ending}"),
+        tags=words.names(f"tag{ending}") | _read_other_sets(words, goods, ending),
     )
+
+
+def _read_other_sets(words: Words, goods: Goods, ending: str) -> frozenset[str]:
+    """Return the tags behind words such as `supplier_in`, of what lines of the cart say."""
+    known = {
+        tag.split(":")[0][1:]
+        for one in goods.articles.values()
+        for tag in one.tags
+        if tag.startswith("~") and ":" in tag
+    }
+    found: set[str] = set()
+    for name in sorted(known):
+        found |= {f"~{name}:{value}" for value in words.names(f"{name}{ending}")}
+    return frozenset(found)
 
 
 def _find_in_both(

@@ -89,7 +89,9 @@ def read_subject(
     """Return which goods count; a subtotal is of everything, before discounts."""
     subject, measure = found["subject"], found["measure"]
     if subject in _SUBJECTS:
-        names = words.names(subject, f"{subject}_in", "names", "of")
+        names = words.names(subject, f"{subject}_in", f"{subject}s", "categories", "names", "of")
+        if not names and "value" in words:
+            names = words.names("values")
         inner = Words({f"{subject}_in": sorted(names)}, words.where, words.gaps)
         return goods.read_filter(inner, cart_goods), engine.Basis.RUNNING
     if "filter" in words:

@@ -79,6 +79,7 @@ class _Setting:
     store_id: str
     now: datetime
     attributes: dict[str, str]
+    points_wanted: int | None = None
     all_or_none: bool = False
 
 
@@ -146,6 +147,7 @@ def _read_setting(cart: Words) -> _Setting:
         store_id=store_id,
         now=offers.read_instant(cart.text("time")) or _NOON,
         attributes=attributes,
+        points_wanted=cart.whole("points_payment", "pay_points", "use_points", "redeem_points"),
     )
     cart.drop("currency")
     return setting
@@ -293,6 +295,9 @@ def _compose(
     event: _Event,
 ) -> Scenario:
     payment = next((one.gift.payment for one in given if one.gift.payment), None)
+    if payment and setting.points_wanted is not None:
+        bounds = [one for one in (payment.points_max, setting.points_wanted) if one is not None]
+        payment = replace(payment, points_max=min(bounds))
     terms, worth = points.find_terms([one.gift for one in given])
     codes = _choose_codes(given)
     cart_goods = setting.goods
