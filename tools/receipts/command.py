@@ -162,14 +162,7 @@ def _narrow(request: receipt_service_pb2.SearchReceiptsRequest, day: str, days: 
 
 def _show_key(parts: dict[str, str], gateway: str, client: str, secret: Path | None) -> None:
     request = checkout_service_pb2.FindReceiptRequest(receipt_key=checkout_pb2.ReceiptKey(**parts))
-
-    async def look(desk: _Desk) -> checkout_pb2.Receipt:
-        answer = await desk.call(desk.checkout.FindReceipt, request)
-        found: checkout_pb2.Receipt = answer.receipt
-        return found
-
-    for text in wording.explain(_at_desk(look, gateway, client, secret)):
-        _console.print(text)
+    _explain("FindReceipt", request, gateway, client, secret)
 
 
 @app.command()
@@ -181,9 +174,14 @@ def show(
 ) -> None:
     """Print what was bought, what every campaign gave, and why the others gave nothing."""
     request = checkout_service_pb2.GetReceiptRequest(receipt_id=receipt_id)
+    _explain("GetReceipt", request, gateway, client, secret)
+
+
+def _explain(method: str, request: Any, gateway: str, client: str, secret: Path | None) -> None:
+    """Print the receipt that a method answers with."""
 
     async def look(desk: _Desk) -> checkout_pb2.Receipt:
-        answer = await desk.call(desk.checkout.GetReceipt, request)
+        answer = await desk.call(getattr(desk.checkout, method), request)
         found: checkout_pb2.Receipt = answer.receipt
         return found
 

@@ -1,16 +1,17 @@
 """ClientService: handing out and taking back the credentials of programs."""
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
 from tessera.identity.v1 import client_service_pb2 as messages
 from tessera.identity.v1 import client_service_pb2_grpc
 
-from services.chassis import auth, clock, pages, timestamps
+from services.chassis import clock, pages, timestamps
 from services.identity import engine, errors, storage, vault
 from services.identity.servicer import wire
+from services.identity.servicer.acts import act
 
 SECRET_BYTES = 32
 _PAGE_SIZE = 100
@@ -53,7 +54,7 @@ class ClientServicer(client_service_pb2_grpc.ClientServiceServicer):
                 raise errors.ClientExists(client_id=client.client_id)
             await tx.replace_secret(client.client_id, secret_hash, old_expire_time=now, now=now)
             rights = {"scopes": list(client.scopes), "store_ids": list(client.store_ids)}
-            await tx.record(self._act("client.create", client.client_id, rights))
+            await tx.record(act("client.create", client.client_id, rights, now=now))
         return messages.CreateClientResponse(client=wire.show_client(client), client_secret=secret)
 
     async def RotateClientSecret(
@@ -70,7 +71,7 @@ class ClientServicer(client_service_pb2_grpc.ClientServiceServicer):
                 client.client_id, secret_hash, old_expire_time=expire_time, now=now
             )
             overlap = {"overlap_seconds": request.overlap_seconds}
-            await tx.record(self._act("client.rotate_secret", client.client_id, overlap))
+            await tx.record(act("client.rotate_secret", client.client_id, overlap, now=now))
         return messages.RotateClientSecretResponse(
             client_secret=secret, old_secret_expire_time=timestamps.show(expire_time)
         )
@@ -84,7 +85,7 @@ class ClientServicer(client_service_pb2_grpc.ClientServiceServicer):
             revoked = engine.clients.revoke(client)
             if revoked != client:
                 await tx.revoke(client.client_id, now=self._now())
-                await tx.record(self._act("client.revoke", client.client_id))
+                await tx.record(act("client.revoke", client.client_id, now=self._now()))
         return messages.RevokeClientResponse(client=wire.show_client(revoked))
 
     async def ListClients(
@@ -109,17 +110,3 @@ class ClientServicer(client_service_pb2_grpc.ClientServiceServicer):
     def _make_secret(self, client_id: str) -> tuple[str, bytes]:
         secret = secrets.token_urlsafe(SECRET_BYTES)
         return secret, self._vault.hash_secret(client_id, secret)
-
-    def _act(
-        self,
-        action: str,
-        client_id: str,
-        detail: Mapping[str, str | int | list[str]] | None = None,
-    ) -> storage.Entry:
-        return storage.Entry(
-            act_time=self._now(),
-            client_id=auth.current().client_id,
-            action=action,
-            subject_id=client_id,
-            detail=detail or {},
-        )

@@ -1,7 +1,7 @@
 """MemberService: people, their cards and their segments."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from tessera.identity.v1 import member_service_pb2_grpc
 from services.chassis import auth, clock, ids
 from services.identity import engine, errors, events, storage, vault
 from services.identity.servicer import wire
+from services.identity.servicer.acts import act
 
 # Two virtual cards meet in one number about once in a lifetime; then another number is drawn.
 _DRAWS_MAX = 3
@@ -163,7 +164,7 @@ class MemberServicer(member_service_pb2_grpc.MemberServiceServicer):
             blocked = engine.cards.block(card)
             if blocked != card:
                 await tx.block_card(card.card_id, now=now)
-                await tx.record(self._act("card.block", ids.show(wire.CARD, card.card_id)))
+                await tx.record(act("card.block", ids.show(wire.CARD, card.card_id), now=now))
                 await tx.publish(events.card_blocked(card, now=now))
         self._nudge()
         return messages.BlockCardResponse(card=wire.show_card(blocked))
@@ -196,7 +197,7 @@ class MemberServicer(member_service_pb2_grpc.MemberServiceServicer):
             changed = engine.members.with_state(summary, state)
             if changed != summary:
                 await tx.set_state(summary.member_id, state)
-                await tx.record(self._act(action, member_id, {"cause": cause}))
+                await tx.record(act(action, member_id, {"cause": cause}, now=self._now()))
             return changed
 
     async def UpdateSegment(
@@ -214,7 +215,7 @@ class MemberServicer(member_service_pb2_grpc.MemberServiceServicer):
             entered = await tx.enter_segment(request.segment_id, asked.enter, now=now)
             left = await tx.leave_segment(request.segment_id, asked.leave)
             counts = {"added_count": len(entered), "removed_count": len(left)}
-            await tx.record(self._act("segment.update", request.segment_id, counts))
+            await tx.record(act("segment.update", request.segment_id, counts, now=now))
             changes = [(member, True) for member in entered] + [(member, False) for member in left]
             await tx.publish(
                 *(
@@ -231,17 +232,6 @@ class MemberServicer(member_service_pb2_grpc.MemberServiceServicer):
             client_id=caller.client_id,
             method=method,
             fingerprint=self._vault.fingerprint,
-        )
-
-    def _act(
-        self, action: str, subject_id: str, detail: Mapping[str, str | int] | None = None
-    ) -> storage.Entry:
-        return storage.Entry(
-            act_time=self._now(),
-            client_id=auth.current().client_id,
-            action=action,
-            subject_id=subject_id,
-            detail=detail or {},
         )
 
 
