@@ -30,7 +30,10 @@ def bench(
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 2.0,
     accounts: Annotated[int, typer.Option(min=1, help="Accounts that the ledger holds.")] = 100_000,
     transfers: Annotated[
-        int, typer.Option(min=0, help="Transfers that it holds besides those that fill them.")
+        int,
+        typer.Option(
+            min=0, help="Measure postings, store so many transfers more, and measure them again."
+        ),
     ] = 0,
     only: Annotated[str, typer.Option(help="Only subjects whose name contains this text.")] = "",
     results: Annotated[Path, typer.Option("--json", help="Where the figures go, too.")] = Path(
@@ -81,8 +84,21 @@ async def _measure(
         pos = checkout.Till(await connect(gateway), await _token(place, gateway, "pos-demo"))
         direct = await connect(state.address("ledger"))
         work, of_ledger = await ledger.subjects(
-            direct, admin.token, accounts=accounts, transfers=transfers, progress=_progress
+            direct, admin.token, accounts=accounts, progress=_progress
         )
+        measure = partial(
+            load.compare,
+            partial(noop.subject, quiet),
+            rounds=rounds,
+            seconds=seconds,
+            progress=_progress,
+        )
+        if transfers:
+            postings = [one for one in of_ledger if one.name.startswith("post, ")]
+            before = load.named(await measure(postings), f"{2 * accounts:,} stored")
+            await work.grow(transfers, _progress)
+            after = await measure(postings)
+            return before + load.named(after, f"{2 * accounts + transfers:,} stored")
         subjects: list[load.Subject | load.Steady | load.Peer] = [
             *of_ledger,
             await pgbench.peer(place, state, clients=64),
@@ -90,13 +106,7 @@ async def _measure(
             # The last of a round: those after it would find everything cold.
             load.Peer("ready after kill -9", 1, work.recovery(partial(_kill, place, "ledger"))),
         ]
-        return await load.compare(
-            lambda width: noop.subject(quiet, width),
-            [subject for subject in subjects if only in subject.name],
-            rounds=rounds,
-            seconds=seconds,
-            progress=_progress,
-        )
+        return await measure([subject for subject in subjects if only in subject.name])
 
 
 def _kill(place: Layout, role: str) -> None:

@@ -256,16 +256,11 @@ async def subjects(
     token: str,
     *,
     accounts: int,
-    transfers: int,
     progress: Callable[[str], None],
 ) -> tuple[Load, list[load.Subject | load.Steady]]:
-    """Return what is measured of the ledger behind a channel, after filling it.
-
-    It gets so many accounts and, beside the transfers that open them, so many `transfers`.
-    """
+    """Return what is measured of the ledger behind a channel, after opening so many accounts."""
     work = Load(channel, token, accounts=accounts)
     await work.prepare(progress)
-    await work.grow(transfers, progress)
     points, coins = work.moves(_POINTS), work.moves(_COINS)
     hot_member, hot_budget = work.hot_member_moves(), work.hot_budget_draws()
     balances = work.balance_reads()

@@ -5,7 +5,7 @@ import math
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Call = Callable[[], Awaitable[object]]
 
@@ -169,3 +169,8 @@ async def compare(
                 base[width].samples.append(noop[width])
                 base[width].ratios.append(1.0)
     return [*base.values(), *measured]
+
+
+def named(measurements: Sequence[Measurement], suffix: str) -> list[Measurement]:
+    """Return the measurements with more in their names, to tell them from others of the kind."""
+    return [replace(one, name=f"{one.name}, {suffix}") for one in measurements]

@@ -29,7 +29,9 @@ def show(console: Console, measurements: Sequence[load.Measurement]) -> None:
             *(f"{one.percentile_ms(share):.2f}" for share in (0.5, 0.9, 0.99)),
         )
     # A figure that is cut is no figure: a log has room that it does not tell of.
-    console.print(table, width=None if console.is_terminal else _WIDTH)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    console.print(table)
 
 
 def write(path: Path, measurements: Sequence[load.Measurement]) -> None:
