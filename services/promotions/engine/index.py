@@ -53,7 +53,11 @@ class Ladder:
 
 @dataclass(frozen=True, slots=True)
 class Goods:
-    """Who needs certain goods, by kind of name; `anyone` needs none that the index knows."""
+    """Who needs certain goods, by kind of name; `anyone` needs none that the index knows.
+
+    Everybody is in it twice: in the lower bits by the goods of the rewards, in the upper ones, all
+    of them in the same order, by those of the condition. A name of goods is looked up once.
+    """
 
     anyone: int
     by_name: tuple[Mapping[str, int], ...]
@@ -63,8 +67,9 @@ class Goods:
         found = self.anyone
         for wanted, present in zip(self.by_name, basket.masks, strict=True):
             if wanted:
-                for name in wanted.keys() & present.keys():
-                    found |= wanted[name]
+                for name in present:
+                    if name in wanted:
+                        found |= wanted[name]
         return found
 
 
@@ -88,8 +93,7 @@ class Index:
     plans: Choice
     members: Choice
     members_only: int
-    targets: Goods
-    needs: Goods
+    goods: Goods
     spends: Ladder
 
 
@@ -137,8 +141,12 @@ def build(campaigns: Sequence[rules.Campaign]) -> Index:
         ),
         members=_build_choice([one.member_ids for one in audiences]),
         members_only=_set_of(_asks_for_member(one) for one in given),
-        targets=_build_goods([_target_names(one) for one in given]),
-        needs=_build_goods([_needed_names(one.condition) for one in given]),
+        goods=_build_goods(
+            [
+                *[_target_names(one) for one in given],
+                *[_needed_names(one.condition) for one in given],
+            ]
+        ),
         spends=_build_rising([conditions.required_spend(one.condition) for one in given]),
     )
 
@@ -156,6 +164,7 @@ def match(
     for code in cart.coupon_codes:
         presented |= codes.get(code.upper(), 0)
     audience = _admit_member(index, facts.member)
+    finding = index.goods.find(basket)
     elsewhere = (
         (OutcomeReason.CODE_NOT_PRESENTED, index.automatic | presented),
         (OutcomeReason.NOT_STARTED, index.started.at(instant)),
@@ -168,12 +177,12 @@ def match(
         ),
         (OutcomeReason.WRONG_CHANNEL, index.channels[cart.channel]),
         (OutcomeReason.OUTSIDE_TIME, index.times.at(_minute_of_week(now))),
-        (OutcomeReason.NO_TARGET_ITEMS, index.targets.find(basket)),
+        (OutcomeReason.NO_TARGET_ITEMS, index.everyone & finding),
         (
             OutcomeReason.CONDITION_NOT_MET,
             index.everyone
             if far
-            else index.needs.find(basket) & index.spends.at(2 * basket.subtotal),
+            else index.spends.at(2 * basket.subtotal) & finding >> index.everyone.bit_length(),
         ),
     )
     alive = index.everyone
