@@ -39,7 +39,8 @@ _HALF = amounts.BASIS_POINTS // 2
 _WHOLE = amounts.BASIS_POINTS
 _HALF_UNIT = amounts.THOUSANDTHS // 2
 _EVERY_UNIT = rules.Pick()
-_APPLIED = OutcomeReason.APPLIED
+#: All that a plain discount leaves out of an offer.
+_NOTHING_ELSE = Offer(0, [], [], 0)[4:]
 #: Makes a named tuple as its own constructor does, in half the time, where one is made per offer.
 _new_tuple = tuple.__new__
 
@@ -48,37 +49,50 @@ def compile_discounts(given: rules.Rules) -> Discounter:
     """Return the function from a campaign's turn to its discounts."""
     counted = given.limits.counts_units
     basis = given.combination.basis
+    keeps_rest = given.limits.rest is rules.BudgetRest.KEEP
+    if len(given.rewards) == 1 and not counted and _is_for_piles(given.rewards[0]):
+        return _compile_simple(given.rewards[0], basis, keeps_rest=keeps_rest)
     givers = [compile_reward(reward, basis, counted=counted) for reward in given.rewards]
     give = givers[0] if len(givers) == 1 else _compile_several(givers)
-    keeps_rest = given.limits.rest is rules.BudgetRest.KEEP
 
     def offer(turn: Turn) -> Offer:
         piles, given_amounts, touched, units, presents, choices = give(turn)
         desired = sum(given_amounts)
         if not desired and not presents and not choices:
             return refuse(why_nothing(piles, turn.basket, turn.left))
-        counts = count_units(units) if counted else ()
-        found = _new_tuple(
-            Offer,
-            (
-                desired,
-                piles,
-                given_amounts,
-                desired,
-                _APPLIED,
-                (),
-                touched,
-                (),
-                None,
-                presents,
-                choices,
-                (),
-                (),
-                counts,
-                1,
-                0,
-            ),
+        found = Offer(
+            desired,
+            piles,
+            given_amounts,
+            desired,
+            strata=touched,
+            presents=presents,
+            choices=choices,
+            units=count_units(units) if counted else (),
         )
+        return bound(found, turn.budget, keeps_rest=keeps_rest)
+
+    return offer
+
+
+def _is_for_piles(reward: rules.Reward) -> bool:
+    """Tell whether a reward takes money off all that it is for: most do nothing else."""
+    return reward.pick is None and not isinstance(reward.kind, rules.GiftItems | rules.Upgrade)
+
+
+def _compile_simple(reward: rules.Reward, basis: rules.Basis, *, keeps_rest: bool) -> Discounter:
+    """Return the function to the discount of one reward on whole piles, without any detour."""
+    select = filters.compile_filter(reward.target)
+    cut = _compile_cut(reward, basis)
+
+    def offer(turn: Turn) -> Offer:
+        basket = turn.basket
+        piles = basket.places(select(basket))
+        given = cut(turn, piles)
+        total = sum(given)
+        if not total:
+            return refuse(why_nothing(piles, basket, turn.left))
+        found = _new_tuple(Offer, (total, piles, given, total, *_NOTHING_ELSE))
         budget = turn.budget
         return found if budget is None else bound(found, budget, keeps_rest=keeps_rest)
 
@@ -116,7 +130,7 @@ def compile_reward(reward: rules.Reward, basis: rules.Basis, *, counted: bool) -
     def give(turn: Turn) -> Given:
         basket = turn.basket
         piles = basket.places(select(basket))
-        return _new_tuple(Given, (piles, cut(turn, piles), None, (), (), ()))
+        return Given(piles, cut(turn, piles))
 
     def give_some_lines(turn: Turn) -> Given:
         assert pick is not None
@@ -176,11 +190,10 @@ def _split(found: strata.Strata, chosen: Sequence[picks.Choice], amount: int) ->
     units = list(found)
     shares = amounts.spread(amount, [choice.worth for choice in chosen])
     for choice, share in zip(chosen, shares, strict=True):
-        one = units[choice.place]
-        units[choice.place] = one._replace(
-            units=one.units - choice.units, amount=one.amount - choice.worth
-        )
-        units.append(one._replace(units=choice.units, amount=choice.worth - share))
+        count, worth, roles, allowed = units[choice.place]
+        rest = strata.Stratum(count - choice.units, worth - choice.worth, roles, allowed)
+        units[choice.place] = rest
+        units.append(strata.Stratum(choice.units, choice.worth - share, roles, allowed))
     return strata.merge(units)
 
 
@@ -374,12 +387,14 @@ def _compile_across(amount_minor: int) -> _Cutter:
 def _compile_fixed_price(unit_price_minor: int) -> _Cutter:
     def cut(turn: Turn, piles: Sequence[int]) -> list[int]:
         left, quantities, floors = turn.left, turn.basket.quantities, turn.basket.floors
-        given = []
-        for pile in piles:
-            target = (quantities[pile] * unit_price_minor + _HALF_UNIT) // amounts.THOUSANDTHS
-            floor = floors[pile]
-            given.append(max(0, left[pile] - max(target, floor)))
-        return given
+        half, whole = _HALF_UNIT, amounts.THOUSANDTHS
+        return [
+            cost - least
+            if (cost := left[pile])
+            > (least := max((quantities[pile] * unit_price_minor + half) // whole, floors[pile]))
+            else 0
+            for pile in piles
+        ]
 
     return cut
 
@@ -390,11 +405,12 @@ def _compile_percent(basis_points: int, basis: rules.Basis) -> _Cutter:
     def cut(turn: Turn, piles: Sequence[int]) -> list[int]:
         left, floors = turn.left, turn.basket.floors
         source = turn.basket.amounts if original else turn.begun if lane else left
-        given = []
-        for pile in piles:
-            amount = (source[pile] * basis_points + _HALF) // _WHOLE
-            room = left[pile] - floors[pile]
-            given.append(min(room, amount))
-        return given
+        return [
+            amount
+            if (amount := (source[pile] * basis_points + _HALF) // _WHOLE)
+            <= (room := left[pile] - floors[pile])
+            else room
+            for pile in piles
+        ]
 
     return cut

@@ -5,11 +5,11 @@ first member stands; of its members the one that gives most is applied, then the
 higher priority, then the smaller id. All others stack, each on what those before it have left.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, sub
 
 from services.promotions.engine import (
     amounts,
@@ -25,13 +25,12 @@ from services.promotions.engine.carts import Cart, Facts, Remaining
 from services.promotions.engine.decisions import OutcomeReason, PaymentOffer
 from services.promotions.engine.earnings import Till
 from services.promotions.engine.groups import Verdict
-from services.promotions.engine.offers import Offer, Turn, refuse
+from services.promotions.engine.offers import Offer, Turn
 from services.promotions.engine.rules import Lane, Limits, StampPrice
 from services.promotions.engine.rulesets import Compiled
 from services.promotions.engine.strata import Strata
 
 _NOTHING_KNOWN = Remaining()
-_NO_SET = refuse(OutcomeReason.GROUP_INCOMPLETE)
 ITEM_LANES = frozenset({Lane.ITEM, Lane.MULTI_BUY})
 
 
@@ -44,7 +43,7 @@ class Run:
     was taken, in order; `verdicts` why other candidates were not, by place. `strata` is what the
     units of those piles cost whose units do not all cost the same. `watches_prices` when somebody
     asks what has been reduced so far, `capped` when the receipt bounds its discounts. `turn` is
-    what the last campaign without bounds found; most find the same. `items` is what piles cost
+    what campaigns without bounds find. `items` is what piles cost
     after the lanes of articles and sets, `points` what they have earned so far. `stamps` are what
     the member still has by card, None when nobody knows; `moves` are (campaign, card, earned,
     spent). `vain` are campaigns whose code counts as used even if they give nothing. `barred` are
@@ -58,6 +57,7 @@ class Run:
     basket: Basket
     left: list[int]
     payments: list[int]
+    turn: Turn
     payment_max: int = 0
     payment_offer: PaymentOffer | None = None
     applied: list[tuple[Compiled, Offer]] = field(default_factory=list)
@@ -65,7 +65,6 @@ class Run:
     strata: dict[int, Strata] = field(default_factory=dict)
     watches_prices: bool = False
     capped: bool = False
-    turn: Turn | None = None
     items: list[int] = field(default_factory=list)
     points: list[int] = field(default_factory=list)
     stamps: dict[str, int] | None = None
@@ -80,16 +79,18 @@ def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
     """Return the state before the first lane."""
     member = facts.member
     known = None if member is None or member.stamps is None else dict(member.stamps)
-    cap = facts.cap
+    cap, left, units = facts.cap, list(basket.amounts), dict[int, Strata]()
     return Run(
         cart=cart,
         facts=facts,
         now=now,
         basket=basket,
-        left=list(basket.amounts),
-        payments=[0] * len(basket.amounts),
+        left=left,
+        payments=[0] * len(left),
+        turn=Turn(basket, left, basket.amounts, units),
+        strata=units,
         items=list(basket.amounts),
-        points=[0] * len(basket.amounts),
+        points=[0] * len(left),
         stamps=known,
         capped=cap.share_basis_points < amounts.BASIS_POINTS or cap.amount_minor > 0,
     )
@@ -98,9 +99,10 @@ def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
 def run_discounts(run: Run, candidates: Sequence[Compiled]) -> None:
     """Run every lane that takes money off, in order."""
     run.watches_prices = any(one.asks_price_state for one in candidates)
-    for lane, members in _by_lane(candidates):
-        if lane is not Lane.EARN:
-            _run_lane(run, members, _offer_discount, _take_discount)
+    for lane, members in groupby(candidates, attrgetter("lane")):
+        if lane is Lane.EARN:
+            break  # the last one
+        _run_lane(run, list(members), _offer_discount, _take_discount)
         if lane in ITEM_LANES:
             run.items = list(run.left)
 
@@ -116,14 +118,8 @@ def run_earnings(run: Run, candidates: Sequence[Compiled]) -> None:
             Till(run.basket, money, run.items, run.points, run.strata, facts.terms, facts.hands_out)
         )
 
-    for lane, members in _by_lane(candidates):
-        if lane is Lane.EARN:
-            _run_lane(run, members, offer, _take_points)
-
-
-def _by_lane(candidates: Iterable[Compiled]) -> list[tuple[Lane, list[Compiled]]]:
-    """Cut campaigns in the order of evaluation where the lane changes."""
-    return [(lane, list(members)) for lane, members in groupby(candidates, attrgetter("lane"))]
+    if members := [one for one in candidates if one.earn is not None]:
+        _run_lane(run, members, offer, _take_points)
 
 
 def _offer_discount(run: Run, one: Compiled, begun: Sequence[int]) -> Offer:
@@ -133,11 +129,11 @@ def _offer_discount(run: Run, one: Compiled, begun: Sequence[int]) -> Offer:
 
 def _make_turn(run: Run, one: Compiled, begun: Sequence[int]) -> Turn:
     """Return what a campaign finds when its turn comes."""
-    if not (one.bounded or run.capped):
-        turn = run.turn
-        if turn is None or turn.begun is not begun or turn.basket is not run.basket:
-            turn = run.turn = Turn(run.basket, run.left, begun, run.strata)
-        return turn
+    return _bound_turn(run, one, begun) if one.bounded or run.capped else run.turn
+
+
+def _bound_turn(run: Run, one: Compiled, begun: Sequence[int]) -> Turn:
+    """Return the turn of a campaign that finds more than goods: what it may give, and how often."""
     budget = _find_cap(run)
     name = one.campaign.campaign_id
     limits = one.limits
@@ -189,8 +185,11 @@ def _take_discount(run: Run, one: Compiled, offer: Offer) -> None:
     if run.strata or offer.strata:
         _take_units(run, offer)
     piles, given = offer.piles, offer.amounts
-    for pile, amount in zip(piles, given, strict=True):
-        left[pile] -= amount
+    if len(piles) == len(left):
+        left[:] = map(sub, left, given)
+    else:
+        for pile, amount in zip(piles, given, strict=True):
+            left[pile] -= amount
     run.applied.append((one, offer))
     if one.has_terms:
         _settle_terms(run, one, offer)
@@ -370,7 +369,11 @@ def _find_stop(run: Run, one: Compiled, stopped_by: str) -> Verdict | None:
 
 
 def _look(run: Run, begun: Sequence[int]) -> scenes.Scene:
-    """Return what conditions see now; `turn` is alive, for nobody keeps a scene."""
+    """Return what conditions see now, and let campaigns find the same.
+
+    `turn` and the amounts in `run.turn` are alive, for nobody keeps a scene.
+    """
+    run.turn = Turn(run.basket, run.left, begun, run.strata)
     return scenes.Scene(run.cart, run.facts, run.basket, begun, run.now, run.left)
 
 
@@ -416,25 +419,28 @@ def _gather(turns: list[list[Compiled]]) -> list[list[Compiled]]:
 
 def _run_contest(run: Run, scene: scenes.Scene, members: list[Compiled], stopped_by: str) -> None:
     """Apply the best combination of campaigns whose sets may want the same goods."""
-    admitted = []
+    admitted: list[Compiled] = []
+    wanted: list[tuple[sets.SetRules, sets.Goods]] = []
+    basket = run.basket
     for one in members:
+        assert one.sets is not None
         verdict = _admit(run, scene, one) or _find_stop(run, one, stopped_by)
         if verdict is not None:
             run.verdicts[one.place] = verdict
-        elif one.sets is not None and not sets.is_possible(run.basket, one.sets):
-            run.verdicts[one.place] = _tell_refused(run, scene, one, _NO_SET)
+            continue
+        goods, lack = sets.find_goods(basket, one.sets), None
+        if len(members) == 1 or not sets.is_possible(basket, one.sets, goods):
+            lack = multibuys.find_lack(basket, scene.left, one.sets, goods)
+        if lack is not None:
+            run.verdicts[one.place] = _tell_refused(run, scene, one, lack)
         else:
             admitted.append(one)
+            turn = _make_turn(run, one, scene.left)
+            wanted.append((multibuys.bind(one.sets, turn), goods))
     if not admitted:
         return
-    basket = run.basket
-    given = [
-        multibuys.bind(one.sets, _make_turn(run, one, scene.left))
-        for one in admitted
-        if one.sets is not None
-    ]
-    table = sets.lay_out(basket, run.left, run.strata, given)
-    plans = [sets.read_plan(table, basket, one) for one in given]
+    table = sets.lay_out(basket, run.left, run.strata, [goods for _, goods in wanted])
+    plans = [sets.read_plan(table, basket, given, goods) for given, goods in wanted]
     found = combinations.combine(
         table,
         [
@@ -482,8 +488,7 @@ def _tell_refused(run: Run, scene: scenes.Scene, one: Compiled, offer: Offer) ->
     if one.discount is not None and _find_cap(run) == 0:
         return Verdict(OutcomeReason.RECEIPT_CAP_REACHED)
     if one.sets is not None:
-        explain = multibuys.explain_lack if offer is _NO_SET else multibuys.explain_refusal
-        offer = explain(run.basket, scene.left, one.sets, offer)
+        offer = multibuys.explain_refusal(run.basket, scene.left, one.sets, offer)
     return Verdict(offer.reason, offer.near_miss, offer.details)
 
 

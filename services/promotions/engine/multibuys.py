@@ -4,7 +4,7 @@ A campaign's sets are priced together: percentages round once for each pile, pri
 a set hold for each set exactly.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -36,7 +36,8 @@ class _Piece:
 class _Sale:
     """The sets of one campaign while they are priced.
 
-    `rows` are (how many equal sets, pieces), `parts` how many units of how many each row has.
+    `rows` are (how many equal sets, pieces), `parts` how many units of how many each row has,
+    `pieces` those of all rows.
     """
 
     basket: Basket
@@ -47,20 +48,16 @@ class _Sale:
     begun: Sequence[int]
     rows: list[tuple[int, list[_Piece]]] = field(default_factory=list)
     parts: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def pieces(self) -> list[_Piece]:
-        """Return the pieces of all sets."""
-        return [piece for _, pieces in self.rows for piece in pieces]
+    pieces: list[_Piece] = field(default_factory=list)
 
 
 def compile_multi_buy(given: sets.SetRules) -> Discounter:
     """Return the function to what a campaign gives when it makes its sets alone."""
 
     def offer(turn: Turn) -> Offer:
-        bounded = bind(given, turn)
-        table = sets.lay_out(turn.basket, turn.left, turn.strata, [bounded])
-        plan = sets.read_plan(table, turn.basket, bounded)
+        goods = sets.find_goods(turn.basket, given)
+        table = sets.lay_out(turn.basket, turn.left, turn.strata, [goods])
+        plan = sets.read_plan(table, turn.basket, bind(given, turn), goods)
         made = combinations.make_alone(table, plan, table.counts)
         return price(turn, table, plan, made)
 
@@ -182,6 +179,7 @@ def _cut_pieces(sale: _Sale, made: Made) -> None:
             pile = sale.table.lots[lot].pile
             pieces.append(_Piece(row, group, lot, pile, count * times, worth, worth))
         sale.rows.append((times, pieces))
+        sale.pieces += pieces
         sale.parts.append(sets.find_part(sale.given, drawn))
 
 
@@ -201,18 +199,15 @@ def _give(sale: _Sale, place: int) -> None:
         for times, pieces in sale.rows
     ]
     chosen = _choose(sale, gift, rows)
-    kind = gift.kind
-    by_set = isinstance(kind, rules.SetPrice) or (
-        isinstance(kind, rules.AmountOff) and kind.spread is rules.AmountSpread.ACROSS
-    )
-    cuts = _cut_by_set(sale, gift, chosen) if by_set else _cut_by_pile(sale, gift, chosen)
+    cut = gift.cut
+    cuts = _cut_by_set(sale, gift, chosen) if cut is None else _cut_by_pile(sale, cut, chosen)
     total = sum(cuts)
     if gift.amount_max and total > gift.amount_max:
         cuts = amounts.spread(gift.amount_max, cuts)
-    for (piece, units, _), cut in zip(chosen, cuts, strict=True):
-        piece.left -= cut
+    for (piece, units, _), off in zip(chosen, cuts, strict=True):
+        piece.left -= off
         piece.rewarded = max(piece.rewarded, units)
-        sale.left[piece.pile] -= cut
+        sale.left[piece.pile] -= off
 
 
 def _choose(
@@ -246,7 +241,7 @@ def _take_first(found: Sequence[tuple[_Piece, int]], most: int) -> list[tuple[_P
 
 
 def _cut_by_pile(
-    sale: _Sale, gift: sets.Gift, chosen: Sequence[tuple[_Piece, int, int]]
+    sale: _Sale, cut: picks.Cut, chosen: Sequence[tuple[_Piece, int, int]]
 ) -> list[int]:
     """Count the discount pile by pile and lay it on the pieces by what they cost."""
     by_pile: dict[int, list[int]] = {}
@@ -261,14 +256,13 @@ def _cut_by_pile(
         )
         for pile in piles
     ]
-    basis = sale.given.basis
     parts = picks.measure(sale.basket, sale.left, sale.begun, shares)
     cuts = [0] * len(chosen)
-    for pile, amount in zip(piles, picks.compile_cut(gift.kind, basis)(parts), strict=True):
+    for pile, amount in zip(piles, cut(parts), strict=True):
         places = by_pile[pile]
         dealt = amounts.spread(amount, [chosen[n][2] for n in places])
-        for n, cut in zip(places, dealt, strict=True):
-            cuts[n] = cut
+        for n, share in zip(places, dealt, strict=True):
+            cuts[n] = share
     return cuts
 
 
@@ -366,54 +360,68 @@ def explain_refusal(
 
     `left` is what the piles cost before other campaigns of sets took units.
     """
-    if offer.reason is not OutcomeReason.GROUP_INCOMPLETE:
+    if offer.reason is not OutcomeReason.GROUP_INCOMPLETE or offer.near_miss is not None:
         return offer
-    table = sets.lay_out(basket, left, {}, [given])
-    plan = sets.read_plan(table, basket, given, fresh=True)
+    goods = sets.find_goods(basket, given)
+    lack = find_lack(basket, left, given, goods)
+    if lack is not None:
+        return lack
+    table = sets.lay_out(basket, left, {}, [goods])
+    plan = sets.read_plan(table, basket, given, goods, fresh=True)
     drawn = sets.draw(plan, table, table.counts)
     if drawn is None:
-        return _explain_lack(table, given, plan.rows, offer)
+        return _explain_amount(table, given, plan.rows, offer)
     if sets.save(plan, table, drawn) > 0:
         return offer._replace(reason=OutcomeReason.ITEMS_ALREADY_CONSUMED)
     return offer._replace(reason=why_nothing([t.pile for t in table.lots], basket, left))
 
 
-def explain_lack(basket: Basket, left: Sequence[int], given: sets.SetRules, offer: Offer) -> Offer:
-    """Return what `explain_refusal` does for a campaign whose sets are known to be impossible."""
-    table = sets.lay_out(basket, left, {}, [given])
-    return _explain_lack(table, given, sets.find_rows(table, basket, given, fresh=True), offer)
+def find_lack(
+    basket: Basket, left: Sequence[int], given: sets.SetRules, goods: sets.Goods
+) -> Offer | None:
+    """Return an offer of nothing that says what one set lacks, None when it lacks no units.
 
-
-def _explain_lack(table: sets.Table, given: sets.SetRules, rows: Rows, offer: Offer) -> Offer:
-    """Return why a campaign cannot make one set of goods that nobody else has used."""
-    groups = given.groups
-    if any(
+    Nobody has used any of the goods yet.
+    """
+    there, units = 0, {}
+    for pile in basket.places(sets.unite(goods)):
+        for one in strata.look(basket, left, {}, pile):
+            if one.amount:
+                there |= 1 << pile
+                units[pile] = one.units
+    rows, groups = [mask & there for mask in goods], given.groups
+    if not there or any(
         group.roles == strata.TARGET and not row for group, row in zip(groups, rows, strict=True)
-    ) or not any(rows):
-        return offer._replace(reason=OutcomeReason.NO_TARGET_ITEMS)
-    missing, required, bits = _find_missing(table, given, rows)
-    if missing:
-        reason = OutcomeReason.GROUP_INCOMPLETE
-        if all(group.roles == strata.TARGET for n, group in enumerate(groups) if bits >> n & 1):
-            reason = OutcomeReason.INSUFFICIENT_TARGET_UNITS
-        details = (("available", str(required - missing)), ("required", str(required)))
-        near = NearMiss(0, missing * amounts.THOUSANDTHS, missing * 2 <= required)
-        return offer._replace(reason=reason, near_miss=near, details=details)
-    return _explain_amount(table, given, rows, offer)
+    ):
+        return refuse(OutcomeReason.NO_TARGET_ITEMS)
+    missing, required, bits = _find_missing(groups, rows, units)
+    if not missing:
+        return None
+    reason = OutcomeReason.GROUP_INCOMPLETE
+    if all(group.roles == strata.TARGET for n, group in enumerate(groups) if bits >> n & 1):
+        reason = OutcomeReason.INSUFFICIENT_TARGET_UNITS
+    details = (("available", str(required - missing)), ("required", str(required)))
+    near = NearMiss(0, missing * amounts.THOUSANDTHS, missing * 2 <= required)
+    return refuse(reason, details, near)
 
 
-def _find_missing(table: sets.Table, given: sets.SetRules, rows: Rows) -> tuple[int, int, int]:
+def _find_missing(
+    groups: Sequence[sets.Group], rows: Sequence[int], units: Mapping[int, int]
+) -> tuple[int, int, int]:
     """Return how many units one set lacks, how many it needs, and which groups lack them."""
-    required = sum([group.units for group in given.groups])
+    required = sum([group.units for group in groups])
     worst, at = 0, 0
-    counted = [n for n, group in enumerate(given.groups) if group.units]
+    counted = [n for n, group in enumerate(groups) if group.units]
     for choice in range(1, 1 << len(counted)):
-        chosen = [n for place, n in enumerate(counted) if choice >> place & 1]
-        pool = {lot for n in chosen for lot in rows[n]}
-        lack = sum([given.groups[n].units for n in chosen])
-        lack -= sum([table.counts[lot] for lot in pool])
+        pool = lack = bits = 0
+        for place, n in enumerate(counted):
+            if choice >> place & 1:
+                pool |= rows[n]
+                lack += groups[n].units
+                bits |= 1 << n
+        lack -= sum([count for pile, count in units.items() if pool >> pile & 1])
         if lack > worst:
-            worst, at = lack, sum([1 << n for n in chosen])
+            worst, at = lack, bits
     return worst, required, at
 
 

@@ -39,7 +39,7 @@ class Present(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """Amounts by pile, discounts in minor units or points; nothing of it is 0 unless `total` is.
+    """Amounts by pile, piles ascending, discounts in minor units or points.
 
     `desired` is what it would have been without a budget. `reason` says why it gives nothing.
     `lots` are points by the days that they live. `strata` is what units cost afterwards, by pile,
@@ -87,7 +87,9 @@ def refuse(
 
 
 def merge(shares: list[Shares]) -> Shares:
-    """Add up what several rewards give on the same piles."""
+    """Add up what several rewards give on the same piles; each names its piles in order."""
+    if len(shares) == 1:
+        return shares[0]
     merged: dict[int, int] = {}
     for piles, given in shares:
         for pile, amount in zip(piles, given, strict=True):

@@ -60,7 +60,8 @@ def choose_units(turn: Turn, piles: Sequence[int], pick: rules.Pick) -> list[Cho
     cheapest = pick.order is rules.PickOrder.CHEAPEST
     rows = line_up(turn.basket, turn.left, turn.strata, piles, cheapest=cheapest)
     chosen = []
-    position, rest = 0, pick.count_max or _ENDLESS
+    position = before = 0
+    rest = pick.count_max or _ENDLESS
     if turn.units is not None:
         rest = min(rest, turn.units)
     rest_by_pile: dict[int, int] = {}
@@ -68,10 +69,10 @@ def choose_units(turn: Turn, piles: Sequence[int], pick: rules.Pick) -> list[Cho
     for pile, place, one in rows:
         if not rest:
             break
-        count = count_before(position + one.units, skip=pick.skip, every=pick.every)
-        count -= count_before(position, skip=pick.skip, every=pick.every)
         position += one.units
-        count = min(count, rest)
+        upto = count_before(position, skip=pick.skip, every=pick.every)
+        count = min(upto - before, rest)
+        before = upto
         if pick.units_per_line_max:
             count = min(count, rest_by_pile.setdefault(pile, pick.units_per_line_max))
             rest_by_pile[pile] -= count
@@ -106,8 +107,8 @@ def line_up(
             ]
             if found:
                 dearest = sign * max(found)[0]
-                keyed += [((dearest, pile, -value, p), (pile, p, one)) for value, p, one in found]
-    return [row for _, row in sorted(keyed)]
+                keyed += [(dearest, pile, -value, place, one) for value, place, one in found]
+    return [(pile, place, one) for _, pile, _, place, one in sorted(keyed)]
 
 
 def compile_cut(

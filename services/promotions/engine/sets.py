@@ -15,7 +15,7 @@ from services.promotions.engine.baskets import Basket
 SETS_MAX = 1_000
 SCALE = 1_000
 Draw: TypeAlias = tuple[tuple[int, int, int], ...]
-Counts: TypeAlias = list[int]
+Goods: TypeAlias = Sequence[int]
 
 
 class Lot(NamedTuple):
@@ -29,9 +29,13 @@ class Lot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Gift:
-    """A reward of a campaign of sets, compiled; `groups` are bits."""
+    """A reward of a campaign of sets, compiled; `groups` are bits.
+
+    `cut` is None for what holds for each set, and not for each pile.
+    """
 
     kind: rules.RewardKind
+    cut: picks.Cut | None
     select: filters.Selector | None
     groups: int
     pick: rules.Pick
@@ -72,13 +76,12 @@ class SetRules:
     units_counted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """All units that campaigns of sets could use; `counts` says how many of each lot."""
 
-    lots: tuple[Lot, ...]
-    counts: tuple[int, ...]
-    strata: tuple[strata.Stratum, ...]
+    lots: Sequence[Lot]
+    counts: Sequence[int]
+    strata: Sequence[strata.Stratum]
 
 
 class Plan(NamedTuple):
@@ -109,6 +112,9 @@ def compile_sets(given: rules.Rules, multi_buy: rules.MultiBuy) -> SetRules:
     gifts = tuple(
         Gift(
             kind=reward.kind,
+            cut=None
+            if _is_by_set(reward.kind)
+            else picks.compile_cut(reward.kind, given.combination.basis),
             select=None
             if reward.target == rules.EVERYTHING
             else filters.compile_filter(reward.target),
@@ -141,6 +147,12 @@ def compile_sets(given: rules.Rules, multi_buy: rules.MultiBuy) -> SetRules:
     )
 
 
+def _is_by_set(kind: rules.RewardKind) -> bool:
+    return isinstance(kind, rules.SetPrice) or (
+        isinstance(kind, rules.AmountOff) and kind.spread is rules.AmountSpread.ACROSS
+    )
+
+
 def _find_bonus(kind: rules.RewardKind) -> int:
     """Return about what a reward outside of the sets is worth for a set, in minor units."""
     match kind:
@@ -168,12 +180,25 @@ def _compile_group(group: rules.UnitGroup, gifts: Sequence[Gift]) -> Group:
     )
 
 
-def is_possible(basket: Basket, given: SetRules) -> bool:
+def find_goods(basket: Basket, given: SetRules) -> Goods:
+    """Return for each group of a set which piles it may take units of."""
+    return [
+        group.select(basket) if group.weighed else group.select(basket) & ~basket.weighed
+        for group in given.groups
+    ]
+
+
+def unite(goods: Goods) -> int:
+    """Return the piles of all groups."""
+    mask = 0
+    for found in goods:
+        mask |= found
+    return mask
+
+
+def is_possible(basket: Basket, given: SetRules, goods: Goods) -> bool:
     """Tell whether there are units enough for each group of a set, whoever has touched them."""
-    for group in given.groups:
-        mask = group.select(basket)
-        if not group.weighed:
-            mask &= ~basket.weighed
+    for group, mask in zip(given.groups, goods, strict=True):
         if group.units and not given.partial:
             missing = group.units
             for pile in basket.places(mask):
@@ -188,33 +213,29 @@ def is_possible(basket: Basket, given: SetRules) -> bool:
 
 
 def lay_out(
-    basket: Basket, left: Sequence[int], ledger: strata.Ledger, given: Iterable[SetRules]
+    basket: Basket, left: Sequence[int], ledger: strata.Ledger, wanted: Iterable[Goods]
 ) -> Table:
-    """Return all units of the goods that any of the campaigns means."""
-    mask = weighed = 0
-    for campaign in given:
-        for group in campaign.groups:
-            found = group.select(basket)
-            mask |= found
-            weighed |= found if group.weighed else 0
+    """Return all units of the goods that any of the campaigns wants."""
     lots, counts, alike = [], [], []
-    for pile in basket.places(mask & (~basket.weighed | weighed)):
+    for pile in basket.places(unite([unite(goods) for goods in wanted])):
         for place, one in enumerate(strata.look(basket, left, ledger, pile)):
-            if one.units and one.amount:
-                value = -(-one.amount * SCALE // one.units)
-                floor = strata.find_floor(basket, pile, 1) * SCALE
-                lots.append(Lot(pile, place, value, max(0, value - floor)))
-                counts.append(one.units)
+            units, amount, _, _ = one
+            if units and amount:
+                value = room = -(-amount * SCALE // units)
+                if basket.floors[pile]:
+                    room = max(0, value - strata.find_floor(basket, pile, 1) * SCALE)
+                lots.append(Lot(pile, place, value, room))
+                counts.append(units)
                 alike.append(one)
-    return Table(tuple(lots), tuple(counts), tuple(alike))
+    return Table(lots, counts, alike)
 
 
-def read_plan(table: Table, basket: Basket, given: SetRules, *, fresh: bool = False) -> Plan:
+def read_plan(
+    table: Table, basket: Basket, given: SetRules, goods: Goods, *, fresh: bool = False
+) -> Plan:
     """Return a campaign's view of a table; `fresh` forgets what other campaigns did with units."""
     rows = []
-    for group, found in zip(
-        given.groups, find_rows(table, basket, given, fresh=fresh), strict=True
-    ):
+    for group, found in zip(given.groups, find_rows(table, given, goods, fresh=fresh), strict=True):
         if len(found) > 1:
             sign = 1 if group.cheapest else -1
             found.sort(key=lambda lot: (sign * table.lots[lot].value, table.lots[lot]))
@@ -229,23 +250,18 @@ def read_plan(table: Table, basket: Basket, given: SetRules, *, fresh: bool = Fa
     return Plan(given, tuple(rows), _find_narrow(given, rows), tuple(meant))
 
 
-def find_rows(table: Table, basket: Basket, given: SetRules, *, fresh: bool) -> list[list[int]]:
+def find_rows(table: Table, given: SetRules, goods: Goods, *, fresh: bool) -> list[list[int]]:
     """Return for each group its lots, in the order of the table."""
-    rows = []
     taken = ~given.allowed
-    for group in given.groups:
-        mask, roles = group.select(basket), group.roles
-        if not group.weighed:
-            mask &= ~basket.weighed
-        rows.append(
-            [
-                lot
-                for lot, (at, one) in enumerate(zip(table.lots, table.strata, strict=True))
-                if mask >> at.pile & 1
-                and (fresh or not (roles & ~one.allowed or one.roles & taken))
-            ]
-        )
-    return rows
+    piles = [at.pile for at in table.lots]
+    return [
+        [
+            lot
+            for lot, (pile, one) in enumerate(zip(piles, table.strata, strict=True))
+            if mask >> pile & 1 and (fresh or not (group.roles & ~one.allowed or one.roles & taken))
+        ]
+        for group, mask in zip(given.groups, goods, strict=True)
+    ]
 
 
 def _find_narrow(

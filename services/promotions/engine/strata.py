@@ -74,19 +74,21 @@ def settle(strata: Strata, *, before: int, after: int) -> Strata:
         shares = amounts.spread(after, [*weights, rest])
     else:
         shares = amounts.spread(after, [one.units for one in strata]) if strata else []
-    return tuple(one._replace(amount=share) for one, share in zip(strata, shares, strict=False))
+    return tuple(
+        [
+            Stratum(units, share, roles, allowed)
+            for (units, _, roles, allowed), share in zip(strata, shares, strict=False)
+        ]
+    )
 
 
 def merge(strata: Iterable[Stratum]) -> Strata:
     """Return strata in a fixed order, alike ones as one, without empty ones."""
     found: dict[tuple[int, int, int, int], Stratum] = {}
-    for one in strata:
-        if one.units:
-            key = (one.roles, one.allowed, one.amount // one.units, one.amount % one.units == 0)
+    for units, amount, roles, allowed in strata:
+        if units:
+            key = (roles, allowed, amount // units, amount % units == 0)
             same = found.get(key)
-            found[key] = (
-                one
-                if same is None
-                else one._replace(units=one.units + same.units, amount=one.amount + same.amount)
-            )
-    return tuple(found[key] for key in sorted(found))
+            more, worth = (0, 0) if same is None else same[:2]
+            found[key] = Stratum(units + more, amount + worth, roles, allowed)
+    return tuple([found[key] for key in sorted(found)])
