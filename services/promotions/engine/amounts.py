@@ -51,15 +51,11 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
     shares = [product // whole for product in products]
     rest = total - sum(shares)
     if rest:
-        order = sorted(
-            [
-                (-remainder, -weight, place)
-                for place, (product, weight) in enumerate(zip(products, weights, strict=True))
-                if (remainder := product % whole)
-            ]
-        )
+        remainders = [product % whole for product in products]
+        backwards = range(0, -len(shares), -1)
+        order = sorted(zip(remainders, weights, backwards, strict=True), reverse=True)
         for _, _, place in order[:rest]:
-            shares[place] += 1
+            shares[-place] += 1
     return shares
 
 

@@ -109,8 +109,7 @@ class LineDecision(NamedTuple):
     parts: tuple[LinePart, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NearMiss:
+class NearMiss(NamedTuple):
     """What was missing: money, goods, or both; 0 where nothing was.
 
     It is `close` when at least half of it was there: then it is worth a word at the till.
@@ -134,8 +133,7 @@ class Outcome(NamedTuple):
     details: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A line of text for the till."""
 
     audience: MessageAudience
@@ -227,8 +225,7 @@ class Charge:
     member_units: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Earning:
+class Earning(NamedTuple):
     """Points credited together; `expire_days` 0 keeps the policy of the asset."""
 
     campaign_id: str

@@ -150,7 +150,7 @@ def _run_discounts(
     none, one that cannot be used takes the others with it.
     """
     lost: dict[int, Verdict] = {}
-    for contest in sorted({one.contest for one in candidates if one.contest}):
+    for contest in sorted({one.contest for one in candidates} - {""}):
         candidates, losers = _settle_contest(cart, facts, basket, candidates, contest, now=now)
         lost.update(losers)
     run = lanes.start(cart, facts, basket, now=now)
@@ -226,7 +226,7 @@ def conclude(run: lanes.Run, *, ruleset_version: int, outcomes: tuple[Outcome, .
     """Return the finished run as a decision: by line, and in sums."""
     subtotal, total, paid = run.basket.subtotal, sum(run.left), sum(run.payments)
     lines = _deal(run)
-    earned = sum(line.points_earned for line in lines)
+    earned = sum([offer.total for one, offer in run.applied if one.earn is not None])
     spent = payments.points_for(paid, run.facts.terms)
     extras = _find_extras(run)
     return Decision(

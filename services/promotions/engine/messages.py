@@ -312,15 +312,15 @@ def _tell_coupons(outcomes: Iterable[Outcome], cart: Cart) -> list[Message]:
         return []
     found = []
     for outcome in outcomes:
-        if not outcome.details or outcome.reason is OutcomeReason.APPLIED:
+        reason, details = outcome.reason, outcome.details
+        if not details or details[0][0] != "code":
             continue
-        details = dict(outcome.details)
-        if outcome.reason is OutcomeReason.UNKNOWN_CODE:
-            code = details["code"]
+        code = details[0][1]
+        if reason is OutcomeReason.UNKNOWN_CODE:
             text = Text(f"There is no coupon {code}", f"Купона {code} не существует")
             found.append(Message(MessageAudience.CASHIER, text))
-        elif "code" in details and outcome.reason in _WHY_NOT:
-            found.append(_tell_coupon(outcome, details["code"]))
+        elif reason in _WHY_NOT:
+            found.append(_tell_coupon(outcome, code))
     return found
 
 

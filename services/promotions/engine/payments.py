@@ -58,7 +58,7 @@ def _find_obstacle(total: int, eligible: int, facts: Facts) -> PaymentBound | No
 
 def _payable(basket: Basket, terms: PointsTerms) -> Sequence[int]:
     mask = basket.payable
-    if terms.payment_goods != EVERYTHING:
+    if terms.payment_goods is not EVERYTHING:
         mask &= _selector(terms.payment_goods)(basket)
     return basket.places(mask)
 
