@@ -328,6 +328,9 @@ def _fill(message, chosen):
         message.combination.lane = campaign_pb2.LANE_ITEM
     if message.DESCRIPTOR.name == "Reward":
         message.percent_off.basis_points = 1
+    if message.DESCRIPTOR.name == "InstantWin":
+        message.period.start_time.seconds = 1_600_000_000
+        message.period.end_time.seconds = 1_700_000_000
     for field in message.DESCRIPTOR.fields:
         enumeration = field.enum_type and not field.is_repeated
         if field in chosen:
