@@ -1,6 +1,6 @@
 """Receipts in words: for people who answer other people."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.markup import escape
 from rich.table import Column, Table
@@ -74,6 +74,7 @@ def explain(receipt: checkout_pb2.Receipt) -> Iterator[str]:
         f"{got.points_spent} points paid {_money(got.points_payment_minor)}, "
         f"{got.points_earned} points earned"
     )
+    yield from _explain_gifts(got, titles)
     yield from _explain_others(got)
     for returned in receipt.returns:
         yield (
@@ -82,6 +83,19 @@ def explain(receipt: checkout_pb2.Receipt) -> Iterator[str]:
             f"{returned.points_clawed_back} taken back, "
             f"{returned.points_not_recovered} already spent, {returned.points_owed} owed"
         )
+
+
+def _explain_gifts(got: checkout_pb2.Evaluation, titles: Mapping[str, str]) -> Iterator[str]:
+    """Yield what the shopper got besides money and points: coupons for later, chances."""
+    for grant in got.coupon_grants:
+        where = "printed" if grant.bearer else "on the account"
+        title = titles.get(grant.campaign_id, grant.campaign_id)
+        yield f"  coupon for later, {where}, uses {grant.uses}: {title}"
+    for draw in got.instant_draws:
+        state = _name(checkout_pb2.InstantDrawState.Name(draw.state), "INSTANT_DRAW_STATE_")
+        prize = f" {draw.title.en}" if draw.prize_index >= 0 else ""
+        title = titles.get(draw.campaign_id, draw.campaign_id)
+        yield f"  chance {draw.number}, {state}{prize}: {title}"
 
 
 def _explain_others(got: checkout_pb2.Evaluation) -> Iterator[str]:

@@ -64,6 +64,35 @@ def test_a_receipt_explains_itself():
     assert "not Big basket: condition not met (1.50 more)" in text
 
 
+def test_a_receipt_says_what_came_with_it():
+    """Coupons without their codes, and each chance with what became of it."""
+    receipt = checkout_pb2.Receipt()
+    receipt.CopyFrom(RECEIPT)
+    got, mug = receipt.evaluation, text_pb2.LocalizedText(en="A mug")
+    got.coupon_grants.add(campaign_id="cmp_1", uses=2, bearer=True)
+    got.coupon_grants.add(campaign_id="cmp_9", uses=1)
+    for number, state, place in (
+        (1, checkout_pb2.INSTANT_DRAW_STATE_NOTHING, -1),
+        (2, checkout_pb2.INSTANT_DRAW_STATE_WON, 0),
+        (3, checkout_pb2.INSTANT_DRAW_STATE_GONE, 0),
+    ):
+        got.instant_draws.add(
+            campaign_id="cmp_1",
+            number=number,
+            state=state,
+            prize_index=place,
+            title=mug if place >= 0 else None,
+        )
+    text = list(wording.explain(receipt))
+    assert "  coupon for later, printed, uses 2: Ten percent" in text
+    assert "  coupon for later, on the account, uses 1: cmp_9" in text
+    assert [line for line in text if "chance" in line] == [
+        "  chance 1, nothing: Ten percent",
+        "  chance 2, won A mug: Ten percent",
+        "  chance 3, gone A mug: Ten percent",
+    ]
+
+
 def test_a_rerun_tells_before_and_after():
     """Amounts and campaigns; nothing when nothing differs."""
     answer = receipt_service_pb2.RerunReceiptResponse(
