@@ -20,6 +20,7 @@ from tessera.promotions.v1 import (
     checkout_service_pb2,
     instant_win_service_pb2,
     instant_win_service_pb2_grpc,
+    local_campaign_service_pb2,
     offline_service_pb2,
     offline_service_pb2_grpc,
     reservation_service_pb2,
@@ -432,6 +433,55 @@ async def test_a_win_is_not_told_before_the_ledger_has_given_it(house, without_l
     assert (said.reason, said.metadata["outcome"]) == ("DEPENDENCY_UNAVAILABLE", "unknown")
     await house.bring_back(house.ledger)
     assert states((await house.commit(request)).receipt) == [WON]
+
+
+async def test_a_win_that_waited_too_long_is_gone(house, recovery):
+    """What is on its way holds no prize; whoever completes it finds what is there then."""
+    async with live(house, chances(prize(count=1))):
+        cart = bread()
+        offer = await house.evaluate(cart)
+        request = commit_of(cart, offer)
+        await house.ledger.kill()
+        try:
+            said = await house.refusal(house.checkout.Commit, request)
+            assert said.metadata["outcome"] == "unknown"
+        finally:
+            await house.bring_back(house.ledger)
+        _, faster = await sell(house, price=2_000)
+        assert states(faster) == [WON]
+        await recovery.sweep()
+        late = await house.commit(request)
+        assert late.replayed
+        assert states(late.receipt) == [GONE]
+        voided = await house.call(house.checkout.Void, Void(receipt_id=late.receipt.receipt_id))
+        assert voided.receipt.state == checkout_pb2.RECEIPT_STATE_VOIDED
+        assert states(voided.receipt) == [GONE]
+
+
+async def test_a_store_adapts_a_template_within_bounds(house):
+    """Each local campaign has a seal of its own, with what the store has set; the template none."""
+    rules = chances(prize(count=5))
+    rules.parameters.add(
+        name="mugs",
+        field="rewards[0].instant_win.prizes[0].count",
+        number=pb.NumberBounds(min=1, max=9),
+    )
+    async with live(house, rules) as template_id:
+        start = local_campaign_service_pb2.StartLocalCampaignRequest(
+            request_id=secrets.token_hex(8),
+            template_id=template_id,
+            store_ids=["s1"],
+            arguments=[pb.Argument(name="mugs", number=2)],
+        )
+        made = (await house.call(house.local_campaigns.StartLocalCampaign, start)).campaign
+        terms = json.loads((await sealed(house, made.campaign_id)).instant_win.terms)
+        assert [one["count"] for one in terms["prizes"]] == [2]
+        assert await left(house, made.campaign_id) == 2
+        get = instant_win_service_pb2.GetInstantWinRequest(campaign_id=template_id)
+        said = await house.refusal(service(house.channel).GetInstantWin, get)
+        assert said.reason == "CAMPAIGN_NOT_FOUND"
+        _, receipt = await sell(house)
+        assert [one.campaign_id for one in receipt.evaluation.instant_draws] == [made.campaign_id]
 
 
 async def test_refusals(house):
