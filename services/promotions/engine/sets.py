@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from services.promotions.engine import amounts, filters, picks, rules, strata
 from services.promotions.engine.baskets import Basket
 
-SETS_MAX = 1_000
+SETS_MAX = 1_000_000
 SCALE = 1_000
 Draw: TypeAlias = tuple[tuple[int, int, int], ...]
 Goods: TypeAlias = Sequence[int]

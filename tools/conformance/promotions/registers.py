@@ -40,7 +40,7 @@ _TERMS = batches.Terms(
 def is_about_registers(case: Case) -> bool:
     """Tell whether a case is about budgets alone."""
     event = case.plain.get("event")
-    return isinstance(event, Mapping) and event.get("type") in _KINDS
+    return isinstance(event, Mapping) and str(event.get("type")) in _KINDS
 
 
 @dataclass(slots=True)
