@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import grpc
 from tessera.ledger.v1 import (
@@ -26,6 +26,7 @@ from tools.bench import load
 WIDTHS = (1, 64, 256)
 
 _SERVICE = "tessera.ledger.v1.LedgerService"
+_UPLOADS = "tessera.ledger.v1.UploadService"
 _HOT_WIDTHS = (64, 256)
 _POINTS = "bench.points"
 _COINS = "bench.coins"
@@ -39,31 +40,41 @@ _SEED_OPERATIONS = 200
 pb = ledger_service_pb2
 uploads = upload_service_pb2
 #: Transfers that one message of an upload carries.
-BULK = 8000
+_BULK = 8000
 #: No ledger on this machine answers more requests in a second.
 _RATE_MAX = 6000
+_BROADCASTS_MAX = 3
+
+T = TypeVar("T")
 
 
-class Requests:
-    """Requests that are made before they are sent, and sent as bytes."""
+class Requests(Generic[T]):
+    """Requests that are made before they are sent, up to `rate_max` for each second."""
 
-    def __init__(self, make: Callable[[], bytes], send: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], T],
+        send: Callable[[T], Awaitable[None]],
+        *,
+        rate_max: int = _RATE_MAX,
+    ) -> None:
         self._make = make
         self._send = send
-        self._ready: deque[bytes] = deque()
+        self._rate_max = rate_max
+        self._ready: deque[T] = deque()
 
     def prepare(self, seconds: float) -> None:
         """Make as many requests as so many seconds can take."""
-        missing = int(seconds * _RATE_MAX) - len(self._ready)
+        missing = int(seconds * self._rate_max) - len(self._ready)
         self._ready.extend(self._make() for _ in range(missing))
 
     async def call(self) -> None:
         """Send the next one."""
         await self._send(self._ready.popleft() if self._ready else self._make())
 
-    def subject(self, name: str, in_flight: int) -> load.Subject:
+    def subject(self, name: str, in_flight: int, *, units: int = 1) -> load.Subject:
         """Return the measurement of these requests."""
-        return load.Subject(name, self.call, in_flight, prepare=self.prepare)
+        return load.Subject(name, self.call, in_flight, units=units, prepare=self.prepare)
 
 
 class Load:
@@ -73,9 +84,12 @@ class Load:
         self._stub: Any = ledger_service_pb2_grpc.LedgerServiceStub(channel)
         self._posting: Any = channel.unary_unary(f"/{_SERVICE}/PostBatches")
         self._reading: Any = channel.unary_unary(f"/{_SERVICE}/GetBalances")
+        self._uploading: Any = channel.stream_stream(f"/{_UPLOADS}/UploadTransfers")
         self._uploads: Any = upload_service_pb2_grpc.UploadServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {token}"),)
         self._owners = [f"mem_{number:032x}" for number in range(accounts)]
+        #: Transfers in one upload, of which every account gets one at most.
+        self.bulk = min(_BULK, accounts)
         self._chance = random.Random(1)  # noqa: S311  a bench, not a secret
 
     async def prepare(self, progress: Callable[[str], None]) -> None:
@@ -104,24 +118,25 @@ class Load:
 
     async def grow(self, transfers: int, progress: Callable[[str], None]) -> None:
         """Store so many transfers more."""
-        for done in range(0, transfers, 2 * BULK):
+        for done in range(0, transfers, 2 * self.bulk):
             progress(f"storing transfers: {done:,} of {transfers:,}")
-            await self.upload_points()
-            await self.upload_coins()
+            await asyncio.gather(
+                *(self._upload(self._broadcast(code)) for code in (_POINTS, _COINS))
+            )
 
-    def moves(self, code: str) -> Requests:
+    def moves(self, code: str) -> Requests[bytes]:
         """Return postings that earn or spend, each on one of all the accounts."""
         return Requests(lambda: self._move(code, self._chance.choice(self._owners)), self._post)
 
-    def hot_member_moves(self) -> Requests:
+    def hot_member_moves(self) -> Requests[bytes]:
         """Return postings on one member's account: a company card in many hands."""
         return Requests(lambda: self._move(_COINS, _HOT_MEMBER), self._post)
 
-    def hot_budget_draws(self) -> Requests:
+    def hot_budget_draws(self) -> Requests[bytes]:
         """Return draws from one campaign's budget: every till of the chain on its first day."""
         return Requests(lambda: _batch(_draw(_COINS, _HOT_CAMPAIGN, 1)), self._post)
 
-    def balance_reads(self) -> Requests:
+    def balance_reads(self) -> Requests[bytes]:
         """Return questions for balances of a thousand accounts, as tills ask for those at hand."""
         return Requests(self._question, self._read)
 
@@ -131,24 +146,28 @@ class Load:
         key = account_pb2.AccountKey(owner=owner, asset_code=_COINS)
         await self._call(self._stub.ListEntries, pb.ListEntriesRequest(account=key, page_size=50))
 
-    async def upload_points(self) -> None:
-        """Give points in lots to thousands of accounts in one message."""
-        await self._upload(_POINTS)
+    def broadcasts(self, code: str) -> "Requests[tuple[str, bytes]]":
+        """Return uploads that each give a little to thousands of accounts in one message."""
+        return Requests(lambda: self._broadcast(code), self._upload, rate_max=_BROADCASTS_MAX)
 
-    async def upload_coins(self) -> None:
-        """Credit thousands of accounts without lots in one message."""
-        await self._upload(_COINS)
-
-    async def _upload(self, code: str) -> None:
-        upload_id, now = ids.new("upl"), timestamps.show(clock.system())
-        begin = uploads.CreateUploadRequest(upload_id=upload_id, occurred_time=now)
-        await self._call(self._uploads.CreateUpload, begin)
-        owners = self._chance.choices(self._owners, k=BULK)
-        transfers = [_move(code, owner, 1, earns=True).transfer for owner in owners]
+    def _broadcast(self, code: str) -> tuple[str, bytes]:
+        upload_id = ids.new("upl")
+        transfers = [
+            _move(code, owner, 1, earns=True).transfer
+            for owner in self._chance.sample(self._owners, k=self.bulk)
+        ]
         piece = uploads.UploadTransfersRequest(upload_id=upload_id, transfers=transfers)
-        answers = self._uploads.UploadTransfers(iter([piece]), metadata=self._metadata, timeout=30)
-        async for answer in answers:
-            if answer.upload.posted_count != BULK:
+        return upload_id, piece.SerializeToString()
+
+    async def _upload(self, broadcast: tuple[str, bytes]) -> None:
+        upload_id, piece = broadcast
+        begin = uploads.CreateUploadRequest(
+            upload_id=upload_id, occurred_time=timestamps.show(clock.system())
+        )
+        await self._call(self._uploads.CreateUpload, begin)
+        async for data in self._uploading(iter([piece]), metadata=self._metadata, timeout=30):
+            answer = uploads.UploadTransfersResponse.FromString(data)
+            if answer.upload.posted_count != self.bulk:
                 raise RuntimeError(f"refused: {answer.refusals[0].refusal.message}")
 
     def recovery(self, kill: Callable[[], None]) -> Callable[[float], Awaitable[load.Sample]]:
@@ -270,8 +289,8 @@ async def subjects(
         *(coins.subject("post, no lots", width) for width in WIDTHS),
         *(hot_member.subject("post, one hot member", width) for width in _HOT_WIDTHS),
         *(hot_budget.subject("post, one hot budget", width) for width in _HOT_WIDTHS),
-        load.Subject("bulk, in lots", work.upload_points, 1, units=BULK),
-        load.Subject("bulk, no lots", work.upload_coins, 1, units=BULK),
+        work.broadcasts(_POINTS).subject("bulk, in lots", 1, units=work.bulk),
+        work.broadcasts(_COINS).subject("bulk, no lots", 1, units=work.bulk),
         *(balances.subject("read a balance", width) for width in (1, 64)),
         load.Subject("statement page", work.read_statement, 64),
     ]
