@@ -114,7 +114,10 @@ def _find_foes(one: Position, positions: list[Position]) -> frozenset[str]:
         classed = bool(mine.kind and theirs.kind and not by_line) and not (
             theirs.kind in mine.combines_with and mine.kind in theirs.combines_with
         )
-        alone = mine.mode == theirs.mode and not (mine.combinable and theirs.combinable)
+        # On goods and on orders campaigns combine all the same.
+        alone = one.offer.gift.on_order == other.offer.gift.on_order and not (
+            mine.combinable and theirs.combinable
+        )
         if other is not one and (named or classed or alone):
             found.add(other.offer.name)
     return frozenset(found)

@@ -291,8 +291,12 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
     )
     if made:
         made = replace(made, reward=_fit_to_sets(made.reward))
+    line_max = words.minor("max_amount_per_line", "max_discount_per_line")
+    if line_max and made:
+        raise Unsupported("a bound for each line inside of sets")
+    rewards = (made.reward if made else reward,)
     return Gift(
-        rewards=(made.reward if made else reward,),
+        rewards=_bound_lines(reward, line_max, setting) if line_max else rewards,
         multi_buy=made.multi_buy if made else None,
         reuse=made.reuse if made else engine.Reuse.NONE,
         value=_value_of(kind),
@@ -302,6 +306,16 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
         rounding=rounding,
         allocation=allocation,
         in_line_order=in_line_order,
+    )
+
+
+def _bound_lines(
+    reward: engine.Reward, line_max: int, setting: Setting
+) -> tuple[engine.Reward, ...]:
+    """Return a reward for each article, each with the bound of a line."""
+    skus = dict.fromkeys(line.sku for line in setting.goods.counted_lines)
+    return tuple(
+        replace(reward, target=_only(reward.target, sku), amount_max=line_max) for sku in skus
     )
 
 

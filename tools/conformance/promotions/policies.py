@@ -315,8 +315,71 @@ def _only_who_gave(_: Scenario, __: Difference, differences: Sequence[Difference
 
 def _returns_part(scenario: Scenario) -> bool:
     return scenario.returned is not None and any(
-        offer.terms.condition is not None for offer in scenario.offers
+        offer.terms.condition is not None or offer.gift.scale or offer.gift.multi_buy
+        for offer in scenario.offers
     )
+
+
+def _rewards_parts_of_sets(scenario: Scenario) -> bool:
+    """Tell whether sets have goods that are bought for the sake of others."""
+    return any(
+        sets is not None and sets.sharing is engine.Sharing.REWARDED
+        for sets in (offer.gift.multi_buy for offer in _reducing(scenario))
+    )
+
+
+def _moves_within_sets(
+    scenario: Scenario, difference: Difference, differences: Sequence[Difference]
+) -> bool:
+    """Explain another division among lines, and what comes back for them."""
+    return _is_refund(scenario, difference, differences) or (
+        difference.field.startswith(_BY_LINE)
+        and difference.cents is not None
+        and not any(one.field in {"discount_total", "total"} for one in differences)
+    )
+
+
+def _find_open_thresholds(scenario: Scenario) -> set[str]:
+    """Return the campaigns with a threshold of which the case does not say when it is measured."""
+    plains = scenario.case.part("campaigns") or []
+    spoken = {
+        str(plain.get("id"))
+        for plain in plains
+        if any("basis" in one for one in plain.get("conditions") or [])
+    }
+    return {
+        offer.name
+        for offer in _reducing(scenario)
+        if offer.name not in spoken
+        and any(isinstance(one, engine.BasketTotal) for one in offer.terms.conditions)
+    }
+
+
+def _measures_thresholds(scenario: Scenario) -> bool:
+    return len(_reducing(scenario)) > 1 and bool(_find_open_thresholds(scenario))
+
+
+def _judges_otherwise(
+    scenario: Scenario, difference: Difference, differences: Sequence[Difference]
+) -> bool:
+    """Explain what follows when a campaign with a threshold is applied or not."""
+    fields = tuple(
+        f"{where}.{name}"
+        for name in _find_open_thresholds(scenario)
+        for where in ("not_applied", "by_campaign")
+    )
+    judged = any(one.field.startswith(fields) for one in differences)
+    return judged and _amounts_and_answers(scenario, difference, differences)
+
+
+def _earns_money(scenario: Scenario) -> bool:
+    return any(offer.gift.rate is not None for offer in scenario.offers)
+
+
+def _is_part_of_point(_: Scenario, difference: Difference, __: Sequence[Difference]) -> bool:
+    if not difference.field.startswith("points."):
+        return False
+    return abs(Decimal(difference.expected) - Decimal(difference.actual)) <= 1
 
 
 def _is_refund(_: Scenario, difference: Difference, __: Sequence[Difference]) -> bool:
@@ -427,6 +490,25 @@ POLICIES: tuple[Policy, ...] = (
         answer="No: they meet no condition and carry no part of an amount.",
         applies=_counts_free_goods,
         explains=_amounts_and_answers,
+    ),
+    Policy(
+        question="Which goods of a set carry its discount?",
+        answer="Those that it rewards, unless the campaign says that all of them do.",
+        applies=_rewards_parts_of_sets,
+        explains=_moves_within_sets,
+    ),
+    Policy(
+        question="On what is a threshold measured when nobody says it?",
+        answer="On what the lanes before have left: prices of articles count, other discounts of"
+        " the receipt do not.",
+        applies=_measures_thresholds,
+        explains=_judges_otherwise,
+    ),
+    Policy(
+        question="What becomes of a part of a point?",
+        answer="Points are whole in their smallest unit; what is below one is not given.",
+        applies=_earns_money,
+        explains=_is_part_of_point,
     ),
     Policy(
         question="What becomes of a discount whose condition a return breaks?",

@@ -315,6 +315,7 @@ def _compose(
             lines=cart_goods.lines,
             coupon_codes=_present(setting.codes, given, codes),
             attributes=setting.attributes,
+            gift_choices=_find_choices(case, given),
             codes_all_or_none=setting.all_or_none,
         ),
         presented=setting.codes,
@@ -354,6 +355,23 @@ def _present(
             [code if codes[one.name] == one.code else codes[one.name] for one in meant] or [code]
         )
     return tuple(found)
+
+
+def _find_choices(case: Case, given: list[Offer]) -> dict[str, tuple[str, ...]]:
+    """Return what the shopper chooses among gifts: a case tells it by what they get."""
+    expected = case.part("expected")
+    listed = expected.get("gifts") if isinstance(expected, Mapping) else None
+    wanted = [one for one in listed or [] if isinstance(one, Mapping)]
+    choosing = {
+        offer.name
+        for offer in given
+        for reward in offer.gift.rewards
+        if isinstance(reward.kind, engine.GiftItems) and reward.kind.choose
+    }
+    return {
+        name: tuple(str(one.get("sku")) for one in wanted if one.get("campaign") == name)
+        for name in choosing
+    }
 
 
 def _make_member(
