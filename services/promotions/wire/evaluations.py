@@ -16,8 +16,12 @@ def show_decision(
     degradations: Iterable[checkout_pb2.Degradation.ValueType] = (),
     payment: checkout_pb2.PointsPaymentOffer | None = None,
 ) -> checkout_pb2.Evaluation:
-    """Return a decision as the contract shows it."""
-    return checkout_pb2.Evaluation(
+    """Return a decision as the contract shows it.
+
+    Lines and outcomes, of which there are many, are made in their place: a message that is put
+    into another one is copied.
+    """
+    shown = checkout_pb2.Evaluation(
         ruleset_version=decision.ruleset_version,
         member_id=member_id,
         points_payment_offer=payment,
@@ -28,8 +32,6 @@ def show_decision(
         points_payment_max_minor=decision.points_payment_max_minor,
         points_spent=decision.points_spent,
         points_earned=decision.points_earned,
-        lines=[_show_line(line) for line in decision.lines],
-        outcomes=[_show_outcome(outcome) for outcome in decision.outcomes],
         messages=[show_message(message) for message in decision.messages],
         degradations=degradations,
         gifts=[
@@ -61,6 +63,11 @@ def show_decision(
             for one in decision.instant_chances
         ],
     )
+    for line in decision.lines:
+        _add_line(shown, line)
+    for outcome in decision.outcomes:
+        _add_outcome(shown, outcome)
+    return shown
 
 
 def show_draw(drawn: engine.Drawn) -> checkout_pb2.InstantDraw:
@@ -105,39 +112,34 @@ def show_payment_offer(
     )
 
 
-def _show_line(line: engine.LineDecision) -> checkout_pb2.LineEvaluation:
-    return checkout_pb2.LineEvaluation(
+def _add_line(shown: checkout_pb2.Evaluation, line: engine.LineDecision) -> None:
+    parts = shown.lines.add(
         line_id=line.line_id,
         amount_minor=line.amount_minor,
         discount_minor=line.discount_minor,
         total_minor=line.total_minor,
         points_payment_minor=line.points_payment_minor,
         points_earned=line.points_earned,
-        parts=[
-            checkout_pb2.LinePart(
-                campaign_id=part.campaign_id,
-                discount_minor=part.discount_minor,
-                points=part.points,
-            )
-            for part in line.parts
-        ],
-    )
+    ).parts
+    for part in line.parts:
+        parts.add(
+            campaign_id=part.campaign_id, discount_minor=part.discount_minor, points=part.points
+        )
 
 
-def _show_outcome(outcome: engine.Outcome) -> checkout_pb2.CampaignOutcome:
-    shown = checkout_pb2.CampaignOutcome(
+def _add_outcome(shown: checkout_pb2.Evaluation, outcome: engine.Outcome) -> None:
+    added = shown.outcomes.add(
         campaign_id=outcome.campaign_id,
         campaign_version=outcome.campaign_version,
-        title=show_text(outcome.title),
         reason=checkout_pb2.OutcomeReason.ValueType(outcome.reason),
         discount_minor=outcome.discount_minor,
         points=outcome.points,
         details=dict(outcome.details),
     )
+    added.title.en, added.title.ru = outcome.title.en, outcome.title.ru
     if outcome.near_miss is not None:
-        shown.near_miss.amount_minor = outcome.near_miss.amount_minor
-        shown.near_miss.quantity_thousandths = outcome.near_miss.quantity_thousandths
-    return shown
+        added.near_miss.amount_minor = outcome.near_miss.amount_minor
+        added.near_miss.quantity_thousandths = outcome.near_miss.quantity_thousandths
 
 
 def show_message(message: engine.Message) -> checkout_pb2.Message:

@@ -32,15 +32,16 @@ def tell_committed(
     occurred_time: datetime,
 ) -> event_pb2.Event:
     """Return the event of a purchase."""
-    return event_pb2.Event(
+    moment = timestamps.show(occurred_time)
+    event = event_pb2.Event(
         source=SOURCE,
         subject_id=receipt_id,
-        occurred_time=timestamps.show(occurred_time),
+        occurred_time=moment,
         receipt_committed=promotions_events_pb2.ReceiptCommitted(
             receipt_id=receipt_id,
             member_id=evaluation.member_id,
             store_id=cart.store_id,
-            occurred_time=timestamps.show(occurred_time),
+            occurred_time=moment,
             currency_code=cart.currency_code,
             subtotal_minor=evaluation.subtotal_minor,
             discount_minor=evaluation.discount_minor,
@@ -48,17 +49,17 @@ def tell_committed(
             points_paid_minor=evaluation.points_payment_minor,
             points_earned=evaluation.points_earned,
             points_spent=evaluation.points_spent,
-            effects=[
-                promotions_events_pb2.CampaignEffect(
-                    campaign_id=outcome.campaign_id,
-                    discount_minor=outcome.discount_minor,
-                    points=outcome.points,
-                )
-                for outcome in evaluation.outcomes
-                if outcome.reason == checkout_pb2.OUTCOME_REASON_APPLIED
-            ],
         ),
     )
+    effects = event.receipt_committed.effects  # made in their place: one put there is copied twice
+    for outcome in evaluation.outcomes:
+        if outcome.reason == checkout_pb2.OUTCOME_REASON_APPLIED:
+            effects.add(
+                campaign_id=outcome.campaign_id,
+                discount_minor=outcome.discount_minor,
+                points=outcome.points,
+            )
+    return event
 
 
 def tell_voided(receipt_id: str, *, member_id: str, now: datetime) -> event_pb2.Event:
