@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import NamedTuple
 
 from services.promotions.engine.rules import (
     EVERYTHING,
@@ -15,8 +16,7 @@ from services.promotions.engine.rules import (
 _NAMES: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class CartLine:
+class CartLine(NamedTuple):
     """One line: thousandths of a unit or kilogram, at a price for one unit or kilogram.
 
     `regular_unit_price_minor` is what it was before the catalogue reduced it; 0 means that it did

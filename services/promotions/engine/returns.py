@@ -141,7 +141,7 @@ def price_return(
     cart = bearers.present(ruleset, cart, facts)
     sale = _Sale(ruleset, cart, facts, decision, now)
     rest = tuple(
-        replace(line, quantity_thousandths=line.quantity_thousandths - back.get(line.line_id, 0))
+        line._replace(quantity_thousandths=line.quantity_thousandths - back.get(line.line_id, 0))
         for line in cart.lines
         if line.quantity_thousandths > back.get(line.line_id, 0)
     )

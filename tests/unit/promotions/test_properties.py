@@ -123,9 +123,7 @@ def test_splitting_and_merging_equal_lines_changes_nothing(campaigns, cart, fact
         while rest:
             units = data.draw(st.integers(1, rest))
             name = f"{line.line_id}-{rest}"
-            split.append(
-                dataclasses.replace(line, line_id=name, quantity_thousandths=units * 1_000)
-            )
+            split.append(line._replace(line_id=name, quantity_thousandths=units * 1_000))
             rest -= units
     one = _evaluate(campaigns, cart, facts)
     other = _evaluate(campaigns, dataclasses.replace(cart, lines=tuple(split)), facts)

@@ -178,7 +178,7 @@ def test_a_first_return_leaves_the_rest_at_what_it_costs_by_the_same_offers(sale
         dataclasses.replace(
             cart,
             lines=tuple(
-                dataclasses.replace(line, quantity_thousandths=quantity)
+                line._replace(quantity_thousandths=quantity)
                 for line in cart.lines
                 if (quantity := line.quantity_thousandths - returned.get(line.line_id, 0))
             ),

@@ -74,7 +74,7 @@ def read_goods(cart: Words) -> Goods:
             products[name] = products.get(name, frozenset({name} & {*articles})) | {sku}
         articles[sku] = article
         if line.quantity_thousandths:
-            lines.append(replace(line, sku=sku))
+            lines.append(line._replace(sku=sku))
     if fees := sum(cart.minor(name) or 0 for name in _FEE_WORDS):
         lines.append(engine.CartLine(FEE_LINE, FEE_LINE, 1_000, fees))
         articles[FEE_LINE] = engine.Article(category_ids=frozenset({"fees"}))
