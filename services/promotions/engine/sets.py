@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from services.promotions.engine import amounts, filters, picks, rules, strata
 from services.promotions.engine.baskets import Basket
 
-SETS_MAX = 1_000_000
+_ENDLESS = 1 << 62
 SCALE = 1_000
 Draw: TypeAlias = tuple[tuple[int, int, int], ...]
 Goods: TypeAlias = Sequence[int]
@@ -133,7 +133,7 @@ def compile_sets(given: rules.Rules, multi_buy: rules.MultiBuy) -> SetRules:
             for place, group in enumerate(multi_buy.groups)
         ),
         gifts=gifts,
-        sets_max=multi_buy.sets_max or SETS_MAX,
+        sets_max=multi_buy.sets_max or _ENDLESS,
         sharing_all=multi_buy.sharing is rules.Sharing.ALL,
         allowed=_ALLOWED[given.combination.reuse],
         basis=given.combination.basis,

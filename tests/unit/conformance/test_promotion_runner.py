@@ -105,6 +105,19 @@ def test_a_campaign_that_could_not_be_published_is_unsupported():
     assert "refused when published" in outcome.gaps[0]
 
 
+def test_thousands_of_lines_and_of_sets_get_their_amounts():
+    """The work grows with what differs in a cart, not with what is in it."""
+    lines = [
+        {"line": f"L{n}", "sku": f"a{n}", "qty": 3_000, "unit_price": str(1 + n % 7)}
+        for n in range(2_000)
+    ]
+    campaign = {"id": "P", "reward": {"type": "n_for_m", "n": 3, "m": 2}}
+    whole = sum(3_000 * (1 + n % 7) for n in range(2_000))
+    expected = {"total": str(whole * 2 // 3)}
+    outcome = runner.run(case_of(campaigns=[campaign], cart={"lines": lines}, expected=expected))
+    assert outcome.verdict is Verdict.PASSED, outcome.differences
+
+
 def test_policies_do_not_explain_a_wrong_total():
     """Five coins more are a failure wherever no decision of ours about whole campaigns applies."""
     broken = set()

@@ -141,7 +141,7 @@ def _sets_of(words: Words, setting: Setting, *groups: engine.UnitGroup) -> engin
 def _read_sharing(words: Words) -> engine.Sharing:
     """Return whether all units of a set carry its discount, for the sake of returns."""
     name = words.text("share_with", "shared_by", "allocate_to", "allocation_to", "carried_by")
-    whole = words.flag("share_with_qualifier", "allocation_to_qualifier", "share_discount")
+    whole = words.flag("share_with_qualifier", "allocation_to_qualifier", "share_discount", "split")
     whole = whole or any(sign in name for sign in ("all", "qualifier", "both", "set"))
     return engine.Sharing.ALL if whole else engine.Sharing.REWARDED
 
@@ -335,7 +335,16 @@ def read_pair(words: Words, setting: Setting) -> Gift:
     qualifier.close()
     discounted.close()
     kind = _read_off(words, engine.AmountOff(1, _EVERY_UNIT))
+    allocation = words.text("allocation", "split_between")
+    if allocation:
+        words.put("split", allocation != "discounted")
     return _gift(engine.Reward(kind, groups=(1,)), _sets_of(words, setting, *groups))
+
+
+def read_split_pair(words: Words, setting: Setting) -> Gift:
+    """Read a pair whose goods carry the discount together."""
+    words.put("split", value=True)
+    return read_pair(words, setting)
 
 
 def read_prices(words: Words, setting: Setting) -> Gift:

@@ -210,6 +210,16 @@ def read_nth(words: Words, setting: Setting) -> Gift:
     return _discount(words, setting, kind, "")
 
 
+def read_more_than(words: Words, setting: Setting) -> Gift:
+    """Read a discount on all units beyond a number of them."""
+    words.put("after_units", words.take("qty", "quantity", "n", "more_than"))
+    percent, amount = words.basis_points("percent", "value"), words.minor("amount_off")
+    kind: engine.RewardKind = _FREE if percent is None else engine.PercentOff(percent)
+    if amount is not None:
+        kind = engine.AmountOff(amount, engine.AmountSpread.EACH_UNIT)
+    return _discount(words, setting, kind, "")
+
+
 _FREE = engine.PercentOff(10_000)
 
 
@@ -399,7 +409,7 @@ def _read_pick(words: Words, allocation: str) -> engine.Pick | None:
         order=order or engine.PickOrder.DEAREST,
         count_max=words.whole("max_units_total", "max_units") or inner.whole("count") or 0,
         units_per_line_max=words.whole("max_units_per_line") or 0,
-        skip=inner.whole("skip") or 0,
+        skip=inner.whole("skip") or words.whole("after_units", "after_qty", "above_qty") or 0,
         every=inner.whole("every") or 0,
         by=_KINDS_BY.get(by, engine.PickBy.UNIT),
     )

@@ -36,7 +36,17 @@ _CHOICES = {
     **dict.fromkeys(("least_of", "lowest", "lowestDiscount"), engine.GroupChoice.LEAST),
     **dict.fromkeys(("first", "first_of", "first_match", "listOrder"), engine.GroupChoice.FIRST),
     **dict.fromkeys(
-        ("latest_code", "last_code", "replace_previous"), engine.GroupChoice.LATEST_CODE
+        (
+            "latest_code",
+            "last_code",
+            "last_code_wins",
+            "later_replaces",
+            "replace",
+            "replace_previous",
+            "one_code",
+            "single_code",
+        ),
+        engine.GroupChoice.LATEST_CODE,
     ),
 }
 _ALL_OF_GROUP = frozenset({"", "stackable", "stack", "all"})

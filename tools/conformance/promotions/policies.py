@@ -320,12 +320,8 @@ def _returns_part(scenario: Scenario) -> bool:
     )
 
 
-def _rewards_parts_of_sets(scenario: Scenario) -> bool:
-    """Tell whether sets have goods that are bought for the sake of others."""
-    return any(
-        sets is not None and sets.sharing is engine.Sharing.REWARDED
-        for sets in (offer.gift.multi_buy for offer in _reducing(scenario))
-    )
+def _makes_sets(scenario: Scenario) -> bool:
+    return any(offer.gift.multi_buy for offer in _reducing(scenario))
 
 
 def _moves_within_sets(
@@ -493,8 +489,9 @@ POLICIES: tuple[Policy, ...] = (
     ),
     Policy(
         question="Which goods of a set carry its discount?",
-        answer="Those that it rewards, unless the campaign says that all of them do.",
-        applies=_rewards_parts_of_sets,
+        answer="Those that it rewards, unless the campaign says that all of them do, in proportion"
+        " to what they cost.",
+        applies=_makes_sets,
         explains=_moves_within_sets,
     ),
     Policy(

@@ -91,6 +91,8 @@ _READERS: Mapping[str, _Reader] = {
     "fixed_bundle_price": bundles.read_bundle_price,
     "set_discount": bundles.read_set_discount,
     "ab_group": bundles.read_pair,
+    "split_ab_group": bundles.read_split_pair,
+    **dict.fromkeys(("more_than_qty", "above_qty"), discounts.read_more_than),
     "points": points.read_points,
     "points_per_unit": points.read_points_per_unit,
     **dict.fromkeys(("points_fixed", "fixed_points"), points.read_fixed_points),
