@@ -156,7 +156,8 @@ def match(
 ) -> Match:
     """Return who can apply, or misses no more than about half of an amount.
 
-    With `far` whoever fails by goods or amounts that its condition asks for is among them, too.
+    Whose code is presented is among them however much it misses. With `far` whoever fails by goods
+    or amounts that its condition asks for is among them, too.
     """
     instant = (now - _EPOCH) // _MICROSECOND
     codes = index.codes
@@ -182,7 +183,8 @@ def match(
             OutcomeReason.CONDITION_NOT_MET,
             index.everyone
             if far
-            else index.spends.at(2 * basket.subtotal) & finding >> index.everyone.bit_length(),
+            else presented
+            | index.spends.at(2 * basket.subtotal) & finding >> index.everyone.bit_length(),
         ),
     )
     alive = index.everyone
