@@ -39,6 +39,8 @@ class Gathered:
     degradations: tuple[checkout_pb2.Degradation.ValueType, ...] = ()
     #: Points that the member owes, in smallest units; not kept with receipts.
     points_debt: int = 0
+    #: What the engine found on the way, until the cart has been decided about.
+    meeting: engine.Meeting | None = None
     #: What programs say of the member; of receipts of the past only the names are kept.
     membership: Membership = NO_MEMBERSHIP
 
@@ -209,6 +211,7 @@ class Collector:
         """Add what the ledger knows, all of it asked at once: calls cost more than accounts."""
         facts, ruleset = gathered.facts, question.ruleset
         found = engine.find_needs(ruleset, question.cart, facts, now=gathered.now)
+        gathered = replace(gathered, meeting=found.meeting)
         needs, skus = found.limits, sorted({line.sku for line in question.cart.lines})
         limited = [self._limited(need, ruleset, facts.member) for need in needs]
         articles = [_count_articles(need, ruleset, skus) for need in needs]

@@ -121,8 +121,13 @@ class Purchases:
     async def _decide(self, question: Question) -> Decided:
         gathered = await self._collector.collect(question)
         decision = engine.evaluate(
-            question.ruleset, question.cart, gathered.facts, now=gathered.now
+            question.ruleset,
+            question.cart,
+            gathered.facts,
+            now=gathered.now,
+            meeting=gathered.meeting,
         )
+        gathered = replace(gathered, meeting=None)  # offers are kept, and this is big
         evaluation = evaluations.show_decision(
             decision,
             member_id=gathered.member_id,

@@ -50,6 +50,7 @@ from services.promotions.engine.decisions import (
 )
 from services.promotions.engine.evaluation import (
     AmountProblem,
+    Meeting,
     Need,
     Needs,
     evaluate,
@@ -235,6 +236,7 @@ __all__ = [
     "LineKind",
     "LinePart",
     "LineUnknown",
+    "Meeting",
     "Member",
     "MemberDate",
     "Membership",

@@ -51,15 +51,26 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
+class Meeting:
+    """A cart's goods in piles, and which campaigns can apply to them, whatever is left of those."""
+
+    cart: Cart
+    basket: baskets.Basket
+    found: index.Match
+
+
+@dataclass(frozen=True, slots=True)
 class Needs:
     """What an evaluation will look at; `purchase_number` when it counts the member's purchases.
 
-    `cards` are the stamp cards of the member whose balance it asks for.
+    `cards` are the stamp cards of the member whose balance it asks for. `meeting` is what has been
+    found out on the way; `evaluate` may go on from there.
     """
 
     limits: tuple[Need, ...]
     purchase_number: bool
-    cards: tuple[str, ...] = ()
+    cards: tuple[str, ...]
+    meeting: Meeting
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +98,8 @@ def find_amount_problem(cart: Cart) -> AmountProblem | None:
 
 def find_needs(ruleset: Ruleset, cart: Cart, facts: Facts, *, now: datetime) -> Needs:
     """Return what to ask before evaluating; balances need not be in the facts yet."""
-    cart = bearers.present(ruleset, cart, facts)
-    basket = baskets.arrange(cart, facts)
-    found = index.match(ruleset.index, cart, basket, facts, now=now)
-    candidates = _pick(ruleset, found.survivors)
+    meeting = _meet(ruleset, cart, facts, now=now)
+    candidates = _pick(ruleset, meeting.found.survivors)
     return Needs(
         limits=tuple(
             Need(
@@ -109,7 +118,16 @@ def find_needs(ruleset: Ruleset, cart: Cart, facts: Facts, *, now: datetime) -> 
         ),
         purchase_number=any(one.counts_purchases for one in candidates),
         cards=tuple(sorted({one.stamp_price.card_id for one in candidates if one.stamp_price})),
+        meeting=meeting,
     )
+
+
+def _meet(
+    ruleset: Ruleset, cart: Cart, facts: Facts, *, now: datetime, far: bool = False
+) -> Meeting:
+    cart = bearers.present(ruleset, cart, facts)
+    basket = baskets.arrange(cart, facts)
+    return Meeting(cart, basket, index.match(ruleset.index, cart, basket, facts, now=now, far=far))
 
 
 def is_same_moment(ruleset: Ruleset, one: datetime, other: datetime) -> bool:
@@ -124,16 +142,19 @@ def evaluate(
     *,
     now: datetime,
     explain: Explain = Explain.CANDIDATES,
+    meeting: Meeting | None = None,
 ) -> Decision:
     """Return what the cart gets.
 
     `now` is an aware time in the zone of the store: the instant decides periods, its wall clock
-    decides hours and days of the week. The same arguments give the same bytes.
+    decides hours and days of the week. The same arguments give the same bytes. `meeting` saves
+    looking twice: it is of the needs of this cart, at this moment, with facts that have got nothing
+    but balances since.
     """
-    cart = bearers.present(ruleset, cart, facts)
-    basket = baskets.arrange(cart, facts)
     far = explain is Explain.FULL
-    found = index.match(ruleset.index, cart, basket, facts, now=now, far=far)
+    if meeting is None or far:
+        meeting = _meet(ruleset, cart, facts, now=now, far=far)
+    cart, basket, found = meeting.cart, meeting.basket, meeting.found
     candidates = _pick(ruleset, found.survivors)
     run, candidates = _run_discounts(cart, facts, basket, candidates, now=now)
     pay_and_earn(run, candidates, choose_payment=_choose_payment)

@@ -24,6 +24,20 @@ def _sums(decision):
 
 
 @_thorough
+@given(samples.rulebooks(), samples.carts(), samples.facts(), st.sampled_from(list(engine.Explain)))
+def test_going_on_from_the_needs_decides_the_same(campaigns, cart, facts, explain):
+    """What was found out before anybody asked for balances is what would be found out again."""
+    ruleset = engine.compile(campaigns, version=1)
+    member = facts.member and dataclasses.replace(facts.member, points_balance=None, stamps=None)
+    asking = dataclasses.replace(facts, member=member, remaining={})
+    needs = engine.find_needs(ruleset, cart, asking, now=samples.NOW)
+    again = engine.evaluate(
+        ruleset, cart, facts, now=samples.NOW, explain=explain, meeting=needs.meeting
+    )
+    assert again == engine.evaluate(ruleset, cart, facts, now=samples.NOW, explain=explain)
+
+
+@_thorough
 @given(samples.rulebooks(), samples.carts(), samples.facts())
 def test_parts_add_up_to_lines_and_lines_to_the_receipt(campaigns, cart, facts):
     """Every sum on a decision is exact, over lines, campaigns and lots alike."""
