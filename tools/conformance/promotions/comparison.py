@@ -282,6 +282,7 @@ def _compare_details(plain: Any, scenario: Scenario, result: Result) -> list[Dif
             found.extend(_amounts(f"result.{name}", words.take(name), actual))
     found.extend(_compare_counts(words, scenario, result))
     found.extend(_compare_tie(words, result))
+    found.extend(_compare_eligible(words, scenario, result))
     units = _object(words.take("unit_discounts", default={}), "result.unit_discounts")
     found.extend(_compare_units(units, scenario, result))
     words.close()
@@ -316,6 +317,17 @@ def _count_units(words: Words, scenario: Scenario) -> list[tuple[str, Fraction]]
     left = results.count_free_units(scenario)
     bought = sum(line.quantity_thousandths // 1_000 for line in scenario.goods.counted_lines)
     return [("units_left", Fraction(left)), ("units_consumed", Fraction(bought - left))]
+
+
+def _compare_eligible(words: Words, scenario: Scenario, result: Result) -> list[Difference]:
+    """Compare who may work on the cart at all, whatever is left for them to take off."""
+    wanted = words.names("eligible", "candidates", "survivors")
+    eligible = {
+        one.name for one in scenario.offers if result.reasons.get(one.name) in reasons.ELIGIBLE
+    }
+    if not wanted or wanted == eligible:
+        return []
+    return [Difference("result.eligible", ", ".join(sorted(wanted)), ", ".join(sorted(eligible)))]
 
 
 def _compare_tie(words: Words, result: Result) -> list[Difference]:

@@ -72,5 +72,7 @@ SAME: Mapping[str, frozenset[Reason]] = {
     "ATTRIBUTE_MISSING": frozenset({Reason.ATTRIBUTE_MISSING}),
     "SET_REFUSED": frozenset({Reason.SET_REFUSED}),
 }
+# Of campaigns that could work on the cart, whatever came of it.
+ELIGIBLE = _NOTHING_OFF | _APART | {Reason.APPLIED}
 # What an engine that holds only live campaigns does not speak of.
 SILENT = frozenset({"INACTIVE", "EXPIRED", "NOT_STARTED"})
