@@ -264,6 +264,7 @@ def main() -> None:
     for name, work in (
         ("find needs", lambda cart, facts: engine.find_needs(ruleset, cart, facts, now=NOW)),
         ("evaluate", lambda cart, facts: engine.evaluate(ruleset, cart, facts, now=NOW)),
+        ("both", lambda cart, facts: _decide(ruleset, cart, facts)),
         (
             "explain all",
             lambda cart, facts: engine.evaluate(
@@ -273,6 +274,12 @@ def main() -> None:
     ):
         median, p99 = measure(work, carts, laps=options.laps)
         print(f"{name:<12} median {median:6.3f} ms   p99 {p99:6.3f} ms")
+
+
+def _decide(ruleset: engine.Ruleset, cart: engine.Cart, facts: engine.Facts) -> engine.Decision:
+    """Do what the checkout does: find the needs, and go on from there."""
+    meeting = engine.find_needs(ruleset, cart, facts, now=NOW).meeting
+    return engine.evaluate(ruleset, cart, facts, now=NOW, meeting=meeting)
 
 
 def _describe(ruleset: engine.Ruleset, carts: Sequence[tuple[engine.Cart, engine.Facts]]) -> str:
