@@ -72,7 +72,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
     ) -> program_service_pb2.CreateProgramResponse:
         """Make a program."""
         _require_sound(request.rules, today=self._today())
-        await self._require_coupons(_rewards(request.rules))
+        await _require_coupons(self._db, _rewards(request.rules))
         async with self._db.transaction() as tx:
             await storage.programs.lock_all(tx)
             made = await storage.programs.find_by_request(tx, request.request_id)
@@ -84,18 +84,6 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         if difference := differences.find_difference(first, request):
             raise errors.RequestConflict(field=difference)
         return program_service_pb2.CreateProgramResponse(program=self._show(program))
-
-    async def _require_coupons(self, rewards: Iterable[program_pb2.ProgramReward]) -> None:
-        """Raise what tells why the campaign of a reward has no coupon to give."""
-        for campaign_id in [one.coupon.campaign_id for one in rewards if one.HasField("coupon")]:
-            campaign = await storage.campaigns.find(self._db, campaign_id)
-            if campaign is None:
-                raise errors.CampaignNotFound(campaign_id=campaign_id)
-            if campaign.state != storage.campaigns.LIVE:
-                raise errors.CampaignState(campaign_id=campaign_id, state=campaign.state)
-            rules = campaign_pb2.CampaignRules.FromString(campaign.rules)
-            if not rules.trigger.coupon.personal:
-                raise errors.CouponNotPersonal(campaign_id=campaign_id)
 
     async def _add(
         self, tx: database.Transaction, request: program_service_pb2.CreateProgramRequest
@@ -135,7 +123,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
                 raise errors.VersionConflict(version=program.newest.version)
             start = self._require_successor(program, request.rules, start)
             known = _rewards(program_pb2.ProgramRules.FromString(program.newest.rules))
-            await self._require_coupons(one for one in _rewards(request.rules) if one not in known)
+            await _require_coupons(tx, (one for one in _rewards(request.rules) if one not in known))
             live = await storage.programs.live(tx)
             others = [one for one in live if one.program_id != program.program_id]
             self._require_free(others, request.rules)
@@ -443,6 +431,21 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
             live_version=program.at(self._today()).version,
             start_date=_show_start(newest),
         )
+
+
+async def _require_coupons(
+    db: database.Queryable, rewards: Iterable[program_pb2.ProgramReward]
+) -> None:
+    """Raise what tells why the campaign of a reward has no coupon to give."""
+    for campaign_id in [one.coupon.campaign_id for one in rewards if one.HasField("coupon")]:
+        campaign = await storage.campaigns.find(db, campaign_id)
+        if campaign is None:
+            raise errors.CampaignNotFound(campaign_id=campaign_id)
+        if campaign.state != storage.campaigns.LIVE:
+            raise errors.CampaignState(campaign_id=campaign_id, state=campaign.state)
+        rules = campaign_pb2.CampaignRules.FromString(campaign.rules)
+        if not rules.trigger.coupon.personal:
+            raise errors.CouponNotPersonal(campaign_id=campaign_id)
 
 
 def _require_sound(sent: program_pb2.ProgramRules, *, today: date) -> None:

@@ -22,7 +22,7 @@ from tessera.promotions.v1 import (
     subscription_service_pb2_grpc,
 )
 
-from services.chassis import auth, ids, status
+from services.chassis import auth, clock, ids, status
 from services.promotions import main
 from tests.integration.promotions import programs, promises
 from tests.integration.promotions.houses import House, cart_of, line
@@ -76,14 +76,17 @@ async def update(house, program_id, rules, **fields):
     return (await house.call(programs.stub(house).UpdateProgram, request)).program
 
 
-@asynccontextmanager
-async def at(house: House, day: date):
+def at(house: House, day: date):
     """Serve the same chain on another day; give the channel to it."""
     moment = datetime.combine(day, time(12), UTC)
+    return beside(house.settings, now=lambda: moment)
+
+
+@asynccontextmanager
+async def beside(settings, now=clock.system):
+    """Serve the same chain once more; give the channel to it."""
     async with AsyncExitStack() as stack:
-        role = await main.assemble(
-            house.settings, stack, verifier=auth.Verifier(house.settings.auth), now=lambda: moment
-        )
+        role = await main.assemble(settings, stack, verifier=auth.Verifier(settings.auth), now=now)
         await role.news.begin()
         await role.server.start()
         stack.push_async_callback(role.server.stop)
@@ -97,6 +100,17 @@ async def standing(house, channel, member, program_id):
     request = program_service_pb2.GetMemberProgramsRequest(member_id=member)
     answer = await house.call(stub.GetMemberPrograms, request)
     return {one.program_id: one for one in answer.tiers}[program_id]
+
+
+def friends():
+    visits = program_pb2.Measure(kind=program_pb2.MEASURE_KIND_VISITS)
+    point = program_pb2.ProgramReward(points=program_pb2.RewardPoints(points=1))
+    return program_pb2.ProgramRules(
+        title=programs.text("Friends"),
+        referral=program_pb2.ReferralRules(
+            measure=visits, referrer_reward=point, newcomer_reward=point, claim_days=1
+        ),
+    )
 
 
 def bread(price, member):
@@ -363,26 +377,35 @@ async def test_refusals_name_the_field(house, made):
     assert await refused(levels, higher, version=2) == ("VERSION_CONFLICT", "")
     said = await refused(running, programs.challenge("Five", goal=6))
     assert said == ("PROGRAM_INVALID", "rules.challenge.goal")
-    coupon = program_pb2.ProgramRules(
-        title=programs.text("Friends"),
-        referral=program_pb2.ReferralRules(
-            measure=visits,
-            referrer_reward=program_pb2.ProgramReward(points=program_pb2.RewardPoints(points=1)),
-            newcomer_reward=program_pb2.ProgramReward(points=program_pb2.RewardPoints(points=1)),
-            claim_days=1,
-        ),
-    )
-    friends = await made(coupon)
+    welcome = await made(coupon := friends())
     coupon.referral.newcomer_reward.coupon.campaign_id = "cmp_" + "0" * 32
     coupon.referral.newcomer_reward.coupon.uses = 1
-    assert await refused(friends, coupon) == ("CAMPAIGN_NOT_FOUND", "")
+    assert await refused(welcome, coupon) == ("CAMPAIGN_NOT_FOUND", "")
     ended = await programs.create(house, programs.ladder("k", 0))
     await programs.end(house, ended)
     assert await refused(ended, programs.ladder("k", 0)) == ("PROGRAM_ENDED", "")
     assert await refused("prg_" + "0" * 32, higher) == ("PROGRAM_NOT_FOUND", "")
     written = "SELECT count(*) FROM program_revisions WHERE program_id = ANY($1)"
-    names = [ids.parse("prg", one) for one in (levels, running, friends, ended)]
+    names = [ids.parse("prg", one) for one in (levels, running, welcome, ended)]
     assert await house.db.fetchval(written, names) == 0
     get = program_service_pb2.GetProgramVersionRequest(program_id=levels, version=2)
     said = await house.refusal(programs.stub(house).GetProgramVersion, get)
     assert said.reason == "PROGRAM_NOT_FOUND"
+
+
+async def test_a_change_needs_one_connection_alone(house, made):
+    """Or as many changes at once as there are connections would wait for one more, all of them."""
+    coupon = promises.percent_off(1_000)
+    coupon.trigger.coupon.codes.append("POOL")
+    coupon.trigger.coupon.personal = True
+    (campaign_id,) = await house.publish(coupon)
+    program_id = await made(rules := friends())
+    rules.referral.newcomer_reward.coupon.campaign_id = campaign_id
+    rules.referral.newcomer_reward.coupon.uses = 1
+    database = house.settings.database.model_copy(update={"pool_size": 1})
+    settings = house.settings.model_copy(update={"database": database})
+    async with beside(settings) as channel:
+        method = program_service_pb2_grpc.ProgramServiceStub(channel).UpdateProgram
+        answer = await house.call(method, update_of(program_id, rules))
+    assert answer.program.version == 2
+    await house.end(campaign_id)
