@@ -18,11 +18,11 @@ from google.protobuf.message import Message
 from tessera.promotions.v1 import campaign_pb2
 from tessera.type.v1 import text_pb2
 
+from services.chassis import errors
 from services.promotions import engine
 from services.promotions.wire import times
 
 _PERIOD = "rules.validity.period"
-_CHANCES = "rules.rewards.instant_win.period"
 _Read: TypeAlias = Callable[[Any], Any]
 
 
@@ -170,12 +170,31 @@ def _read_moment(name: str) -> _Read:
     return read
 
 
+def _read_rewards(rules: campaign_pb2.CampaignRules) -> tuple[engine.Reward, ...]:
+    return tuple(_read_reward(place, sent) for place, sent in enumerate(rules.rewards))
+
+
+def _read_reward(place: int, sent: campaign_pb2.Reward) -> engine.Reward:
+    """Return a reward; what cannot be read of it is told with the place where it stands."""
+    try:
+        reward: engine.Reward = _read(engine.Reward, sent)
+    except errors.InvalidRequest as refusal:
+        raise errors.InvalidRequest(
+            [
+                dataclasses.replace(one, field=f"rules.rewards[{place}].{one.field}")
+                for one in refusal.violations
+            ]
+        ) from None
+    return reward
+
+
 def _read_end(name: str) -> _Read:
-    return lambda period: times.read(getattr(period, name), field=f"{_CHANCES}.{name}")
+    return lambda period: times.read(getattr(period, name), field=f"instant_win.period.{name}")
 
 
 _IRREGULAR: dict[tuple[type, str], _Read] = {
     (engine.Rules, "trigger"): _read_trigger,
+    (engine.Rules, "rewards"): _read_rewards,
     (engine.Reward, "kind"): _reward_kind,
     (engine.Validity, "start_time"): _read_moment("start_time"),
     (engine.Validity, "end_time"): _read_moment("end_time"),

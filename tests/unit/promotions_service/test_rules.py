@@ -381,3 +381,9 @@ def test_a_time_that_no_clock_shows_is_refused_with_its_field():
     with pytest.raises(errors.InvalidRequest) as caught:
         rules.parse_rules(message)
     assert caught.value.violations[0].field == "rules.validity.period.end_time"
+    message.validity.Clear()
+    message.rewards.add().earn_points.spread = campaign_pb2.POINTS_SPREAD_ONCE
+    message.rewards.add().instant_win.period.start_time.seconds = 10**14
+    with pytest.raises(errors.InvalidRequest) as caught:
+        rules.parse_rules(message)
+    assert caught.value.violations[0].field == "rules.rewards[1].instant_win.period.start_time"
