@@ -91,6 +91,17 @@ def won(receipt: Receipt) -> list[checkout_pb2.InstantDraw]:
     return found
 
 
+def ask_back(draws: Iterable[checkout_pb2.InstantDraw]) -> list[checkout_pb2.Message]:
+    """Return what the cashier is told of prizes that somebody has handed over and that go back."""
+    return [
+        evaluations.show_message(
+            engine.tell_withdrawal(one.campaign_id, rules.parse_text(one.title))
+        )
+        for one in draws
+        if one.state == _WITHDRAWN and not one.points
+    ]
+
+
 def drawn(receipt: Receipt) -> frozenset[str]:
     """Return the campaigns whose chances a purchase took."""
     told: Iterable[checkout_pb2.InstantDraw] = checkout_pb2.Evaluation.FromString(

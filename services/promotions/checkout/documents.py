@@ -44,12 +44,14 @@ def show_receipt(
     """
     request = checkout_service_pb2.CommitRequest.FromString(receipt.request)
     forgiven, owed = _not_recovered(receipt)
+    evaluation = chances.tell(receipt)
+    withdrawn = evaluation.instant_draws if receipt.state == storage.receipts.VOIDED else ()
     return checkout_pb2.Receipt(
         receipt_id=receipt.receipt_id,
         receipt_key=request.receipt_key,
         state=_STATES[receipt.state],
         cart=request.cart,
-        evaluation=chances.tell(receipt),
+        evaluation=evaluation,
         occurred_time=request.occurred_time,
         record_time=timestamps.show(receipt.record_time),
         returns=[
@@ -62,7 +64,7 @@ def show_receipt(
         gift_card_payments=request.gift_card_payments,
         points_not_recovered=forgiven,
         points_owed=owed,
-        messages=debts.owed(owed, terms),
+        messages=[*debts.owed(owed, terms), *chances.ask_back(withdrawn)],
         compensations=map(show_compensation, given),
     )
 
@@ -96,6 +98,7 @@ def show_return(returned: Return, *, terms: engine.PointsTerms) -> checkout_pb2.
     """Return a recorded return, with what the ledger could take and give back of the points due."""
     told = checkout_pb2.Return.FromString(returned.document)
     told.points_restored -= told.points_not_restored
+    told.messages.extend(chances.ask_back(told.prizes_withdrawn))
     if returned.batch:
         batch = batch_pb2.Batch.FromString(returned.batch)
         prizes = sum(one.points > 0 for one in told.prizes_withdrawn)

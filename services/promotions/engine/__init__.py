@@ -65,6 +65,7 @@ from services.promotions.engine.messages import (
     tell_owed,
     tell_printed,
     tell_win,
+    tell_withdrawal,
 )
 from services.promotions.engine.problems import (
     TakenCode,
@@ -315,6 +316,7 @@ __all__ = [
     "tell_owed",
     "tell_printed",
     "tell_win",
+    "tell_withdrawal",
     "unknown_codes",
     "weigh",
 ]

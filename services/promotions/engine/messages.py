@@ -251,6 +251,14 @@ def tell_win(campaign_id: str, title: Text, *, is_handed_over: bool) -> tuple[Me
     return (Message(MessageAudience.CASHIER, text, campaign_id), told)
 
 
+def tell_withdrawal(campaign_id: str, title: Text) -> Message:
+    """Return what to say to the cashier of a prize that goes back with its purchase."""
+    text = Text(
+        f"Ask for the prize back: {title.pick('en')}", f"Попросите вернуть приз: {title.pick('ru')}"
+    )
+    return Message(MessageAudience.CASHIER, text, campaign_id)
+
+
 def tell_printed(code: str, last_day: date | None) -> Text:
     """Return what to print of a coupon for whoever bears it; None lives with its campaign."""
     until = Text("", "")

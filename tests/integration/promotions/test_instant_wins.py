@@ -236,6 +236,25 @@ async def test_a_prize_of_points_comes_with_the_receipt_and_goes_with_it(house):
         assert await house.points(member) == 500
 
 
+async def test_the_cashier_is_told_to_ask_for_a_prize_that_was_handed_over(house):
+    """When the purchase is voided or all of it comes back, each time the till asks; not before."""
+    asked = [(checkout_pb2.MESSAGE_AUDIENCE_CASHIER, "Ask for the prize back: A cup")]
+
+    def told(document):
+        return [(one.audience, one.text.en) for one in document.messages]
+
+    async with live(house, chances(prize(count=2))):
+        _, first = await sell(house)
+        _, second = await sell(house, price=400, quantity=2_000)
+        for _ in range(2):
+            voided = await house.call(house.checkout.Void, Void(receipt_id=first.receipt_id))
+            assert told(voided.receipt) == asked
+        assert told(await house.give_back(second, **{"1": 1_000})) == []
+        assert told(await house.give_back(second, **{"1": 1_000})) == asked
+        last = await read(house, second)
+        assert (told(last), [told(one) for one in last.returns]) == ([], [[], asked])
+
+
 async def test_a_return_takes_the_prize_when_nothing_stays(house):
     """A part of the goods leaves it; points of it that were spent stay, and the return says so."""
     async with live(house, chances(prize(count=1, points=500))) as campaign_id:

@@ -136,6 +136,10 @@ def test_a_win_is_told_to_who_hands_it_over():
         ("CASHIER", "Покупатель выиграл, вручите приз: Кружка"),
         ("RECEIPT", "Вы выиграли: Кружка"),
     ]
+    back = engine.tell_withdrawal(NAME, CUP.title)
+    assert (back.audience, back.campaign_id) == (engine.MessageAudience.CASHIER, NAME)
+    assert back.text.en == f"Ask for the prize back: {CUP.title.en}"
+    assert back.text.ru == f"Попросите вернуть приз: {CUP.title.pick('ru')}"
     points = engine.tell_win(NAME, CAR.title, is_handed_over=False)
     assert [(one.audience.name, one.text.en) for one in points] == [
         ("RECEIPT", "You have won: A car")
