@@ -1,8 +1,13 @@
 """Real servers for every test: one of each a session, on a free port, in a temporary folder."""
 
+import os
+
+# Servers are started while channels are open. A child that runs gRPC's own preparations for a fork
+# between fork and exec may die of them, and needs none. gRPC looks when it is imported.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 import asyncio
 import importlib
-import os
 import secrets
 import shutil
 import signal

@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ pb = ledger_service_pb2
 POSTED = batch_pb2.BATCH_STATE_POSTED
 PATIENCE_S = 60
 _BULK = 50
+#: The contract's bound.
+_ACCOUNTS_A_CALL = 100
 TRANSIENT = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -254,10 +257,13 @@ class House:
     async def balances(self, number: int = 0) -> dict[str, int]:
         """Return what every member is shown, by one of the ledgers."""
         till = self.till(number)
-        request = pb.GetBalancesRequest(accounts=self.members)
-        found = await persist(lambda: till.stub.GetBalances(request, timeout=2))
+        shown: dict[str, int] = {}
+        for start in range(0, len(self.members), _ACCOUNTS_A_CALL):
+            request = pb.GetBalancesRequest(accounts=self.members[start : start + _ACCOUNTS_A_CALL])
+            found = await persist(partial(till.stub.GetBalances, request, timeout=2))
+            shown |= {one.account.owner.owner_id: one.available for one in found.balances}
         await till.close()
-        return {one.account.owner.owner_id: one.available for one in found.balances}
+        return shown
 
     def expected(self) -> dict[str, int]:
         """Return what members must have, by the answers that tills got and nothing else."""
