@@ -245,7 +245,14 @@ class Committer:
             if answered or outcome.changes.accounts:
                 events = outbox.rows(*_events(fresh, outcome))
                 stored = list(map(_stored, fresh, answered, outcome.decisions))
-                await self._postings.write(outcome.changes, stored, events, now=now, source=source)
+                await self._postings.write(
+                    outcome.changes,
+                    stored,
+                    events,
+                    now=now,
+                    source=source,
+                    with_locks=with_locks,
+                )
         GROUP_SIZE.observe(len(orders))
         kept = {order.batch.id: one for order, one in zip(fresh, answered, strict=True)}
         for batch_id, known in tables.known.items():

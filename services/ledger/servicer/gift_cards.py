@@ -188,7 +188,7 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
         async with self._accounts.transaction() as tx:
             await self._change(tx, card, engine.Action.UNFREEZE, "The gift card was unblocked.")
             if await self._cards.unblock(tx, card.id) is None:
-                raise errors.GiftCardState(state=(await self._reread(card)).state.name)
+                raise errors.GiftCardState(state=(await self._reread(card, tx)).state.name)
         return pb.UnblockGiftCardResponse(gift_card=await self._show(await self._reread(card)))
 
     async def _change(
@@ -242,8 +242,8 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
             raise errors.GiftCardNotFound
         return card
 
-    async def _reread(self, card: Card) -> Card:
-        found = await self._cards.get(card.id)
+    async def _reread(self, card: Card, tx: database.Queryable | None = None) -> Card:
+        found = await self._cards.get(card.id, tx)
         assert found is not None
         return found
 

@@ -102,9 +102,9 @@ class GiftCards:
         """Return the numbers of the cards that an issue has made."""
         return {row["number"] for row in await self._source.fetch(_NUMBERS, request_id)}
 
-    async def get(self, card_id: UUID) -> Card | None:
+    async def get(self, card_id: UUID, tx: database.Queryable | None = None) -> Card | None:
         """Return a card, None when there is none."""
-        return _card(await self._source.fetchrow(_SELECT, card_id))
+        return _card(await (tx or self._source).fetchrow(_SELECT, card_id))
 
     async def activate(self, card_id: UUID, *, at: datetime) -> Card | None:
         """Make an issued card active; None when it is not issued any more."""

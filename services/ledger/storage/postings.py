@@ -226,12 +226,13 @@ class Postings:
         *,
         now: datetime,
         source: database.Queryable,
+        with_locks: bool,
     ) -> None:
-        """Write everything or nothing; outside of a transaction it is durable on return.
+        """Write everything or nothing; without locks it is durable on return.
 
         Raises Stale when accounts, ids or reversals were changed by somebody else meanwhile.
         """
-        await self._name_worlds(_worlds(changes))
+        await self._name_worlds(_worlds(changes), source, remember=not with_locks)
         statement, arguments = writing.composed(changes, batches, events, now=now)
         try:
             await source.execute(statement, *arguments)
@@ -277,12 +278,19 @@ class Postings:
         rows = await source.fetch(_NAMED_LOTS, list(plan.lots.values()), list(plan.lots))
         return {row["lot_id"]: records.lot(row) for row in rows}
 
-    async def _name_worlds(self, worlds: Iterable[engine.Key]) -> None:
-        """Give accounts of the world a row for their name; there are few, so once is enough."""
+    async def _name_worlds(
+        self, worlds: Iterable[engine.Key], source: database.Queryable, *, remember: bool
+    ) -> None:
+        """Give accounts of the world a row for their name; there are few, so once is enough.
+
+        What a transaction wrote is not remembered, because it may yet be rolled back.
+        """
         fresh = [key for key in worlds if key.id not in self._worlds]
-        if fresh:
-            rows = [(key.id, key.asset_code, key.owner_type, key.owner_id) for key in fresh]
-            await self._source.execute(_NAME_WORLD, *zip(*rows, strict=True))
+        if not fresh:
+            return
+        rows = [(key.id, key.asset_code, key.owner_type, key.owner_id) for key in fresh]
+        await source.execute(_NAME_WORLD, *zip(*rows, strict=True))
+        if remember:
             if len(self._worlds) > _WORLDS_MAX:
                 self._worlds.clear()
             self._worlds.update(key.id for key in fresh)

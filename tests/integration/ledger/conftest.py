@@ -172,7 +172,7 @@ async def running(made: Any, valkey_url: str, **fields: Any) -> AsyncIterator[Le
     verifier: auth.Verifier | None = fields.pop("verifier", None)
     settings = Settings(
         server=config.ServerSettings(port=0, metrics_port=0, drain_s=1),
-        database=made.settings(),
+        database=made.settings().model_copy(update={"pool_size": fields.pop("pool_size", 8)}),
         hotstore=config.HotstoreSettings(url=valkey_url, timeout_ms=500),
         **{"sweep_interval_s": 3600, **fields},
     )

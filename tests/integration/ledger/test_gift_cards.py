@@ -358,6 +358,22 @@ async def test_card_that_is_not_blocked_cannot_be_unblocked(active):
     assert (answer.reason, answer.metadata) == ("GIFT_CARD_STATE", {"state": "ACTIVE"})
 
 
+async def test_one_connection_is_enough(database, valkey, key_file):
+    """Nobody who has one waits for another: as many at once as there are would wait for ever."""
+    fields = {"code_key_file": key_file, "pool_size": 1}
+    async with (
+        running(await database("ledger"), valkey.url, **fields) as small,
+        grpc.aio.insecure_channel(f"127.0.0.1:{small.port}") as channel,
+    ):
+        await small.asset(ASSET)
+        cards = gift_card_service_pb2_grpc.GiftCardServiceStub(channel)
+        (made,) = await issue(cards)
+        desk = Desk(cards, small, made)
+        await desk.activate(700)
+        answer = await refused(desk.unblock())
+        assert (answer.reason, answer.metadata) == ("GIFT_CARD_STATE", {"state": "ACTIVE"})
+
+
 async def test_money_expires_with_its_lots(active, turned):
     """A card's life is its asset's policy."""
     turned(days=400)

@@ -325,6 +325,8 @@ async def test_refusals(guarded, desk):
         (mila.propose(account("a", "nothing", owner), 1), "ASSET_NOT_FOUND"),
         (mila.propose(world(), 1), "INVALID_REQUEST"),
         (mila.propose(anna, 0), "INVALID_REQUEST"),
+        (mila.propose(anna, 1, note="    "), "INVALID_REQUEST"),
+        (mila.propose(anna, 1, note="\a\b\t"), "INVALID_REQUEST"),
         (mila.propose(anna, -1, lot_expire_time=soon), "INVALID_REQUEST"),
         (mila.propose(guarded.member("coins"), 1, lot_expire_time=soon), "LOTS_NOT_KEPT"),
         (mila.propose(anna, 1, lot_expire_time=past), "TIME_NOT_FUTURE"),
