@@ -21,7 +21,7 @@ from tessera.promotions.v1 import (
 )
 from tessera.type.v1 import text_pb2
 
-from services.chassis import clock, timestamps
+from services.chassis import clients, clock, timestamps
 from tools.bench import load
 
 WIDTHS = (1, 16, 64)
@@ -42,16 +42,15 @@ campaigns = campaign_pb2
 
 @dataclass(frozen=True)
 class Till:
-    """A channel to the gateway and the token of a client that may do what a case needs."""
+    """A channel to the gateway and the tokens of a client that may do what a case needs."""
 
     channel: grpc.aio.Channel
-    token: str
+    tokens: clients.Tokens
 
     async def call(self, method: Any, request: Any) -> Any:
         """Call one method."""
-        return await method(
-            request, metadata=(("authorization", f"Bearer {self.token}"),), timeout=30
-        )
+        metadata = (("authorization", await self.tokens.authorization()),)
+        return await method(request, metadata=metadata, timeout=30)
 
 
 async def subjects(admin: Till, pos: Till) -> list[load.Subject | load.Steady]:

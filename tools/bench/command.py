@@ -80,11 +80,11 @@ async def _measure(
 
         quiet = await connect(await stack.enter_async_context(noop.running()))
         gateway = state.address("gateway")
-        admin = checkout.Till(await connect(gateway), await _token(place, gateway, "admin"))
-        pos = checkout.Till(await connect(gateway), await _token(place, gateway, "pos-demo"))
+        admin = checkout.Till(await connect(gateway), _tokens(place, gateway, "admin"))
+        pos = checkout.Till(await connect(gateway), _tokens(place, gateway, "pos-demo"))
         direct = await connect(state.address("ledger"))
         work, of_ledger = await ledger.subjects(
-            direct, admin.token, accounts=accounts, progress=_progress
+            direct, admin.tokens, accounts=accounts, progress=_progress
         )
         measure = partial(
             load.compare,
@@ -114,13 +114,13 @@ def _kill(place: Layout, role: str) -> None:
     os.kill(next(one.pid for one in found if one.name == role), signal.SIGKILL)
 
 
-async def _token(place: Layout, gateway: str, client_id: str) -> str:
+def _tokens(place: Layout, gateway: str, client_id: str) -> clients.Tokens:
     settings = config.AuthSettings(
         token_url=f"http://{gateway}/oauth2/token",
         client_id=client_id,
         client_secret_file=place.secrets / f"client-{client_id}",
     )
-    return (await clients.Tokens(settings).authorization()).removeprefix("Bearer ")
+    return clients.Tokens(settings)
 
 
 def _progress(text: str) -> None:

@@ -20,7 +20,7 @@ from tessera.ledger.v1 import (
     upload_service_pb2_grpc,
 )
 
-from services.chassis import clock, ids, timestamps
+from services.chassis import clients, clock, ids, timestamps
 from tools.bench import load
 
 WIDTHS = (1, 64, 256)
@@ -80,13 +80,14 @@ class Requests(Generic[T]):
 class Load:
     """Random work on many accounts; the same accounts in every run on one database."""
 
-    def __init__(self, channel: grpc.aio.Channel, token: str, *, accounts: int) -> None:
+    def __init__(self, channel: grpc.aio.Channel, tokens: clients.Tokens, *, accounts: int) -> None:
         self._stub: Any = ledger_service_pb2_grpc.LedgerServiceStub(channel)
         self._posting: Any = channel.unary_unary(f"/{_SERVICE}/PostBatches")
         self._reading: Any = channel.unary_unary(f"/{_SERVICE}/GetBalances")
         self._uploading: Any = channel.stream_stream(f"/{_UPLOADS}/UploadTransfers")
         self._uploads: Any = upload_service_pb2_grpc.UploadServiceStub(channel)
-        self._metadata = (("authorization", f"Bearer {token}"),)
+        # A token lives for a quarter of an hour, and ten million transfers take longer.
+        self._tokens = tokens
         self._owners = [f"mem_{number:032x}" for number in range(accounts)]
         #: Transfers in one upload, of which every account gets one at most.
         self.bulk = min(_BULK, accounts)
@@ -165,7 +166,8 @@ class Load:
             upload_id=upload_id, occurred_time=timestamps.show(clock.system())
         )
         await self._call(self._uploads.CreateUpload, begin)
-        async for data in self._uploading(iter([piece]), metadata=self._metadata, timeout=30):
+        metadata = await self._metadata()
+        async for data in self._uploading(iter([piece]), metadata=metadata, timeout=30):
             answer = uploads.UploadTransfersResponse.FromString(data)
             if answer.upload.posted_count != self.bulk:
                 raise RuntimeError(f"refused: {answer.refusals[0].refusal.message}")
@@ -207,7 +209,10 @@ class Load:
             raise RuntimeError(f"refused: {result.refusal.message}")
 
     async def _call(self, method: Callable[..., Awaitable[Any]], request: Any) -> Any:
-        return await method(request, metadata=self._metadata, timeout=30)
+        return await method(request, metadata=await self._metadata(), timeout=30)
+
+    async def _metadata(self) -> tuple[tuple[str, str]]:
+        return (("authorization", await self._tokens.authorization()),)
 
 
 def _batch(*operations: batch_pb2.Operation) -> bytes:
@@ -272,13 +277,13 @@ def _between(
 
 async def subjects(
     channel: grpc.aio.Channel,
-    token: str,
+    tokens: clients.Tokens,
     *,
     accounts: int,
     progress: Callable[[str], None],
 ) -> tuple[Load, list[load.Subject | load.Steady]]:
     """Return what is measured of the ledger behind a channel, after opening so many accounts."""
-    work = Load(channel, token, accounts=accounts)
+    work = Load(channel, tokens, accounts=accounts)
     await work.prepare(progress)
     points, coins = work.moves(_POINTS), work.moves(_COINS)
     hot_member, hot_budget = work.hot_member_moves(), work.hot_budget_draws()
