@@ -17,7 +17,7 @@ import uvloop
 from rich.console import Console
 
 from services.chassis import clients, config
-from tools.bench import checkout, ledger, load, noop, pgbench, report
+from tools.bench import checkout, ledger, load, noop, pgbench, report, rest
 from tools.stack import layout, lifecycle
 from tools.stack.layout import Layout
 from tools.stack.state import State
@@ -92,6 +92,7 @@ async def _measure(
             rounds=rounds,
             seconds=seconds,
             progress=_progress,
+            settle=partial(rest.reached, place),
         )
         if transfers:
             postings = [one for one in of_ledger if one.name.startswith("post, ")]

@@ -34,8 +34,9 @@ class Subject:
 class Steady:
     """A subject at a share of its own best: calls come evenly, whether or not earlier ones ended.
 
-    What it can do at its best is measured first, for half of the time. Latencies count from when a
-    call was due, so that a server that stalls cannot hide it by keeping the load waiting.
+    What it can do at its best is measured first, for half of the time; then the calls come for as
+    long again before they are counted, so that nothing of the rush is left. Latencies count from
+    when a call was due, so that a server that stalls cannot hide it by keeping the load waiting.
     """
 
     subject: Subject
@@ -54,7 +55,11 @@ class Steady:
     async def drive(self, seconds: float) -> "Sample":
         """Let calls come for `seconds`; a failing call ends the bench."""
         best = await drive(self.subject, seconds=seconds / 2)
-        every = 1 / (self.share * best.rate)
+        rate = self.share * best.rate
+        await self._come_evenly(rate, seconds / 2)
+        return await self._come_evenly(rate, seconds)
+
+    async def _come_evenly(self, rate: float, seconds: float) -> "Sample":
         if self.subject.prepare is not None:
             self.subject.prepare(seconds)
         latencies: list[float] = []
@@ -65,8 +70,8 @@ class Steady:
             latencies.append((time.perf_counter() - due) * 1000)
 
         async with asyncio.TaskGroup() as group:
-            for number in range(math.ceil(seconds / every)):
-                due = start + number * every
+            for number in range(math.ceil(seconds * rate)):
+                due = start + number / rate
                 await asyncio.sleep(max(due - time.perf_counter(), 0))
                 group.create_task(call(due))
         return Sample(len(latencies) / (time.perf_counter() - start), latencies)
@@ -144,21 +149,26 @@ async def compare(
     rounds: int,
     seconds: float,
     progress: Callable[[str], None],
+    settle: Callable[[], Awaitable[None]],
 ) -> list[Measurement]:
     """Measure every subject in turn with the no-op beside it, round by round.
 
     `baseline` makes the no-op subject for a number of calls in flight. A ratio is taken inside a
     round, so that the machine's moods reach both sides alike; the first round only warms up.
+    `settle` returns when what a subject has left to be done is done, so that none is measured with
+    the work of the one before.
     """
     widths = sorted({subject.in_flight for subject in subjects})
     base = {width: Measurement(baseline(width).name, width) for width in widths}
     measured = [Measurement(subject.name, subject.in_flight) for subject in subjects]
     for number in range(rounds + 1):
         noop: dict[int, Sample] = {}
+        await settle()
         for width in widths:
             progress(f"{base[width].name}, {width} in flight")
             noop[width] = await drive(baseline(width), seconds=seconds)
         for subject, measurement in zip(subjects, measured, strict=True):
+            await settle()
             progress(f"{subject.name}, {subject.in_flight} in flight")
             sample = await subject.drive(seconds)
             if number:
