@@ -3,16 +3,17 @@
 Campaigns that share no units do not compete; what one of them alone does is making sets in its
 own order until no set saves anything. Several that compete are first served greedily in a few
 orders; branch and bound then looks for something better among sets of goods that stand next to
-each other in the order of price, as long as its allowance of work lasts. Work is sets that were
-tried, not time: the same cart always gets the same. Better is what saves more, then what uses
-fewer units, then what serves campaigns that stand earlier.
+each other in the order of price, as long as its allowance of work lasts. If that comes to its end,
+packing looks whether any other sets save more. Work is sets that were tried, not time: the same
+cart always gets the same. Better is what saves more, then what uses fewer units, then what serves
+campaigns that stand earlier.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from services.promotions.engine import amounts, rules, sets
+from services.promotions.engine import amounts, packing, rules, sets
 from services.promotions.engine.sets import SCALE, Draw, Plan, Table
 
 WORK_MAX = 600
@@ -33,8 +34,8 @@ class Entry(NamedTuple):
 class Combination(NamedTuple):
     """Sets by campaign as (how often, units), campaigns by their place among the entries.
 
-    `searched` holds those that had competition: True when nothing was left out of the search for
-    lack of time.
+    `searched` holds those that had competition: True when no other sets save more, as far as
+    comparing sets goes.
     """
 
     made: Mapping[int, Made]
@@ -128,6 +129,21 @@ class _Search:
                 self._serve([first, *[one for one in self.order if one != first]])
         self._bound()
         self._search(list(self.table.counts), 0, (0, 0), 0, 0)
+        if not self.cut:
+            self._pack()
+
+    def _pack(self) -> None:
+        """Look at all sets, and not only at those that stand together by price."""
+        plans = {place: self.entries[place].plan for place in self.order}
+        if not all(group.units for plan in plans.values() for group in plan.rules.groups):
+            self.cut = True
+            return
+        groups = {place: self.entries[place].group for place in self.order}
+        search = packing.Packing(self.table, plans, groups, self.best_value)
+        search.run()
+        self.cut = not search.complete
+        if search.path is not None:
+            self._offer(search.path)
 
     def _draw(
         self, place: int, counts: Sequence[int], start: tuple[int, int] = (0, 0)

@@ -59,7 +59,8 @@ class SetRules:
     """What the sets of a campaign are made of, compiled; `allowed` is what others may do.
 
     `presents` and `outside` are rewards on other goods than those that make the sets; `bonus` is
-    about what they are worth for each set, in thousandths of a minor unit.
+    about what they are worth for each set, in thousandths of a minor unit. `exact` says that a set
+    saves the same whatever other sets there are.
     """
 
     groups: tuple[Group, ...]
@@ -74,6 +75,7 @@ class SetRules:
     bonus: int = 0
     keeps_rest: bool = False
     units_counted: bool = False
+    exact: bool = True
 
 
 class Table(NamedTuple):
@@ -144,6 +146,13 @@ def compile_sets(given: rules.Rules, multi_buy: rules.MultiBuy) -> SetRules:
         * sum([_find_bonus(kind) for kind in (*presents, *[one.kind for one in outside])]),
         keeps_rest=given.limits.rest is rules.BudgetRest.KEEP,
         units_counted=given.limits.counts_units,
+        exact=not multi_buy.partial
+        and not outside
+        and not any(one.times_max for one in presents)
+        and not any(
+            one.amount_max or one.pick.total_max or one.pick.scope is rules.PickScope.ALL_SETS
+            for one in gifts
+        ),
     )
 
 
