@@ -45,14 +45,21 @@ def read_sets(
 
 
 _SIZE_WORDS = ("size", "qty", "count", "n", "packager", "sort", "sorter", "order")
-_LIFTED = ("pick", "group_size", "per_bundle", "qualifier", "select", "max_units_total")
+_LIFTED = ("pick", "per_bundle", "qualifier", "select", "max_units_total", "max_units_per_line")
+_NUMBERS = ("group_number", "on_group", "group_index", "index", *_GROUP_WORDS)
+_LOOSE_SIZES = tuple(f"{one}_{two}" for one in _GROUP_WORDS for two in ("size", "qty", "count"))
+_LOOSE_ORDERS = tuple(f"{one}_{two}" for one in _GROUP_WORDS for two in ("order", "sort", "sorter"))
+_PICKED = ("pick", "max_units", "max_units_total", "max_units_per_line", *_LOOSE_ORDERS)
 
 
 def lift(target: Words, words: Words, *, by_group: bool) -> None:
     """Let what a target says of sets and picks count as said of the reward."""
-    for name in (*_LIFTED, *_GROUPS_WORDS, *_GROUP_WORDS, "max_units_per_line"):
+    for name in (*_LIFTED, *_GROUPS_WORDS, *_NUMBERS, *_LOOSE_SIZES, *_LOOSE_ORDERS):
         if name in target:
             words.put(name, target.take(name))
+    sized = any(name in words for name in _LOOSE_SIZES)
+    if sized and "select" in words and not any(name in words for name in _PICKED):
+        words.put(_LOOSE_ORDERS[0], words.take("select"))  # which units make a set
     if by_group and any(name in target for name in _SIZE_WORDS):
         words.put("group", {name: target.take(name) for name in _SIZE_WORDS if name in target})
 
@@ -61,8 +68,10 @@ def _read_groups(
     words: Words, setting: Setting, reward: engine.Reward
 ) -> tuple[engine.UnitGroup, ...]:
     """Return the groups that the reward itself describes; a group without goods has its target."""
-    if "group_size" in words:
-        return (engine.UnitGroup(reward.target, words.whole("group_size") or 0),)
+    order = conditions.read_order(words.text(*_LOOSE_ORDERS), words)
+    size = words.whole(*_LOOSE_SIZES)
+    if size is not None:
+        return (engine.UnitGroup(reward.target, size, order=order or engine.PickOrder.DEAREST),)
     found = words.open_all(*_GROUPS_WORDS) if any(one in words for one in _GROUPS_WORDS) else []
     name = next((one for one in _GROUP_WORDS if isinstance(words.peek(one), Mapping)), "")
     if name:
@@ -81,7 +90,7 @@ def _make(
 ) -> Made:
     """Return the sets with a reward on those of their groups that it means, or on other goods."""
     sets = _sets_of(words, setting, *groups)
-    number = words.whole("group_number", "on_group")
+    number = words.whole(*_NUMBERS)
     if number is not None:
         if not 1 <= number <= len(groups):
             raise Unsupported(f"{words.where}.on_group that is no group")

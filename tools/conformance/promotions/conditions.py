@@ -17,6 +17,10 @@ _LINES = re.compile(
     r"(?P<which>every|any)_line_(?P<measure>amount|total|subtotal|value|qty|quantity|units)"
     r"(?:_(?P<comparison>gte|gt|lte|lt))?"
 )
+_GROUPS = re.compile(
+    r"(?:(?:item|set|quantity|unit|cart|contains)_)?(?:set|group|package|bundle)s?"
+    r"(?:_(?:complete|count|qty|quantity|size|of|gte|rule|present))*"
+)
 _ATTRIBUTES = re.compile(r"(?:cart_|member_)?attribute(?:_(?P<test>\w+))?")
 _PURCHASES = re.compile(
     r"(?:member_)?(?:order|purchase)s?_(?P<what>number|placed|count)(?:_(?P<comparison>\w+))?"
@@ -144,6 +148,8 @@ def _read(words: Words, cart_goods: Goods, terms: Terms) -> None:
         terms.conditions.append(people.read_attribute(words, found["test"] or "eq"))
     elif found := _PURCHASES.fullmatch(name):
         _read_purchases(words, terms, found)
+    elif _GROUPS.fullmatch(name):
+        _read_groups(words, cart_goods, terms)
     elif found := measures.PATTERN.fullmatch(name):
         _read_measure(words, cart_goods, terms, found)
     else:
@@ -300,15 +306,13 @@ def _read_window(words: Words, _: Goods, terms: Terms) -> None:
     terms.hours += window.hours
 
 
-def _read_bundle(words: Words, cart_goods: Goods, terms: Terms) -> None:
-    """Read the parts of a set: articles, or goods of a filter, and how many of them."""
-    for item in words.open_all("items", "groups", "parts"):
-        terms.bundle.append(read_group(item, cart_goods))
-        item.close()
-
-
-def _read_set_group(words: Words, cart_goods: Goods, terms: Terms) -> None:
-    terms.bundle.append(read_group(words, cart_goods))
+def _read_groups(words: Words, cart_goods: Goods, terms: Terms) -> None:
+    """Read the parts of a set, or the only one: articles or goods of a filter, and how many."""
+    name = next((one for one in ("items", "groups", "parts", "sets") if one in words), "")
+    parts = words.open_all(name) if name else [words]
+    for part in parts:
+        terms.bundle.append(read_group(part, cart_goods))
+        part.close()
 
 
 def read_group(words: Words, cart_goods: Goods) -> engine.UnitGroup:
@@ -320,7 +324,7 @@ def read_group(words: Words, cart_goods: Goods) -> engine.UnitGroup:
             inner.put(f"{name}_in", sorted(words.names(name, f"{name}_in")))
     meant = goods.read_filter(inner, cart_goods)
     order = words.text("choose", "order", "sort", "sorter", "select")
-    if "amount" in packager:
+    if any(sign in packager for sign in ("amount", "price", "gross", "net")):
         words.put("amount", words.take("value", "amount"))
     amount = words.minor("amount_gte", "amount")
     units = words.whole("qty", "quantity", "size", "n", "count", "units", "value")
@@ -402,12 +406,6 @@ _READERS: Mapping[str, _Reader] = {
     "time_window": _read_window,
     "weekday_in": _read_window,
     "hours": _read_window,
-    "bundle_complete": _read_bundle,
-    "set_complete": _read_bundle,
-    "group_complete": _read_bundle,
-    "set_group": _read_set_group,
-    "item_group": _read_set_group,
-    "quantity_group": _read_set_group,
     "all": _read_all,
     "and": _read_all,
     "any": _read_any,

@@ -5,9 +5,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 from services.promotions import engine
-from tools.conformance.promotions import bundles, conditions, goods
+from tools.conformance.promotions import bundles, goods, picks
 from tools.conformance.promotions.gifts import Gift, Setting
-from tools.conformance.promotions.words import Unsupported, Words, read_whole
+from tools.conformance.promotions.words import Unsupported, Words
 
 _ORDER_SCOPES = frozenset({"order", "cart", "order_and_fees", "basket"})
 _FEE_SCOPES = frozenset({"delivery", "shipping", "fees", "fee"})
@@ -30,7 +30,6 @@ _SHARES = {
     "across_by_quantity": engine.ShareBy.QUANTITY,
     "equal_split": engine.ShareBy.LINE,
 }
-_KINDS_BY = {"unit": engine.PickBy.UNIT, "line": engine.PickBy.LINE}
 
 
 def read_percent(words: Words, setting: Setting) -> Gift:
@@ -283,13 +282,13 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
     """Return a discount on its target; `remainder` is the program's to decide."""
     words.drop("remainder")
     scope, meant = _read_target(words, setting)
-    in_line_order = "group_size" in words
+    in_line_order = "group_size" in words and "group_order" not in words
     rounding = words.text("rounding")
     reward = engine.Reward(
         kind,
         goods.discountable(meant, setting.goods),
         words.minor("max_amount", "max_discount", "max_value") or 0,
-        _read_pick(words, allocation),
+        picks.read_pick(words, allocation),
         floor_rest=_read_floor_rest(words),
     )
     made = bundles.read_sets(
@@ -392,66 +391,3 @@ def _read_target(words: Words, setting: Setting) -> tuple[str, engine.ItemFilter
         meant = engine.ItemFilter()
     target.close()
     return scope, meant
-
-
-def _read_pick(words: Words, allocation: str) -> engine.Pick | None:
-    """Return which units it is for; `once` takes the cheapest first."""
-    name = words.text("select", "choose") or ("cheapest" if allocation == "once" else "")
-    inner = words.open("pick")
-    for loose in _LOOSE:
-        if loose in words:
-            inner.put(loose, words.take(loose))
-    order = conditions.read_order(inner.text("order", "sort", "sorter", "select") or name, words)
-    by = inner.text("target", "by") or "unit"
-    if by not in _KINDS_BY:
-        words.gaps.add(f"unknown word: reward.pick.target {by}")
-    pick = engine.Pick(
-        order=order or engine.PickOrder.DEAREST,
-        count_max=words.whole("max_units_total", "max_units") or inner.whole("count") or 0,
-        units_per_line_max=words.whole("max_units_per_line") or 0,
-        skip=inner.whole("skip") or words.whole("after_units", "after_qty", "above_qty") or 0,
-        every=inner.whole("every") or 0,
-        by=_KINDS_BY.get(by, engine.PickBy.UNIT),
-    )
-    pick = _read_place(inner, pick)
-    inner.close()
-    return None if pick == engine.Pick(order=pick.order) else pick
-
-
-def _read_place(words: Words, pick: engine.Pick) -> engine.Pick:
-    """Read the n-th unit of each set or of all of them, and how many of these there are."""
-    place, most = words.take(*_PLACES), words.take(*_BOUNDS)
-    name = words.text("scope", "picker", "mode", "per").lower()
-    over_all = any(sign in name for sign in ("horizontal", "over", "across", "all_", "total"))
-    if (
-        name
-        and not over_all
-        and not any(sign in name for sign in ("vertical", "each", "per", "in"))
-    ):
-        words.gaps.add(f"unknown word: reward.pick.scope {name}")
-    if place is not None and not _is_all(place):
-        pick = replace(pick, skip=read_whole(place, words.where) - 1, count_max=1)
-    if most is not None and not _is_all(most):
-        pick = replace(pick, total_max=read_whole(most, words.where))
-    return replace(pick, scope=engine.PickScope(1 + over_all))
-
-
-_PLACES = ("nth", "index", "apply_to", "applier", "position", "rank", "n", "item")
-_BOUNDS = (
-    "max_total",
-    "max_count",
-    "count_max",
-    "max_items",
-    "usage",
-    "usages",
-    "max_usage",
-    "max_uses",
-    "max_units",
-    "max",
-    "limit",
-)
-_LOOSE = ("apply_to", "applier", "picker", "usage", "max_usage", "sorter")
-
-
-def _is_all(value: object) -> bool:
-    return isinstance(value, str) and value.lower() in {"all", "unlimited"}

@@ -1,0 +1,94 @@
+"""Picks of a case: which units a reward is for, of all goods or of each set.
+
+Sources have many words for the same few things, alone and put together (`nth`, `apply_to`,
+`filter_applier`, `max_usage`): each word is known by the parts that it is made of.
+"""
+
+from dataclasses import replace
+
+from services.promotions import engine
+from tools.conformance.promotions import conditions
+from tools.conformance.promotions.words import Unsupported, Words, read_whole
+
+_KINDS_BY = {"unit": engine.PickBy.UNIT, "line": engine.PickBy.LINE}
+_LOOSE = ("apply_to", "applier", "picker", "usage", "max_usage", "sorter")
+_PREFIXES = ("filter_", "pick_", "picker_")
+# In this order: `max_nth` would be a bound, `apply_to_nth` is a place.
+_PARTS = {
+    "order": {"order", "sort", "sorter", "sorting", "select"},
+    "bound": {"max", "maximum", "usage", "usages", "uses", "limit"},
+    "place": {"nth", "applier", "apply", "position", "index", "rank", "n", "item", "place"},
+    "scope": {"scope", "picker", "picking", "mode", "per"},
+}
+_OVER_ALL = ("horizontal", "over", "across", "all_", "total")
+_IN_EACH = ("vertical", "each", "per", "in")
+
+
+def read_pick(words: Words, allocation: str) -> engine.Pick | None:
+    """Return which units it is for; `once` takes the cheapest first."""
+    name = words.text("select", "choose") or ("cheapest" if allocation == "once" else "")
+    inner = words.open("pick")
+    _gather(words, inner)
+    by = inner.text("target", "by") or "unit"
+    if by not in _KINDS_BY:
+        words.gaps.add(f"unknown word: reward.pick.target {by}")
+    skip, every = inner.whole("skip"), inner.whole("every")
+    count = inner.take("count")
+    said = {part: inner.take(*_find(inner, parts)) for part, parts in _PARTS.items()}
+    order = conditions.read_order(_text(said["order"], inner) or name, words)
+    pick = engine.Pick(
+        order=order or engine.PickOrder.DEAREST,
+        count_max=words.whole("max_units_total", "max_units") or 0,
+        units_per_line_max=words.whole("max_units_per_line") or 0,
+        skip=skip or words.whole("after_units", "after_qty", "above_qty") or 0,
+        every=every or 0,
+        by=_KINDS_BY.get(by, engine.PickBy.UNIT),
+    )
+    if count is not None and (said["place"] is None or said["bound"] is not None):
+        pick = replace(pick, count_max=pick.count_max or _read_most(count, inner))
+    elif count is not None:  # beside a place it says how many of these there are
+        said["bound"] = count
+    pick = _settle(pick, said, inner)
+    inner.close()
+    return None if pick == engine.Pick(order=pick.order) else pick
+
+
+def _gather(words: Words, inner: Words) -> None:
+    """Let words that stand beside the pick count as said in it."""
+    for name in words.left:
+        prefix = next((one for one in _PREFIXES if name.startswith(one)), "")
+        if prefix or name in _LOOSE:
+            inner.put(name.removeprefix(prefix), words.take(name))
+
+
+def _find(words: Words, parts: set[str]) -> list[str]:
+    return [name for name in words.left if parts & {*name.split("_")}]
+
+
+def _text(found: object, words: Words) -> str:
+    if not isinstance(found, str | None):
+        raise Unsupported(f"{words.where}.order that is not a text")
+    return found or ""
+
+
+def _settle(pick: engine.Pick, said: dict[str, object], words: Words) -> engine.Pick:
+    """Return the pick with the n-th unit of each set or of all of them, and how many of these."""
+    scope = _text(said["scope"], words).lower()
+    over_all = any(sign in scope for sign in _OVER_ALL)
+    if scope and not over_all and not any(sign in scope for sign in _IN_EACH):
+        words.gaps.add(f"unknown word: reward.pick.scope {scope}")
+    place, most = said["place"], said["bound"]
+    if place is not None and not _is_all(place):
+        pick = replace(pick, skip=read_whole(place, words.where) - 1, count_max=1)
+    if most is not None:
+        pick = replace(pick, total_max=_read_most(most, words))
+    return replace(pick, scope=engine.PickScope(1 + over_all))
+
+
+def _read_most(found: object, words: Words) -> int:
+    """Return a bound; 0, as many as there are, for `all`."""
+    return 0 if _is_all(found) else read_whole(found, words.where)
+
+
+def _is_all(value: object) -> bool:
+    return isinstance(value, str) and value.lower() in {"all", "unlimited"}
