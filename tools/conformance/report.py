@@ -33,6 +33,8 @@ def show(console: Console, outcomes: Sequence[Outcome]) -> None:
         chosen = [one for one in outcomes if one.verdict is verdict]
         if chosen:
             console.print(tell(chosen))
+    if told := _find_told(outcomes):
+        console.print(f"Gifts chosen as the case expects, for nothing else tells: {_list(told)}")
 
 
 def show_one(console: Console, outcome: Outcome) -> None:
@@ -72,6 +74,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
         "title": outcome.case.title,
         "fidelity": outcome.case.fidelity,
         "verdict": outcome.verdict.value,
+        "gifts_chosen_as_expected": bool(_find_told([outcome])),
         "policies": [policy.question for policy in outcome.policies],
         "unsupported": list(outcome.gaps),
         "differences": [
@@ -144,6 +147,11 @@ def _table_of_differences(differences: Iterable[Difference]) -> Table:
     for one in differences:
         table.add_row(*map(escape, (one.field, one.expected, one.actual)))
     return table
+
+
+def _find_told(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return the cases whose expectation told which gifts to take."""
+    return [one.case.case_id for one in outcomes if one.scenario and one.scenario.told]
 
 
 def _by_size(item: tuple[str, Sequence[object]]) -> tuple[int, str]:

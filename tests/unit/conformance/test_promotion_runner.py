@@ -118,6 +118,73 @@ def test_thousands_of_lines_and_of_sets_get_their_amounts():
     assert outcome.verdict is Verdict.PASSED, outcome.differences
 
 
+WAYS_OF_SETS = [
+    {"group_size": 2, "group_order": "unit_price_asc", "pick": {"sort": "price_desc", "nth": 1}},
+    {"group": {"packager": "COUNT", "value": 2, "sorter": "PRICE_ASC"}, "filter_applier": "1"},
+    {"set_size": 2, "set_sorter": "cheapest", "pick": {"apply_to_nth": 1, "usage_limit": "ALL"}},
+    {"target": {"scope": "whole_set", "group": {"count": 2, "sort": "price_asc"}}, "applier": 1},
+]
+
+
+@pytest.mark.parametrize("words", WAYS_OF_SETS, ids="-".join)
+def test_sets_and_picks_are_known_by_the_parts_of_their_words(words: dict[str, Any]):
+    """Half off the dearer one of the cheapest two of three, in the words of several sources."""
+    lines = [
+        {"line": sku, "sku": sku, "qty": 1, "unit_price": price}
+        for sku, price in (("a", "10"), ("b", "20"), ("c", "40"))
+    ]
+    reward = {"type": "percent_off", "value": "50", "target": {"scope": "set"}} | words
+    expected = {"line_discounts": {"b": "10"}, "order_discount": "0", "total": "60"}
+    campaigns = [{"id": "P", "reward": reward}]
+    outcome = runner.run(case_of(campaigns=campaigns, cart={"lines": lines}, expected=expected))
+    assert outcome.verdict is Verdict.PASSED, (outcome.gaps, outcome.differences)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"type": "goods_total_gte", "category": "cup", "value": "20"},
+        {"type": "total_of_category_gte", "category_in": ["cup"], "value": "20"},
+        {"type": "category_spend_gte", "categories": ["cup"], "value": "20"},
+    ],
+)
+def test_comparisons_are_known_in_any_order_of_words(condition: dict[str, Any]):
+    """One cup costs 20, and the pot beside it does not count."""
+    lines = [
+        {"line": "L1", "sku": "cup", "category": "cup", "qty": 1, "unit_price": "20"},
+        {"line": "L2", "sku": "pot", "category": "pot", "qty": 1, "unit_price": "50"},
+    ]
+    reward = {"type": "amount_off", "value": "5", "target": {"scope": "entire_order"}}
+    for least, total in (("20", "65"), ("20.01", "70")):
+        campaign = {"id": "P", "conditions": [condition | {"value": least}], "reward": reward}
+        outcome = runner.run(
+            case_of(campaigns=[campaign], cart={"lines": lines}, expected={"total": total})
+        )
+        assert outcome.verdict is Verdict.PASSED, (outcome.gaps, outcome.differences)
+
+
+def _choosing(expected: str, **cart: Any) -> runner.Outcome:
+    gifts = [{"sku": "vase", "qty": 1}, {"sku": "bowl", "qty": 1}]
+    campaign = {"id": "P", "reward": {"type": "gift", "gifts": gifts, "choose": 1}}
+    lines = [{"line": "L1", "sku": "shirt", "qty": 1, "unit_price": "20"}]
+    wanted = {"total": "20", "gifts": [{"campaign": "P", "sku": expected, "qty": 1}]}
+    case = case_of(campaigns=[campaign], cart={"lines": lines, **cart}, expected=wanted)
+    return runner.run(case)
+
+
+def test_a_gift_is_chosen_by_the_cart_and_not_by_what_is_expected():
+    assert _choosing("bowl", gift_choices={"P": ["bowl"]}).verdict is Verdict.PASSED
+    assert _choosing("bowl", gift_choices={"P": ["vase"]}).verdict is Verdict.FAILED
+
+
+def test_a_choice_that_only_the_answer_tells_is_counted():
+    """The first gift needs nobody to tell it."""
+    for gift, told in (("bowl", {"P"}), ("vase", set())):
+        scenario = _choosing(gift).scenario
+        assert scenario
+        assert scenario.told == told
+
+
 def test_policies_do_not_explain_a_wrong_total():
     """Five coins more are a failure wherever no decision of ours about whole campaigns applies."""
     broken = set()

@@ -49,6 +49,9 @@ _LIFTED = ("pick", "per_bundle", "qualifier", "select", "max_units_total", "max_
 _NUMBERS = ("group_number", "on_group", "group_index", "index", *_GROUP_WORDS)
 _LOOSE_SIZES = tuple(f"{one}_{two}" for one in _GROUP_WORDS for two in ("size", "qty", "count"))
 _LOOSE_ORDERS = tuple(f"{one}_{two}" for one in _GROUP_WORDS for two in ("order", "sort", "sorter"))
+_EACH_TIME = tuple(
+    f"max_units_per_{one}" for one in ("application", "bundle", "repeat", *_GROUP_WORDS)
+)
 _PICKED = ("pick", "max_units", "max_units_total", "max_units_per_line", *_LOOSE_ORDERS)
 
 
@@ -57,6 +60,10 @@ def lift(target: Words, words: Words, *, by_group: bool) -> None:
     for name in (*_LIFTED, *_GROUPS_WORDS, *_NUMBERS, *_LOOSE_SIZES, *_LOOSE_ORDERS):
         if name in target:
             words.put(name, target.take(name))
+    for name in _EACH_TIME:
+        if isinstance(words.peek(name), int):
+            words.put("pick", {**words.table("pick"), "count": words.take(name)})
+            words.put("per_bundle", value=True)
     sized = any(name in words for name in _LOOSE_SIZES)
     if sized and "select" in words and not any(name in words for name in _PICKED):
         words.put(_LOOSE_ORDERS[0], words.take("select"))  # which units make a set

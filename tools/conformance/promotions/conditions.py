@@ -12,7 +12,9 @@ from tools.conformance.promotions.words import Unsupported, Words, read_minor, r
 
 _SOMETHING_THOUSANDTHS = 1
 _SUBJECTS = "(?P<subject>sku|article|product|category|tag|brand|collection)s?"
-_CONTAINS = re.compile(rf"cart_(?P<no>not_)?contains_(?:(?P<how>any|all)_(?:of_)?)?{_SUBJECTS}")
+_CONTAINS = re.compile(
+    rf"(?:cart_)?(?P<no>not_)?contains_(?:(?P<how>any|all)_(?:of_)?)?{_SUBJECTS}"
+)
 _LINES = re.compile(
     r"(?P<which>every|any)_line_(?P<measure>amount|total|subtotal|value|qty|quantity|units)"
     r"(?:_(?P<comparison>gte|gt|lte|lt))?"
@@ -138,6 +140,8 @@ def segment_of(name: str) -> str:
 
 def _read(words: Words, cart_goods: Goods, terms: Terms) -> None:
     name = words.text("type")
+    if name not in _READERS and not _CONTAINS.fullmatch(name):
+        name = measures.rearrange(name)
     if name in _READERS:
         _READERS[name](words, cart_goods, terms)
     elif found := _CONTAINS.fullmatch(name):

@@ -5,14 +5,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 from services.promotions import engine
-from tools.conformance.promotions import bundles, goods, picks
+from tools.conformance.promotions import bundles, goods, picks, scopes
 from tools.conformance.promotions.gifts import Gift, Setting
 from tools.conformance.promotions.words import Unsupported, Words
 
-_ORDER_SCOPES = frozenset({"order", "cart", "order_and_fees", "basket"})
-_FEE_SCOPES = frozenset({"delivery", "shipping", "fees", "fee"})
-_SET_SCOPES = frozenset({"group", "set", "set_group", "setgroup", "bundle", "package"})
-_SCOPES = _ORDER_SCOPES | _FEE_SCOPES | _SET_SCOPES | {"item", "line", "unit", "product"}
 _SPREADS = {
     "each_unit": engine.AmountSpread.EACH_UNIT,
     "each_line": engine.AmountSpread.EACH_LINE,
@@ -40,9 +36,9 @@ def read_percent(words: Words, setting: Setting) -> Gift:
     basis_points = words.basis_points("value", "percent")
     if basis_points is None:
         raise Unsupported("a percentage without its value")
-    scope = peek_scope(words)
-    moves = allocation == "across" and scope in _ORDER_SCOPES
-    rounding = read_rounding(str(words.peek("rounding") or ""), whole=scope in _ORDER_SCOPES)
+    scope = scopes.peek(words)
+    moves = allocation == "across" and scope in scopes.ORDER
+    rounding = read_rounding(str(words.peek("rounding") or ""), whole=scope in scopes.ORDER)
     gift = _discount(words, setting, engine.PercentOff(basis_points, *rounding), allocation)
     if not moves or gift.multi_buy:
         return gift
@@ -75,7 +71,7 @@ def read_rounding(text: str, *, whole: bool) -> tuple[engine.Rounding, engine.Ro
 def read_amount(words: Words, setting: Setting) -> Gift:
     """Read an amount off each unit, each line, or what is meant as a whole."""
     allocation = _read_allocation(words)
-    spread = _choose_spread(peek_scope(words), allocation)
+    spread = _choose_spread(scopes.peek(words), allocation)
     shared = _SHARES.get(allocation, engine.ShareBy.AMOUNT)
     if "tiers" in words:
         return _read_scale(
@@ -95,10 +91,14 @@ def _read_scale(
     """Read what depends on the size of the basket or of a line."""
     words.drop("basis")
     progressive = words.flag("progressive")
+    by_percent = isinstance(make(1), engine.PercentOff)
     steps, measures = [], set()
+    least = _read_tier_value(words, by_percent=by_percent)
+    target = words.peek("target")
+    narrow = isinstance(target, Mapping) and "filter" in target
     for inner in words.open_all("tiers"):
-        measure, begin = _read_begin(inner)
-        value = _read_tier_value(inner, by_percent=isinstance(make(1), engine.PercentOff))
+        measure, begin = _read_begin(inner, of_goods=narrow)
+        value = _read_tier_value(inner, by_percent=by_percent)
         if value is None:
             raise Unsupported("a tier without its value")
         inner.close()
@@ -107,6 +107,8 @@ def _read_scale(
     if len(measures) != 1:
         raise Unsupported("tiers of several measures")
     (measure,) = measures
+    if least:  # below the first tier
+        steps.append((0, make(least)))
     gifts = []
     for _, kind in steps[:1]:
         gifts.append(_discount(words, setting, kind, allocation))
@@ -135,14 +137,17 @@ def _read_scale(
 
 def _read_tier_value(words: Words, *, by_percent: bool) -> int | None:
     if by_percent:
-        return words.basis_points("percent", "value")
-    return words.minor("value", "amount", "amount_off", "price", "unit_price")
+        return words.basis_points("percent", "value", "base_percent", "base")
+    return words.minor(
+        "value", "amount", "amount_off", "price", "unit_price", "base_amount", "base"
+    )
 
 
-def _read_begin(words: Words) -> tuple[str, int]:
+def _read_begin(words: Words, *, of_goods: bool) -> tuple[str, int]:
     """Return what a tier measures, and from where on it is reached.
 
-    The word tells: `order_total_gte`, `line_qty_gte`, `item_qty_gte`, `from`.
+    The word tells: `order_total_gte`, `line_qty_gte`, `item_qty_gte`, `from`. A quantity of nothing
+    is that of the goods which the target names, else of each line.
     """
     name = next((one for one in words.left if one not in _TIER_VALUES), "")
     parts = set(name.split("_"))
@@ -150,9 +155,11 @@ def _read_begin(words: Words) -> tuple[str, int]:
         raise Unsupported("a tier without its beginning")
     by_units = bool(parts & {"qty", "quantity", "units", "count"})
     goods_of = "order"
-    if "line" in parts or (by_units and not parts & {"order", "cart", "total", "item", "eligible"}):
+    named = parts & {"item", "items", "eligible", "target", "goods"}
+    bare = by_units and not named and not parts & {"order", "cart", "total", "line"}
+    if "line" in parts or (bare and not of_goods):
         goods_of = "line"
-    elif parts & {"item", "items", "eligible", "target"}:
+    elif named or bare:
         goods_of = "goods"
     found = words.whole(name) if by_units else words.minor(name)
     return f"{goods_of}_{'units' if by_units else 'amount'}", found or 0
@@ -176,8 +183,9 @@ def read_fixed_price(words: Words, setting: Setting) -> Gift:
 
 def read_price(words: Words, setting: Setting) -> Gift:
     """Read a price of whatever the target is: each unit, or an order or a set as a whole."""
-    whole = peek_scope(words) in _ORDER_SCOPES | _SET_SCOPES
-    if "target" not in words and "filter" not in words:
+    scope = scopes.peek(words)
+    whole = scope in scopes.ORDER | scopes.SETS
+    if scope in {"", "item"}:  # a price of each unit is called so
         whole = bool(setting.terms.bundle or setting.terms.asked)
     return (read_total_price if whole else read_fixed_price)(words, setting)
 
@@ -232,14 +240,8 @@ def _read_allocation(words: Words) -> str:
     return allocation
 
 
-def peek_scope(words: Words) -> str:
-    """Return the scope without reading it: it says what an amount is per, too."""
-    target = words.peek("target")
-    return str(target.get("scope", "")) if isinstance(target, Mapping) else ""
-
-
 def _choose_spread(scope: str, allocation: str) -> engine.AmountSpread:
-    by_scope = "across" if scope in _ORDER_SCOPES | _SET_SCOPES | _FEE_SCOPES else "each_unit"
+    by_scope = "across" if scope in scopes.ORDER | scopes.SETS | scopes.FEES else "each_unit"
     spread = _SPREADS[allocation or by_scope]
     if scope == "line" and (not allocation or spread is engine.AmountSpread.ACROSS):
         return engine.AmountSpread.EACH_LINE
@@ -295,8 +297,8 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
         words,
         setting,
         reward,
-        by_group=scope in _SET_SCOPES or _is_price_of_asked(kind, scope, setting),
-        on_order=scope in _ORDER_SCOPES,
+        by_group=scope in scopes.SETS or _is_price_of_asked(kind, scope, setting),
+        on_order=scope in scopes.ORDER,
     )
     if made:
         made = replace(made, reward=_fit_to_sets(made.reward))
@@ -311,7 +313,7 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
         value=_value_of(kind),
         percent=isinstance(kind, engine.PercentOff),
         basis=words.text("basis"),
-        on_order=scope in _ORDER_SCOPES,
+        on_order=scope in scopes.ORDER,
         rounding=rounding,
         allocation=allocation,
         in_line_order=in_line_order,
@@ -332,7 +334,7 @@ def _is_price_of_asked(kind: engine.RewardKind, scope: str, setting: Setting) ->
     """Tell whether a price together is for the very goods that the conditions ask for."""
     return (
         isinstance(kind, engine.SetPrice)
-        and scope not in _ORDER_SCOPES
+        and scope not in scopes.ORDER
         and bool(setting.terms.bundle or setting.terms.asked)
     )
 
@@ -376,18 +378,18 @@ def _value_of(kind: engine.RewardKind) -> Decimal:
 def _read_target(words: Words, setting: Setting) -> tuple[str, engine.ItemFilter]:
     """Return the scope and the filter of `target`, or of `filter` where there is no target."""
     target = words.open("target")
-    scope = target.text("scope") or "item"
-    bundles.lift(target, words, by_group=scope in _SET_SCOPES)
-    if scope not in _SCOPES:
+    scope = scopes.name_of(target.text("scope") or "item")
+    bundles.lift(target, words, by_group=scope in scopes.SETS)
+    if not scopes.is_known(scope):
         words.gaps.add(f"unknown word: target.scope {scope}")
     inner = target.open("filter") if "filter" in target else words.open("filter")
     for place in (target, words):
         if "exclude" in place:
             inner.put("exclude", place.take("exclude"))
     meant = goods.read_filter(inner, setting.goods, fees=scope == "order_and_fees")
-    if scope in _FEE_SCOPES:
+    if scope in scopes.FEES:
         meant = engine.ItemFilter(category_ids=goods.FEE_CATEGORIES)
-    elif scope in _SET_SCOPES and setting.terms.bundle and meant == goods.everything(setting.goods):
+    elif scope in scopes.SETS and setting.terms.bundle and meant == goods.everything(setting.goods):
         meant = engine.ItemFilter()
     target.close()
     return scope, meant

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from services.promotions import engine
-from tools.conformance.promotions.words import Plain, Unsupported, Words, read_names
+from tools.conformance.promotions.words import Plain, Unsupported, Words, read_minor, read_names
 
 FEE_CATEGORIES = frozenset({"delivery", "fee", "fees", "shipping"})
 FEE_LINE = "~fees"
@@ -75,10 +75,21 @@ def read_goods(cart: Words) -> Goods:
         articles[sku] = article
         if line.quantity_thousandths:
             lines.append(line._replace(sku=sku))
-    if fees := sum(cart.minor(name) or 0 for name in _FEE_WORDS):
+    if fees := sum(_read_fees(cart.take(name), f"cart.{name}") for name in _FEE_WORDS):
         lines.append(engine.CartLine(FEE_LINE, FEE_LINE, 1_000, fees))
         articles[FEE_LINE] = engine.Article(category_ids=frozenset({"fees"}))
     return Goods(tuple(lines), articles, products)
+
+
+def _read_fees(found: object, where: str) -> int:
+    """Return what fees come to: one amount, or several by their names or in a list."""
+    if isinstance(found, Mapping):
+        named = "amount" if "amount" in found else "value" if "value" in found else ""
+        parts = [found[named]] if named else list(found.values())
+        return sum(_read_fees(one, where) for one in parts)
+    if isinstance(found, list):
+        return sum(_read_fees(one, where) for one in found)
+    return 0 if found is None else read_minor(found, where)
 
 
 def _find_name(sku: str, article: engine.Article, known: Mapping[str, engine.Article]) -> str:

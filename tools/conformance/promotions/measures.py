@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import permutations
 from typing import TypeAlias
 
 from services.promotions import engine
@@ -33,6 +34,22 @@ _COMPARISONS = {
     "max_": "lte",
 }
 _PURCHASES_MAX = 50
+_PARTS_MAX = 4
+_FILLERS = frozenset({"of", "in", "for", "the", "sum", "goods", "cart", "order", "items"})
+
+
+def rearrange(name: str) -> str:
+    """Return the name of a comparison in our order of words: `total_of_category_gte` is ours too.
+
+    What is no such name comes back as it is.
+    """
+    if PATTERN.fullmatch(name):
+        return name
+    parts = [part for part in name.split("_") if part not in _FILLERS]
+    for ordered in permutations(parts) if len(parts) <= _PARTS_MAX else ():
+        if PATTERN.fullmatch("_".join(ordered)):
+            return "_".join(ordered)
+    return name
 
 
 def read_comparison(words: Words, written: str | None) -> str:
@@ -94,6 +111,15 @@ def read_subject(
             names = words.names("values")
         inner = Words({f"{subject}_in": sorted(names)}, words.where, words.gaps)
         return goods.read_filter(inner, cart_goods), engine.Basis.RUNNING
+    named = {
+        f"{one}_in": sorted(words.names(f"{one}_in", one, f"{one}s"))
+        for one in _SUBJECTS
+        if any(name in words for name in (f"{one}_in", one, f"{one}s"))
+    }
+    if named:
+        return goods.read_filter(Words(named, words.where, words.gaps), cart_goods), (
+            engine.Basis.RUNNING
+        )
     if "filter" in words:
         return goods.read_filter(words.open("filter"), cart_goods), engine.Basis.RUNNING
     if measure == "subtotal":

@@ -43,7 +43,8 @@ class Scenario:
 
     `payment` is set when the shopper wants to pay with points, `returned` (thousandths by line)
     when goods come back, all of them when the sale is `cancelled`. A currency unit is `worth`
-    points. `presented` are the codes as written. The same cart is sold `requests` times.
+    points. `presented` are the codes as written. The same cart is sold `requests` times. `told`
+    are the campaigns whose gifts were chosen by what the case expects, as nothing else in it tells.
     """
 
     case: Case
@@ -59,6 +60,7 @@ class Scenario:
     returned: dict[str, int] | None
     cancelled: bool
     requests: int
+    told: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class _Setting:
     now: datetime
     attributes: dict[str, str]
     points_wanted: int | None = None
+    gifts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     all_or_none: bool = False
 
 
@@ -147,10 +150,19 @@ def _read_setting(cart: Words) -> _Setting:
         store_id=store_id,
         now=offers.read_instant(cart.text("time")) or _NOON,
         attributes=attributes,
+        gifts=_read_chosen(cart),
         points_wanted=cart.whole("points_payment", "pay_points", "use_points", "redeem_points"),
     )
     cart.drop("currency")
     return setting
+
+
+def _read_chosen(cart: Words) -> dict[str, tuple[str, ...]]:
+    """Return the gifts that the shopper asks for: by campaign, or of the only one under ""."""
+    found = cart.take("gift_choices", "gift_choice", "chosen_gifts", "selected_gifts", default={})
+    if not isinstance(found, Mapping):
+        found = {"": found}
+    return {name: tuple(read_names(one, "cart.gift_choices")) for name, one in found.items()}
 
 
 def _read_all_or_none(state: Words) -> bool:
@@ -298,6 +310,7 @@ def _compose(
     if payment and setting.points_wanted is not None:
         bounds = [one for one in (payment.points_max, setting.points_wanted) if one is not None]
         payment = replace(payment, points_max=min(bounds))
+    gift_choices, told = _choose_gifts(case, given, setting)
     terms, worth = points.find_terms([one.gift for one in given])
     codes = _choose_codes(given)
     cart_goods = setting.goods
@@ -315,7 +328,7 @@ def _compose(
             lines=cart_goods.lines,
             coupon_codes=_present(setting.codes, given, codes),
             attributes=setting.attributes,
-            gift_choices=_find_choices(case, given),
+            gift_choices=gift_choices,
             codes_all_or_none=setting.all_or_none,
         ),
         presented=setting.codes,
@@ -332,6 +345,7 @@ def _compose(
         returned=event.returned,
         cancelled=event.cancelled,
         requests=event.requests,
+        told=told,
     )
 
 
@@ -357,21 +371,34 @@ def _present(
     return tuple(found)
 
 
-def _find_choices(case: Case, given: list[Offer]) -> dict[str, tuple[str, ...]]:
-    """Return what the shopper chooses among gifts: a case tells it by what they get."""
+def _choose_gifts(
+    case: Case, given: list[Offer], setting: _Setting
+) -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
+    """Return what the shopper chooses among gifts, and the campaigns where just the answer tells.
+
+    The cart says it. Where it does not, the first gifts are as good as any; a case that expects
+    other ones has them, as its shopper must have asked for them, and is counted.
+    """
+    chosen, told = {}, set()
+    for offer in given:
+        kinds = [one.kind for one in offer.gift.rewards if isinstance(one.kind, engine.GiftItems)]
+        for kind in kinds:
+            if not kind.choose:
+                continue
+            first = tuple(item.sku for item in kind.items[: kind.choose])
+            answered = _find_expected_gifts(case, offer.name)
+            choice = setting.gifts.get(offer.name) or setting.gifts.get("")
+            chosen[offer.name] = choice or answered or first
+            if not choice and answered and {*answered} != {*first}:
+                told.add(offer.name)
+    return chosen, frozenset(told)
+
+
+def _find_expected_gifts(case: Case, name: str) -> tuple[str, ...]:
     expected = case.part("expected")
     listed = expected.get("gifts") if isinstance(expected, Mapping) else None
     wanted = [one for one in listed or [] if isinstance(one, Mapping)]
-    choosing = {
-        offer.name
-        for offer in given
-        for reward in offer.gift.rewards
-        if isinstance(reward.kind, engine.GiftItems) and reward.kind.choose
-    }
-    return {
-        name: tuple(str(one.get("sku")) for one in wanted if one.get("campaign") == name)
-        for name in choosing
-    }
+    return tuple(str(one.get("sku")) for one in wanted if one.get("campaign") == name)
 
 
 def _make_member(
