@@ -163,6 +163,49 @@ def test_comparisons_are_known_in_any_order_of_words(condition: dict[str, Any]):
         assert outcome.verdict is Verdict.PASSED, (outcome.gaps, outcome.differences)
 
 
+@pytest.mark.parametrize(
+    ("limits", "state"),
+    [
+        ({"per_customer": 1}, {"member_code_usage": {"C": 1}}),
+        ({"per_member_period": {"limit": 2, "used": 2, "period": "day"}}, None),
+        ({"usage_limit_per_user": 1}, {"usage_by_member": {"m1": {"C": 1}}}),
+    ],
+)
+def test_what_a_member_has_used_is_known_by_its_words(limits: Any, state: Any):
+    reward = {"type": "percent_off", "value": "10", "target": {"scope": "item"}}
+    trigger = {"type": "code", "code": "C"}
+    campaign = {"id": "P", "trigger": trigger, "reward": reward, "limits": limits}
+    lines = [{"line": "L1", "sku": "shirt", "qty": 1, "unit_price": "20"}]
+    cart = {"lines": lines, "coupons": ["C"], "member": "m1"}
+    refused = [{"campaign": "P", "reason": "MEMBER_LIMIT_REACHED"}]
+    expected = {"total": "20", "not_applied": refused}
+    outcome = runner.run(case_of(campaigns=[campaign], cart=cart, expected=expected, state=state))
+    assert outcome.verdict is Verdict.PASSED, (outcome.gaps, outcome.differences)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "register_usage", "amounts": ["200", "500"]},
+        {"type": "register", "register": [{"code": "P", "amount": "700"}]},
+        {
+            "type": "register_then_revert",
+            "register": {"P": ["700", "100"], "X": 9},
+            "revert": [100],
+        },
+    ],
+)
+def test_what_receipts_take_of_a_budget_is_told_in_several_forms(event: Any):
+    """Whoever registers for a campaign that is not there changes nothing."""
+    budget = {"type": "spend", "limit": "1000", "used": "0"}
+    reward = {"type": "amount_off", "value": "1", "target": {"scope": "order"}}
+    campaign = {"id": "P", "reward": reward, "limits": {"campaign_budget": budget}}
+    expected = {"budget": {"used_after": "700"}}
+    case = case_of(campaigns=[campaign], cart={"lines": []}, event=event, expected=expected)
+    outcome = runner.run(case)
+    assert outcome.verdict is Verdict.PASSED, (outcome.gaps, outcome.differences)
+
+
 def _choosing(expected: str, **cart: Any) -> runner.Outcome:
     gifts = [{"sku": "vase", "qty": 1}, {"sku": "bowl", "qty": 1}]
     campaign = {"id": "P", "reward": {"type": "gift", "gifts": gifts, "choose": 1}}

@@ -24,6 +24,13 @@ _GROUPS = re.compile(
     r"(?:_(?:complete|count|qty|quantity|size|of|gte|rule|present))*"
 )
 _ATTRIBUTES = re.compile(r"(?:cart_|member_)?attribute(?:_(?P<test>\w+))?")
+_CIRCUMSTANCES = re.compile(
+    r"(?:(?:cart|order|request)_|(?P<member>member_|customer_))?"
+    r"(?P<name>(?:shipping_|delivery_|billing_)?(?:country|region|city|zone)|language|device|platform"
+    r"|payment_(?:method|type)|(?:shipping|delivery)_method|(?:card_)?bin|age|gender)"
+    r"(?:_(?P<test>in|not_in|eq|ne|gte|gt|lte|lt))?"
+)
+_IS_ONE = re.compile(r"(?:member|customer|user)_is_(?P<one>\w+)|(?P<only>\w+)_only")
 _PURCHASES = re.compile(
     r"(?:member_)?(?:order|purchase)s?_(?P<what>number|placed|count)(?:_(?P<comparison>\w+))?"
 )
@@ -117,6 +124,7 @@ class Terms:
 
 
 _Reader: TypeAlias = Callable[[Words, Goods, Terms], None]
+_PatternReader: TypeAlias = Callable[[Words, Goods, Terms, re.Match[str]], None]
 
 
 def read_terms(found: list[Words], cart_goods: Goods) -> Terms:
@@ -144,24 +152,37 @@ def _read(words: Words, cart_goods: Goods, terms: Terms) -> None:
         name = measures.rearrange(name)
     if name in _READERS:
         _READERS[name](words, cart_goods, terms)
-    elif found := _CONTAINS.fullmatch(name):
-        terms.conditions.append(_read_contains(words, cart_goods, found))
-    elif found := _LINES.fullmatch(name):
-        terms.conditions.append(measures.read_line_bound(words, cart_goods, found))
-    elif found := _ATTRIBUTES.fullmatch(name):
-        terms.conditions.append(people.read_attribute(words, found["test"] or "eq"))
-    elif found := _PURCHASES.fullmatch(name):
-        _read_purchases(words, terms, found)
-    elif _GROUPS.fullmatch(name):
-        _read_groups(words, cart_goods, terms)
-    elif found := measures.PATTERN.fullmatch(name):
-        _read_measure(words, cart_goods, terms, found)
     else:
-        raise Unsupported(f"unknown word: conditions.type {name}")
+        matches = ((pattern.fullmatch(name), read) for pattern, read in _PATTERNS)
+        found, read = next((one for one in matches if one[0]), (None, None))
+        if found is None or read is None:
+            raise Unsupported(f"unknown word: conditions.type {name}")
+        read(words, cart_goods, terms, found)
     words.close()
 
 
-def _read_contains(words: Words, cart_goods: Goods, found: re.Match[str]) -> engine.Condition:
+def _read_circumstance(words: Words, _: Goods, terms: Terms, found: re.Match[str]) -> None:
+    """Read a comparison of what the shopper or the request says, such as a country."""
+    words.put("name", f"{'member.' if found['member'] else ''}{found['name']}")
+    terms.conditions.append(people.read_attribute(words, found["test"] or "in"))
+
+
+def _read_is_one(words: Words, _: Goods, terms: Terms, found: re.Match[str]) -> None:
+    """Read that the shopper is one of a kind: `member_is_staff`, `staff_only`."""
+    wanted = words.flag("value", default=True)
+    condition = people.has(segment_of(found["one"] or found["only"]))
+    terms.conditions.append(condition if wanted else engine.Not(condition))
+
+
+def _read_attribute(words: Words, _: Goods, terms: Terms, found: re.Match[str]) -> None:
+    terms.conditions.append(people.read_attribute(words, found["test"] or "eq"))
+
+
+def _read_lines(words: Words, cart_goods: Goods, terms: Terms, found: re.Match[str]) -> None:
+    terms.conditions.append(measures.read_line_bound(words, cart_goods, found))
+
+
+def _read_contains(words: Words, cart_goods: Goods, terms: Terms, found: re.Match[str]) -> None:
     """Read that goods are there: any of the names, or all of them, or none."""
     names = goods.read_values(words) or words.names(found["subject"], f"{found['subject']}_in")
     least = words.thousandths("qty", "quantity", "min_qty") or _SOMETHING_THOUSANDTHS
@@ -171,7 +192,7 @@ def _read_contains(words: Words, cart_goods: Goods, found: re.Match[str]) -> eng
         for some in wanted
     )
     asked: engine.Condition = groups[0] if len(groups) == 1 else engine.AllOf(groups)
-    return engine.Not(asked) if found["no"] else asked
+    terms.conditions.append(engine.Not(asked) if found["no"] else asked)
 
 
 def _filter_of(
@@ -215,7 +236,7 @@ def _read_basis(words: Words) -> engine.Basis | None:
     return _BASES.get(name)
 
 
-def _read_purchases(words: Words, terms: Terms, found: re.Match[str]) -> None:
+def _read_purchases(words: Words, _: Goods, terms: Terms, found: re.Match[str]) -> None:
     comparison = found["comparison"] or "eq"
     if comparison == "every":
         _read_every_order(words, _NO_GOODS, terms)
@@ -310,7 +331,7 @@ def _read_window(words: Words, _: Goods, terms: Terms) -> None:
     terms.hours += window.hours
 
 
-def _read_groups(words: Words, cart_goods: Goods, terms: Terms) -> None:
+def _read_groups(words: Words, cart_goods: Goods, terms: Terms, _: re.Match[str]) -> None:
     """Read the parts of a set, or the only one: articles or goods of a filter, and how many."""
     name = next((one for one in ("items", "groups", "parts", "sets") if one in words), "")
     parts = words.open_all(name) if name else [words]
@@ -416,3 +437,13 @@ _READERS: Mapping[str, _Reader] = {
     "or": _read_any,
     "not": _read_not,
 }
+_PATTERNS: tuple[tuple[re.Pattern[str], _PatternReader], ...] = (
+    (_CONTAINS, _read_contains),
+    (_LINES, _read_lines),
+    (_ATTRIBUTES, _read_attribute),
+    (_PURCHASES, _read_purchases),
+    (_CIRCUMSTANCES, _read_circumstance),
+    (_IS_ONE, _read_is_one),
+    (_GROUPS, _read_groups),
+    (measures.PATTERN, _read_measure),
+)

@@ -232,6 +232,9 @@ _FREE = engine.PercentOff(10_000)
 
 def _read_allocation(words: Words) -> str:
     allocation = words.text("allocation")
+    if words.flag("apply_once_per_order", "once_per_order"):
+        allocation = "once"
+        words.put("max_units_total", words.peek("max_units_total") or 1)
     if any(sign in allocation for sign in _ALL_OF_SET):
         words.put("share_with", "all")
         return "across"
@@ -378,7 +381,11 @@ def _value_of(kind: engine.RewardKind) -> Decimal:
 def _read_target(words: Words, setting: Setting) -> tuple[str, engine.ItemFilter]:
     """Return the scope and the filter of `target`, or of `filter` where there is no target."""
     target = words.open("target")
-    scope = scopes.name_of(target.text("scope") or "item")
+    said = target.text("scope") or "item"
+    if order := scopes.find_order(said):  # a unit of a certain price is a scope for some
+        words.put("select", order)
+        words.put("max_units_total", words.peek("max_units_total") or 1)
+    scope = scopes.name_of(said)
     bundles.lift(target, words, by_group=scope in scopes.SETS)
     if not scopes.is_known(scope):
         words.gaps.add(f"unknown word: target.scope {scope}")

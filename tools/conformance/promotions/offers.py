@@ -219,24 +219,58 @@ def _read_trigger(words: Words) -> str:
     return codes[0] if codes else ""
 
 
+_USES = ("usage_limit", "max_uses", "total_uses", "uses", "max_redemptions", "global_limit")
+_MEMBER_USES = (
+    "per_member",
+    "per_customer",
+    "per_user",
+    "usage_limit_per_member",
+    "usage_limit_per_customer",
+    "usage_limit_per_user",
+    "max_uses_per_member",
+    "member_limit",
+    "per_member_period",
+    "per_member_and_period",
+)
+_MONEY = ("max_total_discount", "total_discount", "spend_limit", "budget_amount")
+
+
+def _read_bound(words: Words, *names: str, minor: bool = False) -> tuple[int, int]:
+    """Return a limit and what has been used of it, written as one number or as both.
+
+    Of a limit for a period the case tells what was used within it.
+    """
+    name = next((one for one in names if one in words), "")
+    if not isinstance(words.peek(name), Mapping):
+        return (words.minor if minor else words.whole)(*names) or 0, 0
+    inner = words.open(name)
+    read = inner.minor if minor else inner.whole
+    bound = read("limit", "max") or 0, read("used", "used_in_period", "count") or 0
+    inner.drop("period", "per", "days")
+    inner.close()
+    return bound
+
+
 def _read_limits(words: Words) -> Limits:
     """Return the limits; what has been used of them by codes and members stands in the state."""
-    uses_max = words.whole("usage_limit", "max_uses", "total_uses") or 0
-    member_max = words.whole("per_member", "per_customer", "usage_limit_per_member") or 0
-    budget = spent = uses = 0
+    uses_max, uses = _read_bound(words, *_USES)
+    member_max, member_uses = _read_bound(words, *_MEMBER_USES)
+    budget, spent = _read_bound(words, *_MONEY, minor=True)
     counts_sets = False
-    if "campaign_budget" in words:
-        inner = words.open("campaign_budget")
+    name = "campaign_budget" if "campaign_budget" in words else "budget"
+    if name in words:
+        inner = words.open(name)
         kind = inner.text("type")
         match kind:
-            case "spend":
+            case "spend" | "money" | "amount":
                 budget, spent = inner.minor("limit") or 0, inner.minor("used") or 0
-            case "usage":
+            case "usage" | "uses":
                 uses_max, uses = inner.whole("limit") or 0, inner.whole("used") or 0
                 counts_sets = True
-            case "usage_per_attribute" | "usage_by_attribute":
+            case "usage_per_attribute" | "usage_by_attribute" | "usage_per_member":
                 inner.drop("attribute")  # whatever it is, the state counts by its value
                 member_max = inner.whole("limit") or 0
+                member_uses = inner.whole("used") or member_uses
             case _:
                 words.gaps.add(f"unknown word: campaign_budget.type {kind}")
         inner.drop("shared", "used")
@@ -270,6 +304,7 @@ def _read_limits(words: Words) -> Limits:
         uses_per_member_max=member_max,
         budget_minor=budget,
         uses=uses,
+        member_uses=member_uses,
         spent_minor=spent,
         sets_max=sets_max,
         counts_sets=counts_sets,

@@ -50,6 +50,16 @@ def read_attributes(words: Words) -> dict[str, str]:
     return {name: to_text(value) for name, value in words.table("attributes").items()}
 
 
+def read_other(words: Words, *, texts_only: bool) -> dict[str, str]:
+    """Return the plain words that nobody else reads as attributes: only conditions ask for them.
+
+    Of a cart these are texts, such as a country: its numbers and flags might change sums.
+    """
+    kinds = (str,) if texts_only else (str, int, float)
+    names = [name for name in words.left if isinstance(words.peek(name), kinds)]
+    return {name: to_text(words.take(name)) for name in names}
+
+
 def to_text(value: object) -> str:
     """Return a value as attributes have it: true is "true", 5 is "5"."""
     if isinstance(value, bool):

@@ -21,11 +21,13 @@ from tools.conformance.promotions.words import (
     Words,
     read_list,
     read_minor,
-    read_names,
     read_whole,
 )
 
-_KINDS = frozenset({"register", "register_usage", "revert", "revert_usage", "register_then_revert"})
+_KIND_SIGNS = ("register", "registration", "revert")
+_REGISTER = ("register", "registrations", "registered", "usages", "uses", "actions", "amounts")
+_REVERT = ("revert", "reverts", "reverted", "reversals")
+_NAMES = ("campaign", "code", "promotion", "id")
 _COUNTED = frozenset({"usage", "usage_per_attribute", "usage_by_attribute"})
 _SHARED = "cmp_shared"
 _MOMENT = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -40,7 +42,8 @@ _TERMS = batches.Terms(
 def is_about_registers(case: Case) -> bool:
     """Tell whether a case is about budgets alone."""
     event = case.plain.get("event")
-    return isinstance(event, Mapping) and str(event.get("type")) in _KINDS
+    kind = str(event.get("type")) if isinstance(event, Mapping) else ""
+    return any(sign in kind for sign in _KIND_SIGNS)
 
 
 @dataclass(slots=True)
@@ -56,32 +59,99 @@ class _Budget:
 def compare(case: Case, gaps: Gaps) -> list[Difference]:
     """Return every difference between the budgets of the case and ours."""
     budgets = _read_budgets(case, gaps)
-    event = Words(case.plain["event"], "event", gaps)
-    event.drop("type")
-    registered = event.table("register")
-    reverted = read_names(event.take("revert", default=[]), "event.revert")
-    event.close()
-    posted: dict[str, list[tuple[_Budget, batch_pb2.Batch, list[int]]]] = {}
-    for name, taken in registered.items():
+    registered, reverted = _read_event(Words(case.plain["event"], "event", gaps), budgets)
+    posted: dict[str, list[_Posted]] = {}
+    for name, amounts in registered.items():
         budget = budgets.get(name) or budgets.get(_SHARED)
         if budget is None:
             continue  # who registers for a campaign that is not there changes nothing
-        listed = taken if isinstance(taken, list) else [taken]
-        amounts = [read_minor(one, "event.register") for one in listed]
         # A use is one however much it takes off; of money each amount is registered for itself.
         for amount in [sum(amounts)] if budget.by_uses else amounts:
-            batch = _write(name, amount, by_uses=budget.by_uses)
-            moved = [operation.transfer.amount for operation in batch.operations]
-            if budget.used + sum(moved) > budget.limit:
+            one = _post(name, amount, budget)
+            if budget.used + sum(one.moved) > budget.limit:
                 budget.accepted = False
                 continue
-            budget.used += sum(moved)
-            posted.setdefault(name, []).append((budget, batch, moved))
-    for name in reverted:
-        for budget, batch, moved in posted.pop(name, []):
-            undone = batches.build_undo(batch, moved, owes=False)
-            budget.used -= sum(one.reversal.amount for one in undone)
+            budget.used += sum(one.moved)
+            posted.setdefault(name, []).append(one)
+    for name, amounts in reverted.items():
+        _revert(name, amounts, posted.pop(name, []), budgets)
     return _compare(case, gaps, list({id(one): one for one in budgets.values()}.values()), budgets)
+
+
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    """What one registration has taken of a budget."""
+
+    batch: batch_pb2.Batch
+    moved: list[int]
+    budget: _Budget
+
+
+def _post(name: str, amount: int, budget: _Budget) -> _Posted:
+    batch = _write(name, amount, by_uses=budget.by_uses)
+    return _Posted(batch, [one.transfer.amount for one in batch.operations], budget)
+
+
+def _revert(
+    name: str, amounts: list[int], posted: list[_Posted], budgets: Mapping[str, _Budget]
+) -> None:
+    """Give back these amounts, or all that was registered; never more than has been used."""
+    budget = budgets.get(name) or budgets.get(_SHARED)
+    if any(amounts) and budget is not None:
+        posted = [
+            _post(name, amount, budget)
+            for amount in ([sum(amounts)] if budget.by_uses else amounts)
+            if amount
+        ]
+    for one in posted:
+        undone = batches.build_undo(one.batch, one.moved, owes=False)
+        one.budget.used -= min(one.budget.used, sum(part.reversal.amount for part in undone))
+
+
+def _read_event(
+    words: Words, budgets: Mapping[str, _Budget]
+) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Return what is registered and what is reverted: amounts by campaign."""
+    kind = words.text("type")
+    only = words.text(*_NAMES) or next(iter(budgets), "")
+    first, then = words.take(*_REGISTER), words.take(*_REVERT)
+    if kind.startswith("revert") and then is None:
+        first, then = None, first
+    words.close()
+    return _read_moves(first, "event.register", only), _read_moves(then, "event.revert", only)
+
+
+def _read_moves(found: object, where: str, only: str) -> dict[str, list[int]]:
+    """Return amounts by campaign, written as an object, as entries, or as amounts of the only one.
+
+    Names alone, in a list, are campaigns of which all is meant.
+    """
+    if isinstance(found, Mapping):
+        return {
+            name: [
+                read_minor(one, where) for one in (taken if isinstance(taken, list) else [taken])
+            ]
+            for name, taken in found.items()
+        }
+    moves: dict[str, list[int]] = {}
+    for one in read_list(found, where):
+        if isinstance(one, Mapping):
+            words = Words(one, where, Gaps())
+            name, amount = words.text(*_NAMES) or only, words.minor("amount", "value")
+            moves.setdefault(name, []).append(amount or 0)
+        elif isinstance(one, str) and not _is_number(one):
+            moves.setdefault(one, [])
+        else:
+            moves.setdefault(only, []).append(read_minor(one, where))
+    return moves
+
+
+def _is_number(text: str) -> bool:
+    try:
+        read_minor(text, "event")
+    except Unsupported:
+        return False
+    return True
 
 
 def _read_budgets(case: Case, gaps: Gaps) -> dict[str, _Budget]:

@@ -1,6 +1,7 @@
 """Cases as scenes of our engine: campaigns, a cart, facts, and what happened before."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,6 +25,7 @@ from tools.conformance.promotions.words import (
     Gaps,
     Unsupported,
     Words,
+    read_minor,
     read_names,
     read_number,
     read_thousandths,
@@ -117,6 +119,8 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
     cart = whole.open("cart")
     setting = _read_setting(cart)
     shopper = _read_shopper(cart)
+    cart.drop("currency")
+    setting.attributes.update(people.read_other(cart, texts_only=True))
     cart.close()
     found = []
     for place, words in enumerate(plains):
@@ -144,7 +148,7 @@ def _read_setting(cart: Words) -> _Setting:
     attributes[people.STORE] = store_id
     if "channel" in cart:
         attributes[people.CHANNEL] = cart.text("channel")
-    setting = _Setting(
+    return _Setting(
         goods=goods.read_goods(cart),
         codes=codes,
         store_id=store_id,
@@ -153,8 +157,6 @@ def _read_setting(cart: Words) -> _Setting:
         gifts=_read_chosen(cart),
         points_wanted=cart.whole("points_payment", "pay_points", "use_points", "redeem_points"),
     )
-    cart.drop("currency")
-    return setting
 
 
 def _read_chosen(cart: Words) -> dict[str, tuple[str, ...]]:
@@ -182,23 +184,28 @@ _WAYS_OF_CODES = frozenset({"all", "all_or_nothing", "all_or_none", "partial", "
 def _read_shopper(cart: Words) -> _Shopper:
     if "member" not in cart:
         return _Shopper()
+    if isinstance(cart.peek("member"), str):
+        cart.put("member", {"id": cart.take("member")})
     words = cart.open("member")
     email = words.text("email")
     member_id = words.text("id") or email or _SHOPPER
-    points = words.take("points", "balance", default=0)
-    stamps = words.table("stamps")
     segments = words.names("segments", "segment") | words.names("groups", "group")
     segments |= words.names("tiers", "tier") | frozenset(
         conditions.member_segment(name) for name in (member_id, email) if name
     )
     said = people.read_attributes(words)
+    before = words.whole(
+        "orders_placed", "orders", "purchases_before", "order_count", "orders_count"
+    )
+    points_of, stamps_of = words.take("points", "balance", default=0), words.table("stamps")
+    said |= people.read_other(words, texts_only=False)
     shopper = _Shopper(
         member_id=member_id,
         names=frozenset({member_id, email, *said.values()}),
         segment_ids=segments,
-        purchases_before=words.whole("orders_placed", "orders", "purchases_before"),
-        points=read_number(points, "member.points"),
-        stamps={name: read_whole(count, "member.stamps") for name, count in stamps.items()},
+        purchases_before=before,
+        points=read_number(points_of, "member.points"),
+        stamps={name: read_whole(count, "member.stamps") for name, count in stamps_of.items()},
         attributes=said | people.describe(map(conditions.segment_of, segments)) | _KNOWN,
     )
     words.close()
@@ -207,23 +214,21 @@ def _read_shopper(cart: Words) -> _Shopper:
 
 def _read_state(words: Words, found: list[Offer], shopper: _Shopper) -> list[Offer]:
     """Return the campaigns with what has been used of their limits before."""
-    by_code, by_name = (words.open(name) for name in ("code_usage", "campaign_usage"))
-    member_by_code = words.open("member_code_usage")
-    member_by_name = words.open("member_usage")
-    by_member = words.open("campaign_usage_by_attribute", "usage_by_attribute")
+    counts = {name: words.take(name) for name in words.left if _COUNTS & {*name.split("_")}}
     given = []
     for offer in found:
-        limits = offer.limits
-        uses = [by_code.peek(offer.code), by_name.peek(offer.name), limits.uses]
-        member_uses = [
-            member_by_code.peek(offer.code),
-            member_by_name.peek(offer.name),
-            *[by_member.peek(name) for name in shopper.names],
-        ]
+        names, limits = {offer.code, offer.name} - {""}, offer.limits
+        uses, member_uses, spent = [limits.uses], [limits.member_uses], [limits.spent_minor]
+        for name, told in counts.items():
+            by_member = any(sign in name for sign in _OF_MEMBERS)
+            keys = names | shopper.names if by_member else names
+            if _SPENDS & {*name.split("_")}:
+                spent.append(sum(read_minor(one, f"state.{name}") for one in _find(told, keys)))
+            else:
+                count = sum(read_whole(one, f"state.{name}") for one in _find(told, keys))
+                (member_uses if by_member else uses).append(count)
         limits = replace(
-            limits,
-            uses=max(_count(one) for one in uses),
-            member_uses=max(_count(one) for one in member_uses),
+            limits, uses=max(uses), member_uses=max(member_uses), spent_minor=max(spent)
         )
         given.append(replace(offer, limits=limits))
     forced = _close_state(words)
@@ -253,8 +258,16 @@ def _close_state(words: Words) -> bool:
     return policy == "force"
 
 
-def _count(found: object) -> int:
-    return 0 if found is None else read_whole(found, "state")
+_SPENDS = frozenset({"spend", "spent", "budget"})
+_COUNTS = _SPENDS | {"usage", "usages", "uses", "used", "redemptions"}
+_OF_MEMBERS = ("member", "customer", "user", "shopper", "attribute")
+
+
+def _find(told: object, keys: AbstractSet[str]) -> list[object]:
+    """Return the counts under these names, however deep; a count alone is anybody's."""
+    if not isinstance(told, Mapping):
+        return [told]
+    return [one for key in keys & told.keys() for one in _find(told[key], keys)]
 
 
 _CANCELS = frozenset({"cancel", "cancelled", "void", "order_cancelled"})

@@ -14,7 +14,17 @@ _SIGNS = {
     "delivery": ("deliver", "ship", "fee"),
     "order": ("order", "cart", "basket", "receipt", "total", "whole"),
     "group": ("group", "set", "bundle", "package"),
-    "item": ("item", "unit", "product", "article", "goods", "sku", "category"),
+    "item": (
+        "item",
+        "unit",
+        "product",
+        "article",
+        "goods",
+        "sku",
+        "category",
+        "cheapest",
+        "dearest",
+    ),
     "line": ("line",),
 }
 
@@ -33,6 +43,11 @@ def name_of(text: str) -> str:
     return next(
         (name for name, signs in _SIGNS.items() if any(sign in folded for sign in signs)), text
     )
+
+
+def find_order(text: str) -> str:
+    """Return which unit comes first where the scope is one of a certain price, else nothing."""
+    return next((one for one in ("cheapest", "dearest", "most_expensive") if one in text), "")
 
 
 def is_known(scope: str) -> bool:
