@@ -284,6 +284,9 @@ CREATE TABLE purchases (
     -- tessera.promotions.v1.RecordReceiptRequest with nothing but its lines, of a till that decided
     -- by itself; NULL when they are those of the evaluation.
     given BYTEA,
+    -- What the paper says of the till and the number; NULL for purchases recorded before it was kept.
+    till_id TEXT,
+    receipt_number TEXT,
     CONSTRAINT purchases_pkey PRIMARY KEY (receipt_id, purchase_time)
 ) PARTITION BY RANGE (purchase_time);
 

@@ -88,6 +88,8 @@ def _at_desk(
 def find(
     key: Annotated[str, typer.Option(help="STORE/TILL/SHIFT/NUMBER.")] = "",
     store: Annotated[str, typer.Option(help="The store.")] = "",
+    till: Annotated[str, typer.Option(help="The till.")] = "",
+    number: Annotated[str, typer.Option(help="The number on the paper.")] = "",
     member: Annotated[str, typer.Option(help="The member id.")] = "",
     card: Annotated[str, typer.Option(help="A card of the shopper.")] = "",
     phone: Annotated[str, typer.Option(help="The shopper's phone.")] = "",
@@ -116,7 +118,11 @@ def find(
         )
         return
     request = receipt_service_pb2.SearchReceiptsRequest(
-        store_id=store, campaign_id=campaign, page_size=min(limit, 200)
+        store_id=store,
+        till_id=till,
+        receipt_number=number,
+        campaign_id=campaign,
+        page_size=min(limit, 200),
     )
     _narrow(request, day, days)
     named = [("member_id", member), ("card_number", card), ("phone", phone)]

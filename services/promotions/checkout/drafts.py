@@ -64,6 +64,8 @@ def draw_up(
             for outcome in decided.decision.outcomes
             if outcome.reason is engine.OutcomeReason.APPLIED
         ),
+        till_id=request.receipt_key.till_id,
+        receipt_number=request.receipt_key.receipt_number,
     )
 
 

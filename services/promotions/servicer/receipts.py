@@ -122,6 +122,8 @@ def _parse_search(
         total_min_minor=request.total_min_minor if request.HasField("total_min_minor") else None,
         total_max_minor=request.total_max_minor if request.HasField("total_max_minor") else None,
         campaign_id=request.campaign_id,
+        till_id=request.till_id,
+        receipt_number=request.receipt_number,
         before=pages.position(_KIND, request.page_token, pages.receipt),
         count_max=count + 1,
     )

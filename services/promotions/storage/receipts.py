@@ -53,6 +53,8 @@ class Receipt:
     #: What receipts are found by besides; not read back.
     total_minor: int = 0
     campaign_ids: tuple[str, ...] = ()
+    till_id: str = ""
+    receipt_number: str = ""
 
     @property
     def awaits_member(self) -> bool:
@@ -93,11 +95,11 @@ WITH sent AS (
         $1::UUID[], $2::TIMESTAMPTZ[], $3::TIMESTAMPTZ[], $4::TEXT[], $5::TEXT[], $6::UUID[],
         $7::BIGINT[], $8::BYTEA[], $9::BYTEA[], $10::BYTEA[], $11::UUID[], $12::BYTEA[],
         $13::BIGINT[], $14::TEXT[], $15::BOOLEAN[], $16::BYTEA[], $17::BYTEA[],
-        $18::UUID[], $19::BYTEA[]
+        $18::TEXT[], $19::TEXT[], $20::UUID[], $21::BYTEA[]
     ) AS sent (
         receipt_id, purchase_time, record_time, state, store_id, member_id, ruleset_version,
         request, facts, evaluation, batch_id, batch, total_minor, campaign_ids, promised, conflicts,
-        given, event_id, event
+        given, till_id, receipt_number, event_id, event
     )
 ),
 free AS (
@@ -115,11 +117,13 @@ free AS (
 written AS (
     INSERT INTO purchases (
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
-        facts, evaluation, batch, total_minor, campaign_ids, conflicts, given
+        facts, evaluation, batch, total_minor, campaign_ids, conflicts, given, till_id,
+        receipt_number
     )
     SELECT
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
-        facts, evaluation, batch, total_minor, campaign_ids::UUID[], conflicts, given
+        facts, evaluation, batch, total_minor, campaign_ids::UUID[], conflicts, given, till_id,
+        receipt_number
     FROM sent JOIN free USING (receipt_id)
 ),
 told AS (
@@ -156,6 +160,8 @@ def _columns(receipt: Receipt, event: Event | None) -> tuple[object, ...]:
         receipt.promised,
         receipt.conflicts or None,
         receipt.given or None,
+        receipt.till_id,
+        receipt.receipt_number,
         *(event or (None, None)),
     )
 

@@ -26,6 +26,8 @@ class Search:
     total_min_minor: int | None = None
     total_max_minor: int | None = None
     campaign_id: str = ""
+    till_id: str = ""
+    receipt_number: str = ""
     before: tuple[datetime, str] | None = None
     count_max: int
 
@@ -59,9 +61,11 @@ WHERE
     AND ($7::BIGINT IS NULL OR found.total_minor >= $7)
     AND ($8::BIGINT IS NULL OR found.total_minor <= $8)
     AND ($9::UUID IS NULL OR $9 = ANY(found.campaign_ids))
+    AND ($10::TEXT IS NULL OR found.till_id = $10)
+    AND ($11::TEXT IS NULL OR found.receipt_number = $11)
     AND (receipts.state <> 'PENDING' OR receipts.promised)
 ORDER BY found.purchase_time DESC, found.receipt_id DESC
-LIMIT $10
+LIMIT $12
 """
 _BY_MEMBER = _SEARCH.format(led="found.member_id = $1::UUID")
 _BY_STORE = _SEARCH.format(led="found.store_id = $1::TEXT")
@@ -83,6 +87,8 @@ async def search(db: database.Queryable, wanted: Search) -> list[Found]:
         wanted.total_min_minor,
         wanted.total_max_minor,
         ids.parse(_CAMPAIGN_PREFIX, wanted.campaign_id) if wanted.campaign_id else None,
+        wanted.till_id or None,
+        wanted.receipt_number or None,
         wanted.count_max,
     )
     return [_found(row) for row in rows]

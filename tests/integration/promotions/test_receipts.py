@@ -92,6 +92,10 @@ async def test_receipts_are_found_by_whatever_is_remembered(house, desk, campaig
     assert await search(house, desk, **span(), total_min_minor=total, total_max_minor=total) == [
         second.receipt_id
     ]
+    number = third.receipt_key.receipt_number
+    assert await search(house, desk, **span(), receipt_number=number) == [third.receipt_id]
+    assert await search(house, desk, member_key=by_id, till_id=third.receipt_key.till_id) == ids
+    assert await search(house, desk, member_key=by_id, till_id="no such till") == []
     earning, percent = campaigns
     assert await search(house, desk, member_key=by_id, campaign_id=percent) == ids[1:]
     assert await search(house, desk, member_key=by_id, campaign_id=earning) == ids
@@ -116,6 +120,22 @@ async def test_receipts_are_found_by_whatever_is_remembered(house, desk, campaig
         campaign_ids=summary.campaign_ids,
     )
     assert set(summary.campaign_ids) == {earning, percent}
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        (span(before=-60, after=-60), "search_receipts.span"),
+        ({"total_min_minor": 2, "total_max_minor": 1}, "search_receipts.total"),
+    ],
+)
+async def test_a_search_that_can_find_nothing_is_refused(house, desk, fields, rule):
+    """An end before the beginning is a slip of whoever asks, and no empty answer."""
+    key = member_pb2.MemberKey(member_id=await house.register())
+    refusal = await house.refusal(desk.SearchReceipts, Search(member_key=key, **fields))
+    assert refusal.reason == "INVALID_REQUEST"
+    said = {"search_receipts.span": "until_time", "search_receipts.total": "total_max_minor"}[rule]
+    assert said in refusal.metadata["problem"]
 
 
 async def test_a_search_is_bounded(house, desk):
