@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pydantic
+import pydantic_core
 import yaml
 from tessera.promotions.v1 import campaign_pb2
 
-from services.promotions.text import nodes, reading, scalars, writing
+from services.promotions.text import nodes, reading, scalars, trials, writing
 from services.promotions.text.problems import Problem, Unreadable
 from services.promotions.text.trials import Article, Terms, Trial
 
@@ -45,18 +46,25 @@ def read(text: str) -> Document:
     """Return what a file says, with everything that is wrong with it."""
     document = Document()
     try:
+        _read(text, document)
+    except RecursionError:
+        document.problems.append(Problem(1, 1, "", "is nested too deeply to be read"))
+    document.problems.sort()
+    return document
+
+
+def _read(text: str, document: Document) -> None:
+    try:
         root = nodes.compose(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         document.problems.append(Problem(line, column, "", str(error.problem)))
-        return document
+        return
     except yaml.YAMLError as error:
         document.problems.append(Problem(1, 1, "", str(error)))
-        return document
+        return
     _Parser(document).read(root)
-    document.problems.sort()
-    return document
 
 
 class _Parser:
@@ -149,8 +157,14 @@ class _Parser:
                     inner = _child(place, step)
                     shown += f"[{step}]" if isinstance(step, int) else f".{step}"
                     place = place if inner is None else inner
-                self._reader.complain(place, shown, one["msg"].lower())
+                self._reader.complain(place, shown, _tell(one))
             return None
+
+
+def _tell(error: pydantic_core.ErrorDetails) -> str:
+    if error["type"] == "string_pattern_mismatch":
+        return trials.tell_mismatch(str(error["input"]), error["ctx"]["pattern"])
+    return error["msg"].lower()
 
 
 def _plain(node: nodes.Node) -> Any:

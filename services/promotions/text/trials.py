@@ -17,18 +17,41 @@ from services.promotions.text.words import Unit, unit_of
 from services.promotions.wire import rules as wire_rules
 from services.promotions.wire import templates
 
-Money = Annotated[str, StringConstraints(pattern=r"^-?\d{1,15}\.\d{2} [A-Z]{3}$")]
+_MONEY = r"^-?\d{1,15}\.\d{2} [A-Z]{3}$"
+Money = Annotated[str, StringConstraints(pattern=_MONEY)]
 _LINE = re.compile(
     r"(?P<quantity>\d{1,6}(?:\.\d{1,3})?) (?P<sku>\S+) at (?P<price>\S+ [A-Z]{3})"
     r"(?: was (?P<was>\S+ [A-Z]{3}))?(?: for (?P<kind>goods|delivery|service))?"
 )
-Line = Annotated[str, StringConstraints(pattern=f"^{re.sub(r'[?]P<[a-z]+>', '', _LINE.pattern)}$")]
-_PAYMENTS = "|".join(one.name.lower() for one in engine.PaymentType)
-Payment = Annotated[str, StringConstraints(pattern=rf"^({_PAYMENTS})( \d{{1,8}})?$")]
-_REASONS = "|".join(one.name.lower() for one in engine.OutcomeReason)
-Reason = Annotated[str, StringConstraints(pattern=f"^({_REASONS})$")]
-_CHANNELS = "|".join(one.name.lower() for one in engine.Channel)
-Channel = Annotated[str, StringConstraints(pattern=f"^({_CHANNELS})$")]
+_PLAIN_LINE = f"^{re.sub(r'[?]P<[a-z]+>', '', _LINE.pattern)}$"
+Line = Annotated[str, StringConstraints(pattern=_PLAIN_LINE)]
+_PAYMENTS = [one.name.lower() for one in engine.PaymentType]
+_PAYMENT = rf"^({'|'.join(_PAYMENTS)})( \d{{1,8}})?$"
+Payment = Annotated[str, StringConstraints(pattern=_PAYMENT)]
+_REASONS = [one.name.lower() for one in engine.OutcomeReason]
+_REASON = f"^({'|'.join(_REASONS)})$"
+Reason = Annotated[str, StringConstraints(pattern=_REASON)]
+_CHANNELS = [one.name.lower() for one in engine.Channel]
+_CHANNEL = f"^({'|'.join(_CHANNELS)})$"
+Channel = Annotated[str, StringConstraints(pattern=_CHANNEL)]
+
+#: What the forms above are in words, for whoever writes trials.
+_FORMS = {
+    _MONEY: "an amount like 12.50 USD",
+    _PLAIN_LINE: "a line like `2 milk at 1.50 USD`",
+    _PAYMENT: f"one of {', '.join(_PAYMENTS)}, a card with its first digits behind it",
+}
+_NAMES = {_REASON: _REASONS, _CHANNEL: _CHANNELS}
+
+
+def tell_mismatch(value: str, pattern: str) -> str:
+    """Return in words what a value must be that has not the form which a trial asks for."""
+    if pattern in _FORMS:
+        return f"must be {_FORMS[pattern]}, not {value}"
+    try:
+        return scalars.read_word(value, _NAMES[pattern])
+    except Unreadable as error:
+        return str(error)
 
 
 def _moment(text: str) -> str:

@@ -122,8 +122,34 @@ def test_each_mistake_is_shown_where_it_is(line, problem):
         ("currency: USD\ncampaigns: {}\ntrials: {}", "3:9: trials: must be a list"),
         (
             FRAME + "trials: [{name: a, cart: [milk], expect: {}}]",
-            "3:27: trials[0].cart[0]: string should match pattern",
+            "3:27: trials[0].cart[0]: must be a line like `2 milk at 1.50 USD`, not milk",
         ),
+        (
+            FRAME + "trials: [{name: a, cart: [-1 a at 1.00 USD], expect: {}}]",
+            "3:27: trials[0].cart[0]: must be a line like `2 milk at 1.50 USD`",
+        ),
+        (
+            FRAME + "trials: [{name: a, cart: [1 a at 1.00 USD], expect: {pay: 5}}]",
+            "3:59: trials[0].expect.pay: must be an amount like 12.50 USD, not 5",
+        ),
+        (
+            FRAME + "trials: [{name: a, cart: [1 a at 1.00 USD], channel: til, expect: {}}]",
+            "3:54: trials[0].channel: til is not known; perhaps till",
+        ),
+        (
+            FRAME + "trials: [{name: a, cart: [1 a at 1.00 USD], pays_with: gold, expect: {}}]",
+            "3:56: trials[0].pays_with",
+        ),
+        (
+            FRAME + "trials: [{name: a, cart: [1 a at 1.00 USD], pays_with: [gold], expect: {}}]",
+            "3:57: trials[0].pays_with[0]: must be one of cash, ",
+        ),
+        (
+            FRAME
+            + "trials: [{name: a, cart: [1 a at 1.00 USD], expect: {why_not: {a: not_stated}}}]",
+            "3:67: trials[0].expect.why_not.a: not_stated is not known; perhaps not_started",
+        ),
+        ("currency: USD\ncampaigns: " + "[" * 5_000, "1:1: is nested too deeply to be read"),
         (
             FRAME + "trials: [{name: a, cart: [1 a at 1.00 USD], expect: {b: 1}}]",
             "3:57: trials[0].expect.b: extra inputs are not permitted",
