@@ -72,6 +72,14 @@ def read(error: grpc.RpcError) -> Answer:
     return Answer(category, error.details() or "")
 
 
+def missing_scope(answer: Answer) -> str:
+    """Return the scope that whoever called lacks; empty when that is not what was said."""
+    denied = errors.PermissionDenied
+    if (answer.domain, answer.reason) == (denied.domain, denied.reason):
+        return answer.metadata.get("scope", "")
+    return ""
+
+
 def explain(error: Exception) -> errors.Refusal | None:
     """Return the refusal that an error amounts to; None when it is a defect of ours."""
     if isinstance(error, errors.Refusal):

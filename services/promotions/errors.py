@@ -286,6 +286,13 @@ class DependencyUnavailable(PromotionsRefusal):
 
     category = Category.UNAVAILABLE
     reason = "DEPENDENCY_UNAVAILABLE"
+    said_with: ClassVar[Mapping[str, str]] = {
+        "missing_scope": "The client of promotions needs the scope {missing_scope} for {service}.",
+    }
+
+    def left_open(self) -> "DependencyUnavailable":
+        """Return the same of a call that may have had its effect, or have it yet."""
+        return DependencyUnavailable(**{**self.fields, "outcome": "unknown"})
 
 
 class TimeZoneUnknown(PromotionsRefusal):

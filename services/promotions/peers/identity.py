@@ -68,6 +68,9 @@ class Identity:
             response = await self._stub.BatchGetMemberContexts(request)
         except grpc.aio.AioRpcError as error:
             answer = status.read(error)
+            if scope := status.missing_scope(answer):
+                self._presence.denied(scope=scope)
+                raise errors.DependencyUnavailable(service=NAME, missing_scope=scope) from error
             self._presence.lost(code=answer.category.name, why=answer.message)
             raise errors.DependencyUnavailable(service=NAME) from error
         except chassis_errors.Unavailable as error:  # no token either

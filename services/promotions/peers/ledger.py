@@ -54,8 +54,8 @@ log = structlog.get_logger()
 class Ledger:
     """Asks the ledger. What is in flight at the same time shares calls.
 
-    Every method raises DependencyUnavailable when the ledger does not answer. `run` belongs into
-    the background of the server.
+    Every method raises DependencyUnavailable when the ledger does not answer, or does not let our
+    client ask: it then names the missing scope. `run` belongs into the background of the server.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
@@ -94,8 +94,8 @@ class Ledger:
         try:
             answer = self._posts.ask(batch)
             return await in_time(answer, service=NAME, seconds_max=_POST_S_MAX)
-        except errors.DependencyUnavailable:
-            raise errors.DependencyUnavailable(service=NAME, outcome="unknown") from None
+        except errors.DependencyUnavailable as away:
+            raise away.left_open() from None
 
     async def find_batch(self, batch_id: str) -> batch_pb2.BatchResult:
         """Return the outcome of a posted batch."""
@@ -121,8 +121,8 @@ class Ledger:
             response = await self._answered(
                 self._adjustments.ProposeAdjustment(request, metadata=metadata)
             )
-        except errors.DependencyUnavailable:
-            raise errors.DependencyUnavailable(service=NAME, outcome="unknown") from None
+        except errors.DependencyUnavailable as away:
+            raise away.left_open() from None
         return response.adjustment
 
     async def find_adjustment(self, adjustment_id: str) -> adjustment_service_pb2.Adjustment | None:
@@ -216,6 +216,9 @@ class Ledger:
             answer = status.read(error)
             if answer.domain == _DOMAIN and answer.reason not in _NOT_READY:
                 raise  # the ledger is there and means it: a defect or a setting of ours
+            if scope := status.missing_scope(answer):
+                self._presence.denied(scope=scope)
+                raise errors.DependencyUnavailable(service=NAME, missing_scope=scope) from error
             self._presence.lost(code=answer.category.name, why=answer.message)
             raise errors.DependencyUnavailable(service=NAME) from error
         except (chassis_errors.Unavailable, chassis_errors.DeadlineTooShort) as error:

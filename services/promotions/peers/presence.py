@@ -11,6 +11,14 @@ class Presence:
     def __init__(self, service: str) -> None:
         self._service = service
         self._is_away = False
+        self._missing_scopes: set[str] = set()
+
+    def denied(self, *, scope: str) -> None:
+        """Note an answer that our own client may not ask this; each scope is said once."""
+        self.found()
+        if scope not in self._missing_scopes:
+            self._missing_scopes.add(scope)
+            log.error("our client lacks a scope", service=self._service, scope=scope)
 
     def lost(self, *, code: str, why: str) -> None:
         """Note a call without answer."""

@@ -37,6 +37,7 @@ _CLIENTS: dict[str, tuple[list[str], list[str]]] = {
         ],
         [],
     ),
+    "poor-promotions": (["members.context", "ledger.read"], []),
     "reviewer": (["campaigns.*"], []),
     "agent": (["checkout", "receipts.*", "adjustments.propose", "adjustments.approve"], []),
     "colleague": (["checkout", "receipts.*", "adjustments.propose"], []),
