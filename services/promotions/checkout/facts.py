@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from tessera.promotions.v1 import checkout_pb2
 from services.chassis import auth, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import catalogue, engine, errors
+from services.promotions.checkout import veils
 from services.promotions.peers.identity import Identity
 from services.promotions.peers.ledger import Ledger
 from services.promotions.programs.members import NO_MEMBERSHIP, Members, Membership
@@ -66,7 +67,8 @@ def load(kept: bytes, *, occurred_time: datetime) -> Gathered:
 class Question:
     """A cart at a moment, and how much may be left open: nothing, when the answer is binding.
 
-    `hands_out` is False where nobody can be handed anything any more.
+    `hands_out` is False where nobody can be handed anything any more. `secrets` are the codes for
+    which stand-ins are in the cart.
     """
 
     cart: engine.Cart
@@ -76,6 +78,7 @@ class Question:
     occurred_time: datetime
     is_binding: bool
     hands_out: bool = True
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 class Collector:
@@ -178,11 +181,17 @@ class Collector:
 
         Of several codes of a campaign the first that has a use left is taken.
         """
-        codes = engine.unknown_codes(question.ruleset, question.cart)[:_SECRETS_MAX]
+        unknown = engine.unknown_codes(question.ruleset, question.cart)
+        secrets = question.secrets
+        codes = [one for one in unknown if one in secrets or not veils.is_veiled(one)]
+        codes = codes[:_SECRETS_MAX]
         if not codes:
             return gathered, {}
         presenter = f"{auth.caller_id()} {question.cart.store_id}"[:_PRESENTER_MAX]
-        asked = (self._ledger.find_coupon(code, presenter_id=presenter) for code in codes)
+        asked = (
+            self._ledger.find_coupon(secrets.get(code, code), presenter_id=presenter)
+            for code in codes
+        )
         try:
             async with self._patience(question):
                 found = await asyncio.gather(*asked)

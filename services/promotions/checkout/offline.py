@@ -1,6 +1,6 @@
 """Receipts that tills decided by themselves: recorded as they were, held against what we decide."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from tessera.promotions.v1 import (
 from services.chassis import clock, database, differences
 from services.chassis import errors as chassis_errors
 from services.promotions import config, engine, errors, storage
-from services.promotions.checkout import conflicts, drafts, promises
+from services.promotions.checkout import conflicts, drafts, promises, veils
 from services.promotions.checkout.facts import Collector, Gathered, Question
 from services.promotions.checkout.offers import Decided
 from services.promotions.checkout.purchases import Purchases
@@ -94,12 +94,16 @@ class Offline:
 
     async def _draw_up(self, receipt_id: str, request: Request) -> Receipt:
         """Return the purchase as it is to be recorded: the till's prices, our conflicts."""
-        purchase = request.purchase
+        ruleset = await self._rulesets.find(request.purchase.ruleset_version)
+        veiled = veils.veil(request.purchase.cart, ruleset, salt=receipt_id)
+        kept = Request()
+        kept.CopyFrom(request)
+        kept.purchase.cart.CopyFrom(veiled.cart)
+        request, purchase = kept, kept.purchase
         cart = carts.parse_cart(purchase.cart)
-        ruleset = await self._rulesets.find(purchase.ruleset_version)
         occurred_time = times.read(purchase.occurred_time, field="occurred_time")
         told = sold.parse(request, cart, ruleset, terms=self._terms.points)
-        heard = await self._hear(purchase, cart, ruleset, occurred_time)
+        heard = await self._hear(purchase, cart, ruleset, occurred_time, veiled.secrets)
         facts, now = heard.gathered.facts, heard.gathered.now
         claim = engine.weigh(ruleset, cart, facts, told.lines, now=now)
         given = replace(told, charges=claim.charges, stamp_moves=claim.stamp_moves)
@@ -131,6 +135,7 @@ class Offline:
         cart: engine.Cart,
         ruleset: engine.Ruleset,
         occurred_time: datetime,
+        secrets: Mapping[str, str],
     ) -> _Heard:
         """Ask who the shopper is; whoever is nobody bought as one."""
         is_member = purchase.cart.HasField("member_key")
@@ -141,6 +146,7 @@ class Offline:
             occurred_time=occurred_time,
             is_binding=True,
             hands_out=False,
+            secrets=secrets,
         )
         try:
             return _Heard(await self._collector.collect(question), ())

@@ -119,9 +119,21 @@ class Promises:
             unknown = Gathered(facts=replace(kept.facts, identity_answered=True), now=kept.now)
             return _Met(_decided(ruleset, sold, unknown), (conflict_of(refusal),))
         # What was sold rests on the facts of then, what it earns on what is known of the shopper.
-        gathered = replace(gathered, facts=replace(gathered.facts, articles=kept.facts.articles))
+        gathered = _remember(gathered, kept.facts)
         earned = engine.earn_later(ruleset, cart, gathered.facts, sold, now=gathered.now)
         return _Met(_decided(ruleset, earned, gathered))
+
+
+def _remember(gathered: Gathered, kept: engine.Facts) -> Gathered:
+    """Return what is known now with the goods of then, and whose the codes were that were shown."""
+    shown = {name: kept.remaining[name] for name in kept.bearers if name in kept.remaining}
+    facts = replace(
+        gathered.facts,
+        articles=kept.articles,
+        bearers={**kept.bearers, **gathered.facts.bearers},
+        remaining={**gathered.facts.remaining, **shown},
+    )
+    return replace(gathered, facts=facts)
 
 
 def conflict_of(

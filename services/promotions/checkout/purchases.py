@@ -1,5 +1,6 @@
 """Evaluate, Commit and Void."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tessera.identity.v1 import member_pb2
@@ -10,7 +11,7 @@ from tessera.promotions.v1 import (
     reservation_service_pb2,
 )
 
-from services.chassis import clock, database, differences, timestamps
+from services.chassis import clock, database, differences, ids, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
 from services.promotions.checkout import (
@@ -20,6 +21,7 @@ from services.promotions.checkout import (
     permissions,
     promises,
     standings,
+    veils,
 )
 from services.promotions.checkout.facts import Collector, Question
 from services.promotions.checkout.offers import Decided, Offers
@@ -30,6 +32,7 @@ from services.promotions.checkout.settlement import Settlement, new_batch_id
 from services.promotions.peers.ledger import Ledger
 from services.promotions.rulesets import Rulesets
 from services.promotions.storage.receipts import Receipt
+from services.promotions.storage.reservations import PREFIX as RESERVATION_PREFIX
 from services.promotions.storage.reservations import Reservation
 from services.promotions.wire import batches, carts, evaluations, times
 from services.promotions.wire.batches import Terms
@@ -107,16 +110,22 @@ class Purchases:
         return await self._reserving.complete(found)
 
     async def _reserve(self, request: reservation_service_pb2.ReserveRequest) -> Reservation:
+        reservation_id, ruleset = ids.new(RESERVATION_PREFIX), self._rulesets.current
+        veiled = veils.veil(request.cart, ruleset, salt=reservation_id)
         question = Question(
-            cart=carts.parse_cart(request.cart),
+            cart=carts.parse_cart(veiled.cart),
             member_key=_member_key(request.cart),
-            ruleset=self._rulesets.current,
+            ruleset=ruleset,
             occurred_time=self._now(),
             is_binding=True,
+            secrets=veiled.secrets,
         )
         decided = await self._decide(question)
         _require_payment(decided.decision, request.cart)
-        return await self._reserving.hold(request, decided)
+        kept = reservation_service_pb2.ReserveRequest()
+        kept.CopyFrom(request)
+        kept.cart.CopyFrom(veiled.cart)
+        return await self._reserving.hold(kept, decided, reservation_id=reservation_id)
 
     async def _decide(self, question: Question) -> Decided:
         gathered = await self._collector.collect(question)
@@ -180,8 +189,8 @@ class Purchases:
             ruleset_version=request.ruleset_version or self._rulesets.current.version,
             occurred_time=times.read(request.occurred_time, field="occurred_time"),
         )
-        if offered is None:
-            return None
+        if offered is None or engine.unknown_codes(offered.ruleset, carts.parse_cart(request.cart)):
+            return None  # secret codes are kept in another form than they were offered in
         try:
             offered = await self._hand_out(receipt_id, offered)
         except errors.DependencyUnavailable:
@@ -211,19 +220,23 @@ class Purchases:
     ) -> Receipt:
         """Return a purchase by the facts of this moment; promised, when somebody is away."""
         if request.reservation_id:
-            decided, voids = await self._reserving.recall(receipt_id, request)
+            decided, cart, voids = await self._reserving.recall(receipt_id, request)
+            request = _with_cart(request, cart)
             _compare(decided.decision, request)
             decided = await self._hand_out(receipt_id, decided)
             return drafts.draw_up(
                 receipt_id, request, decided, terms=self._terms, now=self._now(), first=voids
             )
+        ruleset = await self._rulesets.find(request.ruleset_version)
+        veiled = veils.veil(request.cart, ruleset, salt=receipt_id)
+        request, secrets = _with_cart(request, veiled.cart), veiled.secrets
         try:
-            decided = await self._hand_out(receipt_id, await self._decide_now(request))
+            decided = await self._hand_out(receipt_id, await self._decide_now(request, secrets))
             return self._draw_up(receipt_id, request, decided)
         except errors.DependencyUnavailable as away:
             if request.gift_card_payments:
                 raise  # money is not promised
-            decided = await self._decide_now(request, is_binding=False)
+            decided = await self._decide_now(request, secrets, is_binding=False)
             if not decided.gathered.degradations:
                 return self._draw_up(receipt_id, request, decided)
             try:
@@ -233,7 +246,11 @@ class Purchases:
             return _promised(receipt, awaits=promises.awaits_member(request.cart, decided.gathered))
 
     async def _decide_now(
-        self, request: checkout_service_pb2.CommitRequest, *, is_binding: bool = True
+        self,
+        request: checkout_service_pb2.CommitRequest,
+        secrets: Mapping[str, str],
+        *,
+        is_binding: bool = True,
     ) -> Decided:
         """Return what a purchase gets by the facts of this moment.
 
@@ -246,6 +263,7 @@ class Purchases:
             occurred_time=times.read(request.occurred_time, field="occurred_time"),
             is_binding=is_binding,
             hands_out=is_binding,
+            secrets=secrets,
         )
         return await self._decide(question)
 
@@ -289,7 +307,7 @@ class Purchases:
         another one, which may try its own luck.
         """
         before = checkout_service_pb2.CommitRequest.FromString(stored.request)
-        difference = differences.find_difference(before, request)
+        difference = _find_difference(before, request, receipt_id=stored.receipt_id)
         if stored.state == storage.receipts.PENDING:
             try:
                 stored = await self._promises.complete(stored)
@@ -401,6 +419,28 @@ class Purchases:
             receipt_id=receipt.receipt_id,
             occurred_time=timestamps.show(self._now()),
         )
+
+
+def _with_cart(
+    request: checkout_service_pb2.CommitRequest, cart: checkout_pb2.Cart
+) -> checkout_service_pb2.CommitRequest:
+    """Return a purchase with its cart as it is kept."""
+    kept = checkout_service_pb2.CommitRequest()
+    kept.CopyFrom(request)
+    kept.cart.CopyFrom(cart)
+    return kept
+
+
+def _find_difference(
+    stored: checkout_service_pb2.CommitRequest,
+    sent: checkout_service_pb2.CommitRequest,
+    *,
+    receipt_id: str,
+) -> str:
+    salt = sent.reservation_id or receipt_id
+    if difference := veils.find_difference(stored.cart, sent.cart, salt=salt):
+        return f"cart.{difference}"
+    return differences.find_difference(_with_cart(stored, sent.cart), sent)
 
 
 def _promised(receipt: Receipt, *, awaits: bool) -> Receipt:

@@ -70,7 +70,9 @@ class Reruns:
                 )
             )
             remaining = {**gathered.facts.remaining, **kept.facts.remaining}
-            gathered = replace(gathered, facts=replace(gathered.facts, remaining=remaining))
+            bearers = {**gathered.facts.bearers, **kept.facts.bearers}
+            told = replace(gathered.facts, remaining=remaining, bearers=bearers)
+            gathered = replace(gathered, facts=told)
         return Rerun(
             recorded=chances.tell(receipt),
             rerun=_decide(ruleset, parsed, gathered, explain_all=request.explain_all),

@@ -17,11 +17,11 @@ from tessera.promotions.v1 import (
 from services.chassis import clock, database, differences, ids, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
-from services.promotions.checkout import drafts, facts, permissions
+from services.promotions.checkout import drafts, facts, permissions, veils
 from services.promotions.checkout.offers import Decided
 from services.promotions.peers.ledger import Ledger
 from services.promotions.rulesets import Rulesets
-from services.promotions.storage.reservations import PREFIX, Reservation
+from services.promotions.storage.reservations import Reservation
 from services.promotions.wire import batches, carts
 from services.promotions.wire.batches import Terms
 
@@ -51,17 +51,16 @@ class Reserving:
         found = await storage.reservations.find_by_request(self._db, request.request_id)
         if found is not None:
             first = Request.FromString(found.request)
-            if difference := differences.find_difference(first, request):
+            if difference := _find_difference(first, request, salt=found.reservation_id):
                 raise errors.RequestConflict(field=difference)
         return found
 
-    async def hold(self, request: Request, decided: Decided) -> Reservation:
+    async def hold(self, request: Request, decided: Decided, *, reservation_id: str) -> Reservation:
         """Write what was decided and hold what it takes.
 
         Raises BenefitGone or PointsPaymentTooHigh when that is gone.
         """
         now, seconds = self._now(), request.time_to_live.seconds
-        reservation_id = ids.new(PREFIX)
         draft = drafts.draw_batch(
             reservation_id,
             decided,
@@ -134,15 +133,16 @@ class Reserving:
 
     async def recall(
         self, receipt_id: str, request: checkout_service_pb2.CommitRequest
-    ) -> tuple[Decided, list[batch_pb2.Operation]]:
-        """Return what was decided for a cart, and what gives its holds back.
+    ) -> tuple[Decided, checkout_pb2.Cart, list[batch_pb2.Operation]]:
+        """Return what was decided for a cart, the cart as it is kept, and what ends its holds.
 
         Raises ReservationNotFound, ReservationMismatch or, when its time is over or another receipt
         has it, ReservationEnded.
         """
         found = await self._find(request.reservation_id)
         cart = Request.FromString(found.request).cart
-        if difference := differences.find_difference(cart, request.cart):
+        salt = found.reservation_id
+        if difference := veils.find_difference(cart, request.cart, salt=salt):
             raise errors.ReservationMismatch(field=f"cart.{difference}")
         if found.receipt_id != receipt_id:
             _require_unsold(found)
@@ -155,13 +155,23 @@ class Reserving:
         )
         evaluation = checkout_pb2.Evaluation.FromString(found.evaluation)
         holding = batch_pb2.Batch.FromString(found.batch)
-        return Decided(ruleset, decision, gathered, evaluation), batches.build_voids(holding)
+        decided = Decided(ruleset, decision, gathered, evaluation)
+        return decided, cart, batches.build_voids(holding)
 
     async def _find(self, reservation_id: str) -> Reservation:
         found = await storage.reservations.find(self._db, reservation_id)
         if found is None:
             raise errors.ReservationNotFound
         return found
+
+
+def _find_difference(stored: Request, sent: Request, *, salt: str) -> str:
+    if difference := veils.find_difference(stored.cart, sent.cart, salt=salt):
+        return f"cart.{difference}"
+    alike = Request()
+    alike.CopyFrom(stored)
+    alike.cart.CopyFrom(sent.cart)
+    return differences.find_difference(alike, sent)
 
 
 def _require_unsold(reservation: Reservation) -> None:

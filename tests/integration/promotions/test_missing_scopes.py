@@ -29,9 +29,7 @@ async def test_a_missing_scope_is_named_and_the_ledger_is_there(poor_ledger):
     with structlog.testing.capture_logs() as logs:
         for _ in range(2):
             with pytest.raises(errors.DependencyUnavailable) as drawn:
-                await poor_ledger.draw_coupon(
-                    ids.new("ser"), campaign_id=ids.new("cmp"), uses=1
-                )
+                await poor_ledger.draw_coupon(ids.new("ser"), campaign_id=ids.new("cmp"), uses=1)
         with pytest.raises(errors.DependencyUnavailable) as found:
             await poor_ledger.find_adjustment(ids.new("adj"))
     assert drawn.value.fields == {"service": "ledger", "missing_scope": "coupons.draw"}

@@ -11,6 +11,8 @@ from tessera.promotions.v1 import (
     checkout_service_pb2,
     offline_service_pb2,
     offline_service_pb2_grpc,
+    receipt_service_pb2,
+    receipt_service_pb2_grpc,
     reservation_service_pb2,
     reservation_service_pb2_grpc,
 )
@@ -185,3 +187,58 @@ async def test_code_without_a_ledger_is_not_promised(house, printer, campaign):
     finally:
         await house.bring_back(house.ledger)
     assert (await house.buy(cart)).evaluation.discount_minor == 100
+
+
+async def _read_rows(house, table):
+    rows = await house.db.fetch(f"SELECT * FROM {table}")
+    values = [value for row in rows for value in row.values()]
+    return [
+        bytes(one) if isinstance(one, bytes | memoryview) else str(one).encode() for one in values
+    ]
+
+
+async def test_a_code_that_was_shown_can_not_be_read_from_the_database(house, printer, campaign):
+    """Neither one with a use left nor an unknown one; what was sold stays what it was."""
+    (made,) = await issue(house, printer, campaign, uses=2)
+    typo = "TYPO" + secrets.token_hex(4).upper()
+    cart = cart_of(line("1", "bread", 1_500), codes=(made.code, typo))
+    request = commit_of(cart, await house.evaluate(cart))
+    receipt = (await house.commit(request)).receipt
+    assert (await house.commit(request)).replayed
+    other = checkout_service_pb2.CommitRequest()
+    other.CopyFrom(request)
+    other.cart.coupon_codes[1] += "X"
+    said = await house.refusal(house.checkout.Commit, other)
+    assert (said.reason, said.metadata["field"]) == ("RECEIPT_CONFLICT", "cart.coupon_codes[1]")
+    await house.settled(receipt.receipt_id)
+    await _reserve_and_sell(house, cart)
+    kept = [
+        value for table in ("receipts", "reservations") for value in await _read_rows(house, table)
+    ]
+    for code in (made.code, made.code.replace("-", ""), typo):
+        assert not any(code.encode() in value for value in kept)
+    again = receipt_service_pb2.RerunReceiptRequest(receipt_id=receipt.receipt_id)
+    desk = receipt_service_pb2_grpc.ReceiptServiceStub(house.channel)
+    rerun = await house.call(desk.RerunReceipt, again)
+    assert not rerun.differences
+    assert rerun.rerun.discount_minor == 100
+    await house.give_back(receipt, **{"1": 1_000})
+    assert await left(house, campaign, made) == 1
+    # What stands in the database buys nothing.
+    shown = tuple(receipt.cart.coupon_codes)
+    stolen = cart_of(line("1", "bread", 1_500), codes=shown)
+    assert (await house.evaluate(stolen)).discount_minor == 0
+
+
+async def _reserve_and_sell(house, cart):
+    """Reserve a cart twice and sell it twice, which is once each."""
+    shop = reservation_service_pb2_grpc.ReservationServiceStub(house.channel)
+    request = reservation_service_pb2.ReserveRequest(request_id=ids.new("req"), cart=cart)
+    request.time_to_live.seconds = 300
+    held = await house.call(shop.Reserve, request)
+    assert held.evaluation.discount_minor == 100
+    assert (await house.call(shop.Reserve, request)).reservation_id == held.reservation_id
+    sale = commit_of(cart, held.evaluation)
+    sale.reservation_id = held.reservation_id
+    assert (await house.commit(sale)).receipt.evaluation.discount_minor == 100
+    assert (await house.commit(sale)).replayed
