@@ -95,6 +95,8 @@ def _keep_from_exclusive(positions: list[Position]) -> None:
                 and not other.offer.stacking.always
                 and (one.alone or other.alone)
             )
+    for one in positions:
+        one.alone = False  # its foes say it
 
 
 def _circle(foes: dict[str, frozenset[str]], name: str) -> frozenset[str]:

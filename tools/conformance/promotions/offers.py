@@ -50,6 +50,12 @@ _CHOICES = {
     ),
 }
 _ALL_OF_GROUP = frozenset({"", "stackable", "stack", "all"})
+_CHOICE_SIGNS = {
+    engine.GroupChoice.LEAST: ("lowest", "least"),
+    engine.GroupChoice.BEST: ("best", "highest", "most", "largest"),
+    engine.GroupChoice.FIRST: ("first", "listorder", "list_order"),
+    engine.GroupChoice.LATEST_CODE: ("last", "latest"),
+}
 _STOPS = ("stop", "stop_after", "stop_processing", "stop_further", "stop_after_this")
 _LIVE = frozenset({"live", "active", "enabled", "published"})
 _NOT_LIVE = frozenset(
@@ -165,7 +171,12 @@ def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
         setting = Setting(cart_goods, terms, limits.sets_max)
         gift = rewards.read_gift(words.open("reward"), setting)
     terms.settle_bundle()
-    stacking = _read_stacking(words.open("stacking"))
+    rank = words.whole("priority")
+    inner = words.open("stacking")
+    hierarchy = inner.whole("hierarchy", "category_hierarchy")
+    if hierarchy is not None:  # the smaller one goes first
+        rank = -hierarchy
+    stacking = _read_stacking(inner)
     if any(words.flag(name) for name in _STOPS):
         stacking = replace(stacking, stop=True)
     phase = words.text("phase")
@@ -179,13 +190,15 @@ def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
         terms=terms,
         stacking=stacking,
         limits=limits,
-        priority=words.whole("priority"),
+        priority=rank,
         start_time=read_instant(words.text("starts")),
         end_time=read_instant(words.text("ends")),
         catalogue=phase == "catalogue",
         live=_read_status(words),
     )
-    words.drop("name", "title", "on_return", "return_policy")  # what returns do is ours to decide
+    words.drop(
+        "name", "title", "on_return", "on_cancel", "return_policy"
+    )  # what returns do is ours to decide
     words.close()
     return offer
 
@@ -323,7 +336,9 @@ def _read_stacking(words: Words) -> Stacking:
     words.drop("category")
     if mode in _ALONE_MODES:
         mode = "exclusive"
-    if mode not in _MODES | _ADDITIVE | _COMPOUND | _ALWAYS_MODES and mode not in _CHOICES:
+    if mode in _ALL_OF_GROUP | {"joint"}:
+        mode = "stack" if mode else ""
+    if mode not in _MODES | _ADDITIVE | _COMPOUND | _ALWAYS_MODES and not _choose(mode):
         words.gaps.add(f"unknown word: stacking.mode {mode}")
     order = words.text("order")
     by_value, by_priority = _read_order(order, words)
@@ -363,7 +378,7 @@ def _read_order(text: str, words: Words) -> tuple[int, int]:
     sign = -1 if "ascending" in last else 1
     if "value" in last:
         return sign, 0
-    if "priority" in last:
+    if "priority" in last or "hierarchy" in last:
         return 0, sign
     if text and not any(one in last for one in ("request", "given", "file", "listed")):
         words.gaps.add(f"unknown word: stacking.order {text}")
@@ -375,14 +390,24 @@ def _read_group(
 ) -> tuple[str, engine.GroupChoice]:
     """Return the exclusive group, and which of it is applied."""
     group, group_mode = words.text("group", "exclusive_group"), words.text("group_mode")
-    if group_mode not in _CHOICES and group_mode not in _ALL_OF_GROUP:
+    by_mode, by_group = _choose(mode), _choose(group_mode)
+    if by_group is None and group_mode not in _ALL_OF_GROUP:
         words.gaps.add(f"unknown word: stacking.group_mode {group_mode}")
-    choice = _CHOICES.get(mode) or _CHOICES.get(group_mode) or engine.GroupChoice.BEST
-    if mode in _CHOICES:
+    choice = by_mode or by_group or engine.GroupChoice.BEST
+    if by_mode:
         return group or lane or "best", choice
     if limited:
         return group or "limited", engine.GroupChoice.FIRST
-    return (group if group_mode in _CHOICES else ""), choice
+    return (group if by_group else ""), choice
+
+
+def _choose(mode: str) -> engine.GroupChoice | None:
+    """Return which of a group is applied, None where the mode does not say it."""
+    if mode in _MODES:
+        return None
+    folded = mode.lower()
+    signs = ((one, any(sign in folded for sign in of)) for one, of in _CHOICE_SIGNS.items())
+    return _CHOICES.get(mode) or next((one for one, said in signs if said), None)
 
 
 def _read_basis(words: Words, mode: str) -> engine.Basis | None:

@@ -5,7 +5,7 @@ from fractions import Fraction
 from services.promotions import engine
 from tools.conformance.promotions import goods
 from tools.conformance.promotions.gifts import Gift, Payment, Setting, Tender
-from tools.conformance.promotions.words import Unsupported, Words, read_number
+from tools.conformance.promotions.words import Unsupported, Words, read_basis_points, read_number
 
 _POINT_DECIMALS = 2
 
@@ -14,6 +14,9 @@ def read_points(words: Words, setting: Setting) -> Gift:
     """Read points for money: a rate, or a percentage of what points are worth."""
     basis = words.text("basis")
     earn_basis = _read_basis(words, basis)
+    rounding = words.text("rounding")  # of points, which are whole or have two decimals
+    if rounding and not any(sign in rounding for sign in ("down", "floor", "trunc")):
+        words.gaps.add(f"unknown word: reward.rounding {rounding}")
     if _has_step(words):
         return _read_steps(words, setting, earn_basis)
     if "per_currency" not in words and "percent_back" not in words:
@@ -109,7 +112,7 @@ def _rate(words: Words, name: str) -> Fraction | None:
 
 def read_redemption(words: Words, setting: Setting) -> Gift:
     """Read points as payment: the shopper pays as much with them as is allowed."""
-    share = words.basis_points("max_share")
+    share = _read_share(words)
     base = words.text("share_base")
     if base not in {"", "eligible_goods_after_discounts", "order", "total", "after_discounts"}:
         words.gaps.add(f"unknown word: reward.share_base {base}")
@@ -128,6 +131,14 @@ def read_redemption(words: Words, setting: Setting) -> Gift:
             excluded=excluded,
         ),
     )
+
+
+def _read_share(words: Words) -> int | None:
+    """Return the largest share of a receipt in basis points; a number up to 1 is a fraction."""
+    found = words.take("max_share", "max_percent", "max_percentage", "max_share_percent")
+    if isinstance(found, float | int) and not isinstance(found, bool) and 0 < found <= 1:
+        found = found * 100
+    return None if found is None else read_basis_points(found, f"{words.where}.max_share")
 
 
 def read_tender(words: Words, _: Setting) -> Gift:

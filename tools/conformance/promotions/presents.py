@@ -17,8 +17,9 @@ def read_gift_items(words: Words, setting: Setting) -> Gift:
         inner.close()
     if not items:
         raise Unsupported("a gift without its articles")
-    mode = words.text("mode") or "always_add"
-    if mode not in {"always_add", "add_missing"}:
+    mode = (words.text("mode") or "always_add").lower()
+    missing = "missing" in mode
+    if not missing and "add" not in mode:
         words.gaps.add(f"unknown word: reward.mode {mode}")
     on_return = words.text("on_return") or "keep"
     if on_return not in {"keep", "deduct_value"}:
@@ -31,7 +32,7 @@ def read_gift_items(words: Words, setting: Setting) -> Gift:
         spread=engine.GiftSpread.EACH_UNITS if step else engine.GiftSpread.ONCE,
         step_units=step,
         times_max=words.whole("per_order") or 0,
-        add_missing=mode == "add_missing",
+        add_missing=missing,
         on_return=engine.GiftReturn.DEDUCT if deducts else engine.GiftReturn.KEEP,
     )
     return Gift(rewards=(engine.Reward(kind, _find_counted(setting) if step else _all(setting)),))

@@ -128,7 +128,8 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
             found.append(offers.read_offer(words, place, setting.goods))
     state = whole.open("state")
     setting = replace(setting, all_or_none=_read_all_or_none(state))
-    given = _read_state(state, found, shopper)
+    most = state.whole("max_redeemables", "max_codes", "max_coupons", "code_limit")
+    given = [_bound_codes(one, most) for one in _read_state(state, found, shopper)]
     event = _read_event(whole.open("event"), setting.goods)
     whole.close()
     for mechanic in _find_contests(given):
@@ -139,6 +140,16 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
         raise Unsupported(gaps.found[0])
     given = [contests.as_sets(one) for one in given] if contests.is_open(given) else given
     return _compose(case, given, setting, shopper, event)
+
+
+def _bound_codes(offer: Offer, most: int | None) -> Offer:
+    """Return a campaign as one of those with a code, of which a request may have so many."""
+    stacking = offer.stacking
+    if not most or not offer.code or stacking.group:
+        return offer
+    first = engine.GroupChoice.FIRST
+    stacking = replace(stacking, group="~codes", choice=first, group_max=most)
+    return replace(offer, stacking=stacking)
 
 
 def _read_setting(cart: Words) -> _Setting:
@@ -270,8 +281,8 @@ def _find(told: object, keys: AbstractSet[str]) -> list[object]:
     return [one for key in keys & told.keys() for one in _find(told[key], keys)]
 
 
-_CANCELS = frozenset({"cancel", "cancelled", "void", "order_cancelled"})
-_RETURNS = frozenset({"return", "refund", "partial_return"})
+_CANCELS = ("cancel", "void", "rollback", "undo")
+_RETURNS = ("return", "refund")
 _RACES = frozenset({"concurrent", "concurrent_requests", "concurrent_commits", "parallel", "race"})
 
 
@@ -279,14 +290,14 @@ def _read_event(words: Words, cart_goods: Goods) -> _Event:
     kind = words.text("type")
     # Whatever is told of the ways of returns: ours are one and the same for all.
     words.drop("policy", "return_policy", "reason")
-    if kind in _CANCELS:
+    if any(sign in kind for sign in _CANCELS):
         everything = {line.line_id: line.quantity_thousandths for line in cart_goods.lines}
         event = _Event(everything, cancelled=True)
     elif kind in _RACES:
         event = _Event(requests=words.whole("requests", "count", "n", "parallel") or 1)
         if not 1 <= event.requests <= _REQUESTS_MAX:
             raise Unsupported(f"{words.where}.requests that are none, or too many")
-    elif kind in _RETURNS:
+    elif any(sign in kind for sign in _RETURNS):
         lines = words.table("lines")
         event = _Event(
             {line: read_thousandths(quantity, "event.lines") for line, quantity in lines.items()}
