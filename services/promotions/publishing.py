@@ -164,6 +164,8 @@ class Publishing:
         for taken in engine.find_taken_codes(parsed):
             raise errors.CodeTaken(code=taken.code, campaign_id=taken.campaign_id)
         new = [one for one in parsed if one.campaign_id in ours]
+        for lost in engine.find_lost_coupons(new, parsed):
+            raise _invalid(lost.campaign_id, lost.problem)
         ruleset = await self._renew(tx, version, ours)
         await storage.campaigns.replace_codes(tx, ours, _codes(new))
         made = {one.campaign_id: one.create_time for one in going if not _going(one).is_template}

@@ -68,7 +68,9 @@ from services.promotions.engine.messages import (
     tell_withdrawal,
 )
 from services.promotions.engine.problems import (
+    LostCoupon,
     TakenCode,
+    find_lost_coupons,
     find_problems,
     find_taken_codes,
 )
@@ -237,6 +239,7 @@ __all__ = [
     "LineKind",
     "LinePart",
     "LineUnknown",
+    "LostCoupon",
     "Meeting",
     "Member",
     "MemberDate",
@@ -303,6 +306,7 @@ __all__ = [
     "evaluate",
     "explain_payment",
     "find_amount_problem",
+    "find_lost_coupons",
     "find_needs",
     "find_problems",
     "find_succession_problems",

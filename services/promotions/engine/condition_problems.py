@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from services.promotions.engine import expressions, rules
+from services.promotions.engine import contradictions, expressions, rules
 from services.promotions.engine.set_problems import Problem, check_filter
 
 DEPTH_MAX = 6
@@ -23,6 +23,7 @@ def find_problems(condition: rules.Condition | None) -> Iterator[Problem]:
         yield Problem("condition", f"has {nodes} nodes, at most {NODES_MAX} are allowed")
     else:
         yield from _check_node(condition, "condition")
+        yield from contradictions.find_problems(condition, "condition")
 
 
 def _measure(condition: rules.Condition) -> tuple[int, int]:

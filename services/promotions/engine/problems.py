@@ -8,6 +8,14 @@ from services.promotions.engine.set_problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
+class LostCoupon:
+    """A coupon for later that no campaign would ever take."""
+
+    campaign_id: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
 class TakenCode:
     """A coupon code that two campaigns would answer to."""
 
@@ -43,6 +51,24 @@ def find_taken_codes(campaigns: Iterable[rules.Campaign]) -> list[TakenCode]:
                 if owner != campaign.campaign_id:
                     taken.append(TakenCode(code, owner, campaign.campaign_id))
     return taken
+
+
+def find_lost_coupons(
+    new: Iterable[rules.Campaign], known: Iterable[rules.Campaign]
+) -> list[LostCoupon]:
+    """Return every reward of `new` whose coupon is no personal one of a campaign of `known`."""
+    taken = {
+        one.campaign_id
+        for one in known
+        if isinstance(one.rules.trigger, rules.CouponTrigger) and one.rules.trigger.personal
+    }
+    text = "must be a campaign with a personal coupon, live or going live with this one"
+    return [
+        LostCoupon(one.campaign_id, Problem(f"{path}.issue_coupon.campaign_id", text))
+        for one in new
+        for path, kind in reward_problems.find_kinds(one.rules)
+        if isinstance(kind, rules.IssueCoupon) and kind.campaign_id not in taken
+    ]
 
 
 def _check_title(title: rules.Text) -> Iterator[Problem]:

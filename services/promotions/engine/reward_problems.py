@@ -31,6 +31,15 @@ def find_problems(given: rules.Rules) -> Iterator[Problem]:
             yield Problem("stamp_price", "does not go together with a scale")
 
 
+def find_kinds(given: rules.Rules) -> Iterator[tuple[str, rules.RewardKind]]:
+    """Yield what each reward gives, with its place."""
+    for place, reward in enumerate(given.rewards):
+        yield f"rewards[{place}]", reward.kind
+    for number, step in enumerate(given.scale.steps if given.scale else ()):
+        for place, reward in enumerate(step.rewards):
+            yield f"scale.steps[{number}].rewards[{place}]", reward.kind
+
+
 def _check_chances(given: rules.Rules) -> Iterator[Problem]:
     """Return what is wrong with chances of winning at once beside everything else."""
     kinds = [one for one in given.all_rewards if isinstance(one.kind, rules.InstantWin)]

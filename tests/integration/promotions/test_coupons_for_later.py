@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tessera.ledger.v1 import account_pb2, ledger_service_pb2
 from tessera.promotions.v1 import campaign_pb2 as pb
-from tessera.promotions.v1 import checkout_service_pb2
+from tessera.promotions.v1 import campaign_service_pb2, checkout_service_pb2
 
 from tests.integration.promotions import promises
 from tests.integration.promotions.houses import cart_of, line
@@ -26,6 +26,25 @@ async def campaigns(house):
     giving.rewards[0].CopyFrom(reward)
     (source,) = await house.publish(giving)
     return source, coupon
+
+
+async def test_a_coupon_that_nobody_takes_does_not_go_live(house):
+    """Of no campaign, or of one without a personal coupon: shoppers would get nothing of worth."""
+    (public,) = await house.publish(promises.coupon(f"P{CODE}"))
+    for issued in (public, f"cmp_{secrets.token_hex(16)}"):
+        giving = promises.earn(100)
+        giving.rewards[0].CopyFrom(pb.Reward(issue_coupon=pb.IssueCoupon(campaign_id=issued)))
+        create = campaign_service_pb2.CreateCampaignRequest(
+            request_id=secrets.token_hex(16), rules=giving
+        )
+        made = (await house.call(house.campaigns.CreateCampaign, create)).campaign
+        publish = campaign_service_pb2.PublishCampaignsRequest(campaign_ids=[made.campaign_id])
+        refusal = await house.refusal(house.campaigns.PublishCampaigns, publish)
+        assert (refusal.reason, refusal.metadata["campaign_id"], refusal.metadata["field"]) == (
+            "CAMPAIGN_INVALID",
+            made.campaign_id,
+            "rewards[0].issue_coupon.campaign_id",
+        )
 
 
 async def held(house, member, coupon):

@@ -321,6 +321,86 @@ def test_what_works_has_no_problems(changes):
     assert engine.find_problems(_rules(**changes)) == []
 
 
+_TOTAL = engine.BasketTotal
+_MILK, _BREAD = (engine.ItemFilter(skus=frozenset({one})) for one in ("milk", "bread"))
+
+
+@pytest.mark.parametrize(
+    ("condition", "places"),
+    [
+        (engine.AllOf((_TOTAL(5), engine.Not(_TOTAL(5)))), ("[1].not", "[0]")),
+        (engine.AllOf((engine.Not(_TOTAL(4)), _TOTAL(5))), ("[1]", "[0].not")),
+        (
+            engine.AllOf((_TOTAL(5), engine.Not(engine.AnyOf((_TOTAL(9), _TOTAL(2)))))),
+            ("[1].not.any.conditions[1]", "[0]"),
+        ),
+        (
+            engine.AllOf((_TOTAL(5), engine.AllOf((engine.Not(_TOTAL(5)),)))),
+            ("[1].all.conditions[0].not", "[0]"),
+        ),
+        (
+            engine.AllOf(
+                (engine.ItemGroup(_MILK, 2_000), engine.Not(engine.ItemGroup(_MILK, 1_000)))
+            ),
+            ("[1].not", "[0]"),
+        ),
+        (
+            engine.AllOf((engine.DistinctItems(3), engine.Not(engine.DistinctItems(2)))),
+            ("[1].not", "[0]"),
+        ),
+        (engine.AllOf((engine.PurchaseNumber(1), engine.PurchaseNumber(2))), ("[1]", "[0]")),
+        (engine.AllOf((engine.LastPurchase(31, 0), engine.LastPurchase(0, 30))), ("[1]", "[0]")),
+    ],
+)
+def test_a_condition_that_no_cart_can_meet_is_told_with_both_places(condition, places):
+    """Asking for a thing and for its opposite is a slip, at whatever depth."""
+    (problem,) = engine.find_problems(_rules(condition=condition))
+    field, other = (f"condition.all.conditions{place}" for place in places)
+    assert (problem.field, problem.problem) == (field, f"cannot hold together with {other}")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        engine.AllOf((_TOTAL(5), engine.Not(_TOTAL(9)))),
+        engine.AllOf((_TOTAL(5, _MILK), engine.Not(_TOTAL(5, _BREAD)))),
+        engine.AllOf((engine.ItemGroup(_MILK, 2_000), engine.Not(engine.ItemGroup(_MILK, 0, 1)))),
+        engine.AnyOf((_TOTAL(5), engine.Not(_TOTAL(5)))),
+        engine.AllOf((engine.PurchaseNumber(2), engine.PurchaseNumber(every=2))),
+        engine.AllOf((engine.LastPurchase(30, 0), engine.LastPurchase(0, 30))),
+        engine.AllOf(
+            (
+                engine.LastPurchase(31, or_never=True),
+                engine.LastPurchase(days_max=30, or_never=True),
+            )
+        ),
+    ],
+)
+def test_windows_and_other_goods_are_no_contradiction(condition):
+    """From 5 and below 9 is a window; alternatives and other goods say nothing of each other."""
+    assert engine.find_problems(_rules(condition=condition)) == []
+
+
+def test_a_coupon_for_later_must_be_one_that_somebody_takes():
+    """Of a campaign that there is, with a personal coupon; steps of a scale count, too."""
+    issue = (engine.Reward(engine.IssueCoupon("cmp_2")),)
+    giving = engine.Campaign("cmp_1", 1, _rules(combination=_EARN, rewards=issue))
+    steps = engine.Campaign(
+        "cmp_3", 1, _rules(combination=_EARN, rewards=(), scale=_scale((1, issue)))
+    )
+    public, personal = (
+        engine.Campaign("cmp_2", 1, _rules(trigger=engine.CouponTrigger(("A",), personal=one)))
+        for one in (False, True)
+    )
+    for known in ([giving, steps], [giving, steps, public]):
+        lost = engine.find_lost_coupons([giving, steps], known)
+        assert [(one.campaign_id, one.problem.field) for one in lost] == [
+            ("cmp_1", "rewards[0].issue_coupon.campaign_id"),
+            ("cmp_3", "scale.steps[0].rewards[0].issue_coupon.campaign_id"),
+        ]
+    assert engine.find_lost_coupons([giving, steps], [giving, steps, personal]) == []
+
+
 def test_two_live_campaigns_do_not_share_a_code():
     """Letter case does not make codes different; a campaign may repeat its own."""
     one = engine.Campaign("cmp_1", 1, _rules(trigger=engine.CouponTrigger(("SAVE",))))
