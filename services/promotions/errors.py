@@ -107,7 +107,7 @@ class StoreNotAllowed(PromotionsRefusal):
 
 
 class CurrencyMismatch(PromotionsRefusal):
-    """The store sells in another currency than {currency_code}."""
+    """Amounts are in {expected_currency_code} here, and not in {currency_code}."""
 
     category = Category.INVALID_ARGUMENT
     reason = "CURRENCY_MISMATCH"
@@ -268,7 +268,7 @@ class RulesetNotFound(PromotionsRefusal):
 
 
 class OccurredInFuture(PromotionsRefusal):
-    """The time of the purchase lies {ahead_s} seconds in the future."""
+    """What has happened lies {ahead_s} seconds in the future."""
 
     category = Category.INVALID_ARGUMENT
     reason = "OCCURRED_IN_FUTURE"

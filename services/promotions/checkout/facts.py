@@ -123,7 +123,9 @@ class Collector:
         if store is None:
             raise errors.StoreNotFound(store_id=cart.store_id)
         if store.currency_code != cart.currency_code:
-            raise errors.CurrencyMismatch(currency_code=cart.currency_code)
+            raise errors.CurrencyMismatch(
+                currency_code=cart.currency_code, expected_currency_code=store.currency_code
+            )
         facts = engine.Facts(
             store=store.facts,
             articles={line.sku: articles[line.sku] for line in cart.lines if line.sku in articles},

@@ -78,7 +78,9 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
 
     def _require_currency(self, currency_code: str) -> None:
         if currency_code not in {"", self._currency_code}:
-            raise errors.CurrencyMismatch(currency_code=currency_code)
+            raise errors.CurrencyMismatch(
+                currency_code=currency_code, expected_currency_code=self._currency_code
+            )
 
     async def UpdateCampaign(
         self, request: campaign_service_pb2.UpdateCampaignRequest, context: Context

@@ -73,7 +73,9 @@ def build_purchase(
         )
     ]
     if len(operations) > OPERATIONS_MAX:
-        raise errors.AmountOutOfRange(line_id="", problem="too many campaigns apply at once")
+        raise errors.AmountOutOfRange(
+            line_id="", problem="too many campaigns apply at once", field="lines"
+        )
     return operations
 
 

@@ -39,7 +39,9 @@ def parse_cart(cart: checkout_pb2.Cart) -> engine.Cart:
     _refuse_duplicates([line.line_id for line in parsed.lines])
     problem = engine.find_amount_problem(parsed)
     if problem is not None:
-        raise errors.AmountOutOfRange(line_id=problem.line_id, problem=problem.problem)
+        raise errors.AmountOutOfRange(
+            line_id=problem.line_id, problem=problem.problem, field=_name(parsed, problem.line_id)
+        )
     return parsed
 
 
@@ -64,11 +66,17 @@ def parse_returned_gifts(
     return found
 
 
+def _name(cart: engine.Cart, line_id: str) -> str:
+    """Return the place of a line in its cart, that of all of them without an id."""
+    place = next((place for place, one in enumerate(cart.lines) if one.line_id == line_id), None)
+    return "lines" if place is None else f"lines[{place}]"
+
+
 def _refuse_duplicates(line_ids: list[str]) -> None:
     if len(set(line_ids)) == len(line_ids):
         return
     seen: set[str] = set()
-    for line_id in line_ids:
+    for place, line_id in enumerate(line_ids):
         if line_id in seen:
-            raise errors.LineDuplicate(line_id=line_id)
+            raise errors.LineDuplicate(line_id=line_id, field=f"lines[{place}].line_id")
         seen.add(line_id)

@@ -137,6 +137,7 @@ async def test_amounts_in_another_currency_are_refused(house):
     request = create(rules, currency_code="RUB")
     refusal = await house.refusal(house.campaigns.CreateCampaign, request)
     assert refusal.reason == "CURRENCY_MISMATCH"
+    assert refusal.metadata["expected_currency_code"] == "USD"
     campaign_id = await house.draft(rules)
     update = api.UpdateCampaignRequest(
         campaign_id=campaign_id, version=1, rules=rules, currency_code="RUB"

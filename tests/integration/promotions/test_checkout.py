@@ -150,6 +150,15 @@ async def test_a_bad_cart_is_refused_by_evaluate_and_commit_alike(house):
         assert (await house.refusal(house.checkout.Commit, commit)).reason == reason
         find = FindReceipt(receipt_key=commit.receipt_key)
         assert (await house.refusal(house.checkout.FindReceipt, find)).reason == "RECEIPT_NOT_FOUND"
+    asked = checkout_service_pb2.EvaluateRequest(cart=foreign)
+    refusal = await house.refusal(house.checkout.Evaluate, asked)
+    assert refusal.metadata["expected_currency_code"] == "USD"
+    for part in ("till_id", "shift_id", "receipt_number"):
+        blank = commit_of(good, total=100)
+        setattr(blank.receipt_key, part, "  ")
+        refusal = await house.refusal(house.checkout.Commit, blank)
+        assert refusal.reason == "INVALID_REQUEST"
+        assert f"receipt_key.{part}" in refusal.metadata["problem"]
     late = commit_of(good, total=100, occurred=stamp(seconds=700))
     assert (await house.refusal(house.checkout.Commit, late)).reason == "OCCURRED_IN_FUTURE"
     broken = commit_of(good, total=100)

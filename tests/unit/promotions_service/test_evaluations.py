@@ -108,6 +108,7 @@ def test_bad_carts_are_refused_with_the_line():
     with pytest.raises(errors.LineDuplicate) as twice:
         carts.parse_cart(cart(("a", "x", 1000, 1), ("b", "x", 1000, 1), ("a", "y", 1000, 1)))
     assert twice.value.fields["line_id"] == "a"
+    assert twice.value.metadata["field"] == "lines[2].line_id"
     with pytest.raises(errors.AmountOutOfRange) as nothing:
         carts.parse_cart(cart(("a", "x", 1, 1)))
     assert nothing.value.fields["line_id"] == "a"
