@@ -287,11 +287,16 @@ CREATE TABLE purchases (
     -- What the paper says of the till and the number; NULL for purchases recorded before it was kept.
     till_id TEXT,
     receipt_number TEXT,
+    -- Campaigns of which it took chances of winning at once; NULL, which no index holds, for none.
+    chance_campaign_ids UUID[],
     CONSTRAINT purchases_pkey PRIMARY KEY (receipt_id, purchase_time)
 ) PARTITION BY RANGE (purchase_time);
 
 CREATE INDEX purchases_store_idx ON purchases (store_id, purchase_time, receipt_id);
 CREATE INDEX purchases_time_idx ON purchases (purchase_time, receipt_id);
+
+CREATE INDEX purchases_chances_idx ON purchases USING gin (chance_campaign_ids)
+    WHERE chance_campaign_ids IS NOT NULL;
 
 CREATE INDEX purchases_member_idx ON purchases (member_id, purchase_time)
     WHERE member_id IS NOT NULL;

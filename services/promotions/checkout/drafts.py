@@ -64,6 +64,9 @@ def draw_up(
             for outcome in decided.decision.outcomes
             if outcome.reason is engine.OutcomeReason.APPLIED
         ),
+        chance_campaign_ids=tuple(
+            dict.fromkeys([one.campaign_id for one in decided.evaluation.instant_draws])
+        ),
         till_id=request.receipt_key.till_id,
         receipt_number=request.receipt_key.receipt_number,
     )

@@ -54,7 +54,7 @@ async def find(db: database.Queryable, campaign_ids: Sequence[str]) -> dict[str,
     return {one.campaign_id: one for one in found}
 
 
-# Chances lie within their period, so the index by time finds them.
+# The campaign says which purchases, the period which months of them.
 _DRAWN = """
 SELECT
     receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
@@ -65,7 +65,7 @@ JOIN receipts ON receipts.receipt_id = purchases.receipt_id
 WHERE
     purchases.purchase_time >= $2 AND purchases.purchase_time < $3
     AND (purchases.purchase_time, purchases.receipt_id) > ($4, $5)
-    AND $1 = ANY(purchases.campaign_ids)
+    AND purchases.chance_campaign_ids @> ARRAY[$1::UUID]
     AND receipts.state <> 'PENDING'
 ORDER BY purchases.purchase_time, purchases.receipt_id
 LIMIT $6
@@ -81,7 +81,7 @@ async def drawn(
     after: tuple[datetime, str] | None,
     count_max: int,
 ) -> list[Receipt]:
-    """Return recorded purchases with a campaign, oldest first, after a (time, id)."""
+    """Return recorded purchases with chances of a campaign, oldest first, after a (time, id)."""
     time, last = after or (start, "")
     rows = await db.fetch(
         _DRAWN,

@@ -1,6 +1,6 @@
 """Purchases: decided, posted, recorded; voided or taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -53,6 +53,7 @@ class Receipt:
     #: What receipts are found by besides; not read back.
     total_minor: int = 0
     campaign_ids: tuple[str, ...] = ()
+    chance_campaign_ids: tuple[str, ...] = ()
     till_id: str = ""
     receipt_number: str = ""
 
@@ -95,11 +96,11 @@ WITH sent AS (
         $1::UUID[], $2::TIMESTAMPTZ[], $3::TIMESTAMPTZ[], $4::TEXT[], $5::TEXT[], $6::UUID[],
         $7::BIGINT[], $8::BYTEA[], $9::BYTEA[], $10::BYTEA[], $11::UUID[], $12::BYTEA[],
         $13::BIGINT[], $14::TEXT[], $15::BOOLEAN[], $16::BYTEA[], $17::BYTEA[],
-        $18::TEXT[], $19::TEXT[], $20::UUID[], $21::BYTEA[]
+        $18::TEXT[], $19::TEXT[], $20::UUID[], $21::BYTEA[], $22::TEXT[]
     ) AS sent (
         receipt_id, purchase_time, record_time, state, store_id, member_id, ruleset_version,
         request, facts, evaluation, batch_id, batch, total_minor, campaign_ids, promised, conflicts,
-        given, till_id, receipt_number, event_id, event
+        given, till_id, receipt_number, event_id, event, chance_campaign_ids
     )
 ),
 free AS (
@@ -118,12 +119,12 @@ written AS (
     INSERT INTO purchases (
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
         facts, evaluation, batch, total_minor, campaign_ids, conflicts, given, till_id,
-        receipt_number
+        receipt_number, chance_campaign_ids
     )
     SELECT
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
         facts, evaluation, batch, total_minor, campaign_ids::UUID[], conflicts, given, till_id,
-        receipt_number
+        receipt_number, chance_campaign_ids::UUID[]
     FROM sent JOIN free USING (receipt_id)
 ),
 told AS (
@@ -156,14 +157,19 @@ def _columns(receipt: Receipt, event: Event | None) -> tuple[object, ...]:
         ids.parse(BATCH_PREFIX, receipt.batch_id) if receipt.batch_id else None,
         receipt.batch or None,
         receipt.total_minor,
-        "{" + ",".join(one.split("_")[1] for one in receipt.campaign_ids) + "}",
+        _array(receipt.campaign_ids),
         receipt.promised,
         receipt.conflicts or None,
         receipt.given or None,
         receipt.till_id,
         receipt.receipt_number,
         *(event or (None, None)),
+        _array(receipt.chance_campaign_ids) if receipt.chance_campaign_ids else None,
     )
+
+
+def _array(campaign_ids: Iterable[str]) -> str:
+    return "{" + ",".join(one.split("_")[1] for one in campaign_ids) + "}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,15 @@
 """The schema: one truth in two forms, and rules that hold even when the code is wrong."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from services.chassis import migrations, outbox
+from services.chassis import ids, migrations, outbox
+from services.promotions.storage import instant_wins
 
 FOLDER = Path(migrations.__file__).parent.parent / "promotions"
 
@@ -215,3 +218,31 @@ async def test_the_database_refuses_what_cannot_be(connection, statement, constr
 async def test_an_upgrade_of_a_filled_database_changes_nothing(fresh):
     """At head there is nothing to apply."""
     assert await migrations.apply(fresh.settings(), FOLDER / "migrations") == []
+
+
+async def test_chances_of_a_campaign_are_found_by_its_index(fresh):
+    """However many purchases a period has, those with other campaigns are not read."""
+    campaign_id, start = ids.parse("cmp", ids.new("cmp")), datetime(2020, 1, 1, tzinfo=UTC)
+    arguments = (campaign_id, start, datetime.now(UTC), start, uuid4(), 100)
+    owner = await asyncpg.connect(fresh.owner_dsn)
+    try:
+        await owner.execute(_MANY_PURCHASES)
+        await owner.execute("ANALYZE purchases")
+        plan = await owner.fetch(f"EXPLAIN {instant_wins._DRAWN}", *arguments)
+    finally:
+        await owner.close()
+    text = "\n".join(row[0] for row in plan)
+    assert re.search(r"Bitmap Index Scan on \w*chance_campaign_ids_idx", text), text
+    assert "Seq Scan on purchases" not in text
+
+
+_MANY_PURCHASES = """
+INSERT INTO purchases (
+    receipt_id, purchase_time, record_time, store_id, ruleset_version, request, facts, evaluation,
+    chance_campaign_ids
+)
+SELECT
+    gen_random_uuid(), '2021-01-01'::TIMESTAMPTZ + make_interval(mins => n), now(), 's1', 1, '', '',
+    '', CASE WHEN n % 10 = 0 THEN ARRAY[gen_random_uuid()] END
+FROM generate_series(1, 5000) AS n
+"""
