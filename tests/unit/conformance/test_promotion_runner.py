@@ -206,6 +206,23 @@ def test_what_receipts_take_of_a_budget_is_told_in_several_forms(event: Any):
     assert outcome.verdict is Verdict.PASSED, (outcome.gaps, outcome.differences)
 
 
+@pytest.mark.parametrize(
+    ("expected", "verdict"),
+    [
+        ({"applied": ["P"]}, Verdict.PASSED),
+        ({"applied": []}, Verdict.FAILED),
+        ({"not_applied": [{"campaign": "P"}]}, Verdict.FAILED),
+        ({"unit_prices": {"L1": "18"}}, Verdict.PASSED),
+        ({"unit_prices": {"L1": "18.01"}}, Verdict.FAILED),
+        ({"result": {"unit_prices": {"L1": "19"}}}, Verdict.FAILED),
+        ({"unit_prices": {"L9": "18"}}, Verdict.UNSUPPORTED),
+        ({"budget": {"member_usage": {"P": 1}}}, Verdict.FAILED),
+    ],
+)
+def test_expectations_besides_sums_are_compared(expected: dict[str, Any], verdict: Verdict):
+    assert runner.run(case_of(expected=expected)).verdict is verdict
+
+
 def _choosing(expected: str, **cart: Any) -> runner.Outcome:
     gifts = [{"sku": "vase", "qty": 1}, {"sku": "bowl", "qty": 1}]
     campaign = {"id": "P", "reward": {"type": "gift", "gifts": gifts, "choose": 1}}

@@ -11,7 +11,14 @@ from tools.conformance.promotions import reasons, results, scenarios
 from tools.conformance.promotions.goods import FEE_LINE
 from tools.conformance.promotions.results import Result
 from tools.conformance.promotions.scenarios import Scenario
-from tools.conformance.promotions.words import Gaps, Unsupported, Words, read_list, read_number
+from tools.conformance.promotions.words import (
+    Gaps,
+    Unsupported,
+    Words,
+    read_list,
+    read_names,
+    read_number,
+)
 
 _MINOR = 100
 
@@ -95,7 +102,11 @@ def _compare_reasons(plain: Any, _: Scenario, result: Result) -> list[Difference
     found = []
     for answer in read_list(plain, "expected.not_applied"):
         one = _object(answer, "expected.not_applied")
-        name, wanted = str(one.get("campaign", "")), str(one.get("reason", ""))
+        name, wanted = str(one.get("campaign", "")), str(one.get("reason") or "")
+        if not wanted:  # whatever keeps it away
+            if result.reasons.get(name) is Reason.APPLIED:
+                found.append(Difference(f"not_applied.{name}", "not applied", "APPLIED"))
+            continue
         if wanted not in reasons.SAME:
             raise Unsupported(f"reason {wanted}")
         actual = result.reasons.get(name)
@@ -103,6 +114,31 @@ def _compare_reasons(plain: Any, _: Scenario, result: Result) -> list[Difference
         if actual not in reasons.SAME[wanted] and not silent:
             given = actual.name if actual else "no answer"
             found.append(Difference(f"not_applied.{name}", wanted, given))
+    return found
+
+
+def _compare_applied(plain: Any, _: Scenario, result: Result) -> list[Difference]:
+    """Compare which campaigns are applied, in whatever order."""
+    wanted = sorted(read_names(plain, "expected.applied"))
+    actual = sorted(name for name, why in result.reasons.items() if why is Reason.APPLIED)
+    if wanted == actual:
+        return []
+    return [Difference("applied", ", ".join(wanted), ", ".join(actual))]
+
+
+def _compare_unit_prices(plain: Any, scenario: Scenario, result: Result) -> list[Difference]:
+    """Compare what a unit costs in the end; cents that a line cannot divide are left aside."""
+    lines = {line.line_id: line for line in scenario.cart.lines}
+    found = []
+    for name, wanted in _object(plain, "expected.unit_prices").items():
+        if name not in lines:
+            raise Unsupported(f"expected.unit_prices of {name}, which is no line")
+        units = Decimal(lines[name].quantity_thousandths) / 1_000
+        paid = lines[name].unit_price_minor * units - result.by_line.get(name, 0)
+        listed = [_minor(one) for one in wanted] if isinstance(wanted, list) else []
+        asked = sum(listed, Decimal(0)) if listed else _minor(wanted) * units
+        if abs(asked - paid) > (0 if listed else units / 2):
+            found.append(_difference(f"unit_prices.{name}", asked / units, int(paid / units)))
     return found
 
 
@@ -147,6 +183,12 @@ def _compare_budget(plain: Any, scenario: Scenario, result: Result) -> list[Diff
         uses = sum(offer.limits.uses for offer in scenario.offers if offer.name == name)
         uses += 0 if scenario.cancelled else result.uses.get(name, 0)
         found.extend(_count("budget.campaign_usage", name, wanted, uses))
+    for place in ("member_usage", "member_code_usage"):
+        for name, wanted in words.table(place).items():
+            meant = [one for one in scenario.offers if name in {one.name, one.code}]
+            uses = sum(one.limits.member_uses for one in meant)
+            uses += 0 if scenario.cancelled else sum(result.uses.get(one.name, 0) for one in meant)
+            found.extend(_count(f"budget.{place}", name, wanted, uses))
     units = words.whole("campaign_units_used", "units_used")
     if units is not None:
         used = sum(one.units for one in limits)
@@ -280,6 +322,15 @@ def _compare_details(plain: Any, scenario: Scenario, result: Result) -> list[Dif
     ):
         if name in words:
             found.extend(_amounts(f"result.{name}", words.take(name), actual))
+    for name, check in (
+        ("applied", _compare_applied),
+        ("winner", _compare_applied),
+        ("unit_prices", _compare_unit_prices),
+        ("line_totals", _compare_line_totals),
+        ("near_miss", _compare_near),
+    ):
+        if name in words:
+            found.extend(check(words.take(name), scenario, result))
     found.extend(_compare_counts(words, scenario, result))
     found.extend(_compare_tie(words, result))
     found.extend(_compare_eligible(words, scenario, result))
@@ -371,6 +422,9 @@ def _compare_units(
 _CHECKS: Mapping[str, _Check] = {
     "by_campaign": _compare_campaigns,
     "not_applied": _compare_reasons,
+    "applied": _compare_applied,
+    "applied_campaigns": _compare_applied,
+    "unit_prices": _compare_unit_prices,
     "points": _compare_points,
     "points_spent": _compare_spent,
     "budget": _compare_budget,
