@@ -7,7 +7,7 @@ came, on facts read without locks; when somebody else was faster, the round is r
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -235,12 +235,17 @@ class Committer:
         plan = engine.plan(batches, assets=assets, targets=targets, due=due)
         now = self._instant()
         async with self._postings.round(with_locks=with_locks) as source:
-            tables = await self._postings.read(
-                plan, list(orders), now=now, source=source, with_locks=with_locks
-            )
-            fresh = [order for order in orders.values() if order.batch.id not in tables.known]
-            facts = engine.Facts(assets, tables.accounts, targets, tables.lots)
-            outcome = engine.post(facts, [order.batch for order in fresh], now=now, due=due)
+            while True:
+                tables = await self._postings.read(
+                    plan, list(orders), now=now, source=source, with_locks=with_locks
+                )
+                fresh = [order for order in orders.values() if order.batch.id not in tables.known]
+                facts = engine.Facts(assets, tables.accounts, targets, tables.lots)
+                try:
+                    outcome = engine.post(facts, [order.batch for order in fresh], now=now, due=due)
+                    break
+                except engine.LotsUnread:
+                    plan = replace(plan, brief=frozenset())
             answered = _answered(fresh, outcome, now)
             if answered or outcome.changes.accounts:
                 events = outbox.rows(*_events(fresh, outcome))

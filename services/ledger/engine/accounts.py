@@ -203,7 +203,8 @@ class Account(NamedTuple):
     `ceiling` None is no ceiling. `slides_until` keeps lots that follow a sliding policy alive.
     `lots` None: not read, which is enough while only credits come. `reserves` None: not read, which
     is enough while no hold ends; where they were read, so were the lots. `debt` is what its owner
-    owes, which the debt's own account holds as a negative balance.
+    owes, which the debt's own account holds as a negative balance. `has_more`: only the first of
+    its live lots in spending order were read, of an account where nothing is due or slides.
     """
 
     key: Key
@@ -217,6 +218,11 @@ class Account(NamedTuple):
     reserves: tuple[Reserve, ...] | None
     state: AccountState = AccountState.OPEN
     debt: int = 0
+    has_more: bool = False
+
+
+class LotsUnread(Exception):  # noqa: N818  not a fault: read more and decide again
+    """A decision needs lots of an account that were not read."""
 
 
 def keeps_lots(key: Key, asset: Asset) -> bool:
@@ -327,6 +333,38 @@ def summarise(
         next_hold = _earlier(next_hold, reserve.expires_at)
     event = _earlier(event, next_hold)
     return Summary(pending, event, expire, amount, earliest, held, incoming, next_hold)
+
+
+def rest(account: Account, now: datetime) -> Summary:
+    """Return what the lots come to that were not read of an account that `has_more` of them.
+
+    Its stored summary less what the first lots contribute. Raises LotsUnread when that leaves open
+    when the next of the rest becomes active, or when the clock is behind the summary.
+    """
+    whole, first = account.summary, account.lots or ()
+    alone = summarise(first, (), now=now, slides_until=None)
+    pending, amount = whole.pending - alone.pending, whole.next_expire_amount
+    if alone.next_expire_at == whole.next_expire_at:
+        amount -= alone.next_expire_amount
+    event, expire = whole.next_hold_at, whole.next_expire_at if amount else None
+    if pending:
+        known = _earlier(alone.next_event_at, event)
+        event = whole.next_event_at
+        if event is None or (known is not None and known <= event):
+            raise LotsUnread
+    if pending < 0 or amount < 0:
+        raise LotsUnread
+    event = _earlier(event, expire)
+    return EMPTY._replace(
+        pending=pending,
+        next_event_at=event,
+        next_expire_at=expire,
+        next_expire_amount=amount,
+        lots_from=first[-1].expires_at,
+        held=whole.held,
+        incoming=whole.incoming,
+        next_hold_at=whole.next_hold_at,
+    )
 
 
 def balance_at(account: Account, now: datetime) -> Balance:

@@ -14,6 +14,7 @@ from services.ledger.engine.accounts import (
     Key,
     Lot,
     LotPart,
+    LotsUnread,
     Place,
     Reserve,
     Summary,
@@ -109,6 +110,7 @@ class Page:
         "debt",
         "held",
         "incoming",
+        "last_read",
         "lots",
         "reserves",
         "reserves_changed",
@@ -127,7 +129,9 @@ class Page:
         self.slides_until = account.slides_until
         self.held = account.summary.held
         self.incoming = account.summary.incoming
-        self.unread = _unread(account)
+        self.unread = _unread(account, now)
+        #: The last lot that was read when more follow in spending order.
+        self.last_read = account.lots[-1] if account.lots and account.has_more else None
         self.lots: dict[UUID, Lot] = {lot.id: lot for lot in account.lots or ()}
         self.changed: dict[UUID, tuple[Lot | None, Lot]] = {}
         self.reserves = {reserve.place: reserve for reserve in account.reserves or ()}
@@ -154,6 +158,7 @@ class Page:
         page.debt = self.debt
         page.slides_until = self.slides_until
         page.unread = self.unread
+        page.last_read = self.last_read
         page.lots = self.lots.copy()
         page.changed = self.changed.copy()
         page.reserves = self.reserves.copy()
@@ -176,7 +181,7 @@ class Page:
         return max(self.balance - self.held - self.account.floor, 0)
 
     def spendable_lots(self, now: datetime) -> list[Lot]:
-        """Return the active lots in the order in which they are spent."""
+        """Return the active lots in the order in which they are spent, up to the last read."""
         active = [
             lot
             for lot in self.lots.values()
@@ -184,6 +189,9 @@ class Page:
         ]
         if len(active) > 1:
             active.sort(key=lambda lot: accounts.spending_order(lot, self.slides_until))
+        if self.last_read is not None:
+            last = accounts.spending_order(self.last_read, None)
+            return [lot for lot in active if accounts.spending_order(lot, None) <= last]
         return active
 
     def move(self, amount: int, place: Place, rows: Rows) -> None:
@@ -346,7 +354,10 @@ class Page:
         return Place(accounts.booking_id(self.account.key.id, self.version + 1), BY_LEDGER)
 
     def summary(self, now: datetime) -> Summary:
-        """Return what lots and reserves come to, once nothing changes on the page any more."""
+        """Return what lots and reserves come to, once nothing changes on the page any more.
+
+        Raises LotsUnread when the next expiry may be one of lots that were not read.
+        """
         if self.asset.lots is None and not self.reserves and self.unread.next_hold_at is None:
             return accounts.EMPTY
         if self._summary is None:
@@ -358,7 +369,17 @@ class Page:
                 slides_until=self.slides_until,
                 base=self.unread,
             )
+            self._check_expiry(self._summary.next_expire_at)
         return self._summary
+
+    def _check_expiry(self, expire: datetime | None) -> None:
+        """See to it that no lot that was not read can expire as early."""
+        if self.last_read is None or self.unread.next_expire_at is not None:
+            return
+        through = self.last_read.expires_at
+        if through is not None and (expire is None or expire >= through):
+            self._summary = None
+            raise LotsUnread
 
     def view(self, now: datetime) -> Balance:
         """Return what the account holds."""
@@ -425,11 +446,13 @@ def _renewed(lot: Lot, amount: int, place: Place, *, expires_at: datetime, now: 
     )
 
 
-def _unread(account: Account) -> Summary:
+def _unread(account: Account, now: datetime) -> Summary:
     """Return what comes to the lots and reserves that were read, from those that were not."""
     summary = account.summary
     if account.lots is None:
         return summary
+    if account.has_more:
+        return accounts.rest(account, now)
     if account.reserves is not None or summary.next_hold_at is None:
         return accounts.EMPTY
     return accounts.EMPTY._replace(

@@ -29,13 +29,15 @@ class Plan:
     """What to read.
 
     `keys` are the accounts with a running balance; `deep` are those whose lots are needed too;
-    `lots` are single lots that are needed even when nothing is left of them, with their accounts.
+    of those in `brief` the first few lots may do: see LotsUnread. `lots` are single lots that are
+    needed even when nothing is left of them, with their accounts.
     `holds` are needed even when they have ended, along with all reserves and lots of the accounts
     in `holding`.
     """
 
     keys: Mapping[UUID, Key]
     deep: frozenset[UUID]
+    brief: frozenset[UUID]
     lots: Mapping[UUID, UUID]
     holding: frozenset[UUID]
     holds: frozenset[Place]
@@ -86,6 +88,7 @@ def plan(
     return Plan(
         planner.keys,
         frozenset(planner.deep),
+        frozenset(planner.deep - planner.whole),
         planner.lots,
         frozenset(planner.holding),
         frozenset(planner.holds),
@@ -101,6 +104,7 @@ class _Planner:
     ) -> None:
         self.keys: dict[UUID, Key] = {}
         self.deep: set[UUID] = set()
+        self.whole: set[UUID] = set()
         self.lots: dict[UUID, UUID] = {}
         self.holding: set[UUID] = set()
         self.holds: set[Place] = set()
@@ -112,8 +116,9 @@ class _Planner:
     def add(self, operation: Operation) -> None:
         """Plan to read what an operation is about."""
         if isinstance(operation, NAMING):
-            self.touch(operation.debit, deep=True)
-            self.touch(operation.credit, deep=False)
+            is_brief = isinstance(operation, Transfer | Hold)
+            self.touch(operation.debit, deep=True, brief=is_brief)
+            self.touch(operation.credit, deep=False, brief=is_brief)
             return
         target = self._targets.get(operation.target)
         if isinstance(target, Moved):
@@ -127,14 +132,16 @@ class _Planner:
         elif target is None:
             self._touch_neighbour(operation)
 
-    def touch(self, key: Key, *, deep: bool) -> None:
-        """Plan to read an account, and its lots if `deep`."""
+    def touch(self, key: Key, *, deep: bool, brief: bool = False) -> None:
+        """Plan to read an account, and its lots if `deep`: all of them unless `brief`."""
         if key.is_world:
             return
         self.keys[key.id] = key
         asset = self._assets.get(key.asset_code)
         if asset is not None and asset.lots is not None and (deep or asset.lots.slides):
             self.deep.add(key.id)
+            if not brief or asset.lots.slides:
+                self.whole.add(key.id)
 
     def _touch_hold(self, place: Place, held: Held) -> None:
         self.holds.add(place)

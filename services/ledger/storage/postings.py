@@ -5,7 +5,7 @@ version that was decided on, and writes nothing otherwise; `Stale` then asks for
 the accounts locked first. Every change of an account or of its lots raises its version.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,10 +37,17 @@ _ACCOUNTS = f"SELECT {records.ACCOUNT_COLUMNS} FROM accounts WHERE account_id = 
 
 _LOTS = f"""
 SELECT {records.LOT_COLUMNS}
-FROM unnest($1::TEXT::UUID[], $2::TEXT::BIGINT[]) AS wanted (account_id, lots_from)
-JOIN lots ON lots.account_id = wanted.account_id
-    AND lots.expire_time >= COALESCE(instant(wanted.lots_from), 'infinity')
-WHERE lots.remaining > 0
+FROM unnest($1::TEXT::UUID[], $2::TEXT::BIGINT[], $3::INTEGER[])
+    AS wanted (account_id, lots_from, lots_max)
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM lots
+    WHERE lots.account_id = wanted.account_id
+        AND lots.expire_time >= COALESCE(instant(wanted.lots_from), 'infinity')
+        AND lots.remaining > 0
+    ORDER BY lots.expire_time, lots.lot_id
+    LIMIT wanted.lots_max
+) AS lots
 """  # noqa: S608  constants only
 
 _NAMED_LOTS = f"""
@@ -116,6 +123,9 @@ FROM unnest($1::UUID[], $2::TEXT[], $3::SMALLINT[], $4::TEXT[])
 ORDER BY account_id
 ON CONFLICT (account_id) DO NOTHING
 """
+
+#: How many live lots are read of an account that is merely spent from.
+LOTS_BRIEF = 8
 
 #: The constraint that fails when an account has another version than the one decided on.
 _VERSION_CURRENT = "accounts_version_current"
@@ -205,7 +215,14 @@ class Postings:
                 deep[row[0]] = row
                 if row["next_hold_time"] is not None and records.is_due(row, now):
                     holding.add(row[0])
-        lots = await self._lots(source, deep)
+        brief = {
+            account_id
+            for account_id, row in deep.items()
+            if account_id in plan.brief
+            and account_id not in holding
+            and not records.is_due(row, now)
+        }
+        lots = await self._lots(source, deep, brief)
         reserves = await self._reserves(source, holding, plan.holds)
         accounts = {
             row[0]: records.account(
@@ -213,6 +230,7 @@ class Postings:
                 keys[row[0]],
                 tuple(lots.get(row[0], ())) if row[0] in deep else None,
                 tuple(reserves.get(row[0], ())) if row[0] in holding else None,
+                has_more=row[0] in brief and len(lots.get(row[0], ())) == LOTS_BRIEF,
             )
             for row in rows
         }
@@ -244,12 +262,16 @@ class Postings:
             raise Stale from error
 
     async def _lots(
-        self, source: database.Queryable, deep: Mapping[UUID, database.Record]
+        self,
+        source: database.Queryable,
+        deep: Mapping[UUID, database.Record],
+        brief: Container[UUID],
     ) -> Mapping[UUID, list[engine.Lot]]:
         if not deep:
             return {}
         bounds = literals.instants(row["lots_from_time"] for row in deep.values())
-        return records.grouped(await source.fetch(_LOTS, literals.uuids(deep), bounds))
+        limits = [LOTS_BRIEF if account_id in brief else None for account_id in deep]
+        return records.grouped(await source.fetch(_LOTS, literals.uuids(deep), bounds, limits))
 
     async def _reserves(
         self,

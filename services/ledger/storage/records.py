@@ -33,6 +33,8 @@ def account(
     key: engine.Key,
     lots: tuple[engine.Lot, ...] | None = None,
     reserves: tuple[engine.Reserve, ...] | None = None,
+    *,
+    has_more: bool = False,
 ) -> engine.Account:
     """Return the account of a row with ACCOUNT_COLUMNS."""
     (
@@ -76,6 +78,7 @@ def account(
         reserves,
         engine.AccountState(state),
         debt,
+        has_more,
     )
 
 

@@ -1,6 +1,7 @@
 """Posting through the real server: answers, refusals, idempotency."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import grpc
@@ -8,6 +9,7 @@ import pytest
 from tessera.ledger.v1 import asset_pb2, batch_pb2, error_reason_pb2, ledger_service_pb2
 
 from services.chassis import errors, ids, status, timestamps
+from services.ledger.storage import literals, postings
 from tests.integration.ledger.conftest import account, move, release, running, undo, world
 
 pb = ledger_service_pb2
@@ -378,3 +380,35 @@ async def test_two_ledgers_share_one_hot_account(ledger, ledger_database, valkey
             *(one.spend(anna, left[0] // 2 + 1) for one in (ledger, second) for _ in range(5))
         )
         assert [result.state for result in states].count(POSTED) == 1
+
+
+async def test_a_spend_reads_the_first_lots_of_thousands(ledger):
+    """Neither those behind them nor the exhausted ones before them, which expired earlier."""
+    anna = ledger.member()
+    now = ledger.now()
+    for start in range(0, 4000, 200):
+        terms = [
+            {"lot_expire_time": timestamps.show(now + timedelta(days=1 + number))}
+            for number in range(start, start + 200)
+        ]
+        result = await ledger.post(*(move(world(), anna, 10, **one) for one in terms))
+        assert result.state == POSTED
+    assert (await ledger.spend(anna, 20_005)).state == POSTED
+    assert (await ledger.spend(anna, 10)).balances[0].available == 19_985
+    row = await ledger.db.fetchrow(
+        "SELECT account_id, lots_from_time FROM accounts WHERE balance = 19985"
+    )
+    arguments = literals.uuids([row[0]]), literals.instants([row[1]]), [postings.LOTS_BRIEF]
+    explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {postings._LOTS}"
+    plan = json.loads(await ledger.db.fetchval(explain, *arguments))[0]["Plan"]
+    scans = [node for node in _nodes(plan) if node.get("Relation Name") == "lots"]
+    read = [node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in scans]
+    assert len(read) == 1
+    assert read[0] <= 2 * postings.LOTS_BRIEF
+    assert (await ledger.spend(anna, 19_985)).balances[0].available == 0
+
+
+def _nodes(plan):
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes(child)

@@ -1,5 +1,7 @@
 """A bank clerk for engine tests: keeps what decisions write, in plain dictionaries."""
 
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
@@ -63,6 +65,8 @@ class Teller:
         self.holds: list[engine.HoldRow] = []
         self.reserves: dict[tuple[engine.Place, UUID], engine.Reserve] = {}
         self.tallies: dict[UUID, int] = {}
+        #: How often the first lots of accounts were enough to decide, and how often not.
+        self.briefs: Counter[str] = Counter()
         self._count = 0
 
     def at(self, day: float) -> "Teller":
@@ -145,6 +149,7 @@ class Teller:
         lots = {lot_id: self.lots[lot_id] for lot_id in plan.lots if lot_id in self.lots}
         facts = engine.Facts(self.assets, accounts, targets, lots)
         outcome = engine.post(facts, batches, now=self.now)
+        self._check_brief(plan, facts, batches, outcome)
         self._keep(outcome.changes)
         for decision in outcome.decisions:
             if isinstance(decision, engine.Posted):
@@ -211,6 +216,33 @@ class Teller:
                 and (lot.expires_at is None or (from_ is not None and lot.expires_at >= from_))
             )
         return account._replace(lots=lots, reserves=reserves)
+
+    def _check_brief(
+        self,
+        plan: engine.Plan,
+        facts: engine.Facts,
+        batches: tuple[engine.Batch, ...],
+        outcome: engine.Outcome,
+    ) -> None:
+        """Decide with the first lots of each account alone: the same comes of it, or LotsUnread."""
+        for count in (1, 2, 3):
+            accounts = dict(facts.accounts)
+            for account_id in plan.brief & accounts.keys():
+                account = accounts[account_id]
+                if account.reserves is not None or engine.is_due(account, self.now):
+                    continue
+                assert account.lots is not None
+                lots = sorted(account.lots, key=lambda lot: engine.spending_order(lot, None))
+                accounts[account_id] = account._replace(
+                    lots=tuple(lots[:count]), has_more=len(lots) >= count
+                )
+            try:
+                brief = engine.post(replace(facts, accounts=accounts), batches, now=self.now)
+            except engine.LotsUnread:
+                self.briefs["unread"] += 1
+                continue
+            self.briefs["decided"] += any(one.has_more for one in accounts.values())
+            assert _told(brief) == _told(outcome)
 
     def _keep(self, changes: engine.Changes) -> None:
         for written in changes.accounts:
@@ -300,3 +332,10 @@ def hold(
 def refusal(decision: engine.Decision) -> Any:
     """Return why a batch was refused, None when it was not."""
     return decision.refusal if isinstance(decision, engine.Refused) else None
+
+
+def _told(outcome: engine.Outcome) -> Any:
+    """Return what an outcome says, but for what was read of the accounts before."""
+    after = [written.after for written in outcome.changes.accounts]
+    changes = replace(outcome.changes, accounts=())
+    return list(map(repr, outcome.decisions)), after, changes

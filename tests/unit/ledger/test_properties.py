@@ -270,3 +270,44 @@ def test_a_group_decides_as_its_batches_alone_would(asset, credits_):
     assert list(grouped) == alone
     assert together.accounts == apart.accounts
     assert together.lots == apart.lots
+
+
+#: Credits with terms of their own: expired soon, late, together, never; spendable at once or later.
+credits_ = st.tuples(
+    st.integers(1, 40), st.sampled_from([None, 0, 2, 9]), st.sampled_from([None, 10, 11, 11, 40])
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(credits_, min_size=1, max_size=12),
+    st.lists(st.lists(moves | holds, min_size=1, max_size=3), min_size=1, max_size=4),
+    st.integers(0, 45),
+)
+def test_the_first_lots_decide_as_all_lots_do(earned, groups, day):
+    """The teller compares both for every group; here the accounts have many lots of all kinds."""
+    teller = Teller(points())
+    for key in KEYS[1:3]:
+        for amount, active, ends in earned:
+            teller.earn(
+                amount,
+                key,
+                activates_at=None if active is None else START + timedelta(days=active),
+                expires_at=None if ends is None else START + timedelta(days=ends),
+            )
+    teller.at(day)
+    for operations in groups:
+        teller.group(*(teller.batch(operation) for operation in operations))
+
+
+def test_the_first_lots_are_enough_to_spend_from_them():
+    """Nothing else is read while they last; beyond them more is asked for."""
+    teller = Teller(points())
+    for day in range(5, 25):
+        teller.earn(10, expires_at=START + timedelta(days=day))
+    teller.briefs.clear()
+    teller.spend(5)
+    assert teller.briefs == {"decided": 2, "unread": 1}, "one lot does not tell the next expiry"
+    teller.briefs.clear()
+    teller.spend(60)
+    assert teller.briefs == {"unread": 3}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.ledger import errors
-from services.ledger.engine.accounts import Key, Lot, LotPart
+from services.ledger.engine.accounts import Key, Lot, LotPart, LotsUnread
 from services.ledger.engine.batches import Hold, Moved, OperationResult, Transfer
 from services.ledger.engine.book import Page
 from services.ledger.engine.posting import debts, lots
@@ -57,6 +57,8 @@ def bounded(
     if debit is not None:
         available, givers = _spendable(debit, draft.now)
         if available < amount:
+            if debit.last_read is not None:
+                raise LotsUnread
             if not operation.up_to:
                 draft.refuse(errors.InsufficientFunds(available=available, required=amount))
             amount = available
