@@ -1,14 +1,13 @@
 """Between the contract's messages and the engine's nouns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from google.protobuf import message
 from tessera.event.v1 import event_pb2, ledger_events_pb2
 from tessera.ledger.v1 import account_pb2, asset_pb2, batch_pb2, error_reason_pb2, hold_pb2
 
-from services.chassis import ids, outbox, timestamps
+from services.chassis import differences, ids, outbox, timestamps
 from services.ledger import engine, errors
 from services.ledger.storage import Act, EntryLine, HoldLine
 
@@ -236,32 +235,10 @@ def first_difference(stored: bytes, sent: bytes) -> str | None:
 
     The same batch may have other bytes when the library that wrote them has changed since.
     """
-    return difference(batch_pb2.Batch, stored, sent)
-
-
-def difference(kind: type[message.Message], stored: bytes, sent: bytes) -> str | None:
-    """Return the path of the first field that two messages of a kind differ in, None for none."""
     if stored == sent:
         return None
-    return next(_differences(kind.FromString(stored), kind.FromString(sent)), None)
-
-
-def _differences(one: message.Message, other: message.Message) -> Iterator[str]:
-    for field in one.DESCRIPTOR.fields:
-        mine: Any = getattr(one, field.name)
-        others: Any = getattr(other, field.name)
-        if field.is_repeated:
-            for index, (left, right) in enumerate(zip(mine, others, strict=False)):
-                yield from (f"{field.name}[{index}].{rest}" for rest in _differences(left, right))
-            if len(mine) != len(others):
-                yield field.name
-        elif field.message_type is None:
-            if mine != others:
-                yield field.name
-        elif one.HasField(field.name) != other.HasField(field.name):
-            yield field.name
-        else:
-            yield from (f"{field.name}.{rest}" for rest in _differences(mine, others))
+    batches = batch_pb2.Batch.FromString(stored), batch_pb2.Batch.FromString(sent)
+    return differences.find_difference(*batches) or None
 
 
 def balance(one: engine.Balance) -> account_pb2.Balance:

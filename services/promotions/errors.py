@@ -407,6 +407,13 @@ class PlanTaken(PromotionsRefusal):
     reason = "PLAN_TAKEN"
 
 
+class ProgramVersionsFull(PromotionsRefusal):
+    """The program {program_id} has {versions_max} versions, and no program has more."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "PROGRAM_VERSIONS_FULL"
+
+
 class ProgramEnded(PromotionsRefusal):
     """The program {program_id} has ended."""
 

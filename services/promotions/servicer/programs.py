@@ -31,6 +31,8 @@ from services.promotions.wire import pages, programs, times
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+#: Every process keeps all versions, as standings rest on old ones.
+_VERSIONS_MAX = 500
 _STATES = {
     storage.programs.LIVE: program_pb2.PROGRAM_STATE_LIVE,
     storage.programs.ENDED: program_pb2.PROGRAM_STATE_ENDED,
@@ -121,6 +123,10 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
                 raise errors.ProgramEnded(program_id=request.program_id)
             if request.version != program.newest.version:
                 raise errors.VersionConflict(version=program.newest.version)
+            if len(program.versions) >= _VERSIONS_MAX:
+                raise errors.ProgramVersionsFull(
+                    program_id=program.program_id, versions_max=_VERSIONS_MAX
+                )
             start = self._require_successor(program, request.rules, start)
             known = _rewards(program_pb2.ProgramRules.FromString(program.newest.rules))
             await _require_coupons(tx, (one for one in _rewards(request.rules) if one not in known))

@@ -84,7 +84,7 @@ async def test_one_call_may_repeat_itself(ledger):
             lambda batch: batch.operations[0].transfer.credit.__setattr__("owner_id", "mem_x"),
             "operations[0].transfer.credit.owner_id",
         ),
-        (lambda batch: batch.operations.add().CopyFrom(batch.operations[0]), "operations"),
+        (lambda batch: batch.operations.add().CopyFrom(batch.operations[0]), "operations[1]"),
         (lambda batch: batch.__setattr__("receipt_id", "other"), "receipt_id"),
         (
             lambda batch: batch.operations[0].transfer.lot_expire_time.GetCurrentTime(),

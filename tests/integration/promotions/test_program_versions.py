@@ -409,3 +409,21 @@ async def test_a_change_needs_one_connection_alone(house, made):
         answer = await house.call(method, update_of(program_id, rules))
     assert answer.program.version == 2
     await house.end(campaign_id)
+
+
+async def test_versions_have_an_end(house, made):
+    """The last one that there may be is written, and after it none."""
+    rules = programs.ladder("v", 0, 5_000)
+    program_id = await made(rules)
+    await house.db.execute(
+        """
+        INSERT INTO program_revisions (program_id, version, rules, start_day, create_time)
+        SELECT $1, n, $2, current_date + 1, now() FROM generate_series(2, 499) AS n
+        """,
+        ids.parse("prg", program_id),
+        rules.SerializeToString(),
+    )
+    assert (await update(house, program_id, rules, version=499)).version == 500
+    stub = program_service_pb2_grpc.ProgramServiceStub(house.channel)
+    said = await house.refusal(stub.UpdateProgram, update_of(program_id, rules, version=500))
+    assert (said.reason, said.metadata["versions_max"]) == ("PROGRAM_VERSIONS_FULL", "500")
