@@ -1,6 +1,7 @@
 """`python -m tools receipts`: a complaint, answered from the command line."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -40,7 +41,7 @@ Secret = Annotated[
 
 @app.callback()
 def receipts() -> None:
-    """Find receipts, show why they are as they are, decide them again."""
+    """Find receipts, show why they are as they are, decide them again, make them good."""
 
 
 class _Desk:
@@ -191,8 +192,7 @@ def _explain(method: str, request: Any, gateway: str, client: str, secret: Path 
         found: checkout_pb2.Receipt = answer.receipt
         return found
 
-    for text in wording.explain(_at_desk(look, gateway, client, secret)):
-        _console.print(text)
+    wording.put(_console, wording.explain(_at_desk(look, gateway, client, secret)))
 
 
 @app.command()
@@ -202,13 +202,19 @@ def rerun(
     cart: Annotated[
         Path | None, typer.Option(help="Another cart than was bought, as JSON of the contract.")
     ] = None,
+    everything: Annotated[  # noqa: FBT002  options of typer
+        bool, typer.Option("--all", help="Say why every campaign gave nothing, near or far.")
+    ] = False,
     gateway: Gateway = "",
     client: Client = "admin",
     secret: Secret = None,
 ) -> None:
-    """Decide a receipt again, with the facts of its day, and print what differs."""
+    """Decide a receipt again, with the facts of its day, and print what differs.
+
+    A receipt keeps the answers of campaigns that came near its cart; `--all` asks the others, too.
+    """
     request = receipt_service_pb2.RerunReceiptRequest(
-        receipt_id=receipt_id, ruleset_version=ruleset
+        receipt_id=receipt_id, ruleset_version=ruleset, explain_all=everything
     )
     if cart is not None:
         try:
@@ -222,5 +228,36 @@ def rerun(
         )
         return answer
 
-    for text in wording.compare(_at_desk(decide, gateway, client, secret)):
-        _console.print(text)
+    answer = _at_desk(decide, gateway, client, secret)
+    wording.put(_console, wording.compare(answer))
+    if everything:
+        wording.put(_console, wording.explain_others(answer.rerun))
+
+
+@app.command()
+def compensate(
+    receipt_id: Annotated[str, typer.Argument(help="The receipt, `rcp_…`.")],
+    points: Annotated[int, typer.Option(min=1, help="How many, in the smallest unit.")],
+    cause: Annotated[str, typer.Option(help="Why; the ledger keeps it, so no personal data.")],
+    gateway: Gateway = "",
+    client: Client = "admin",
+    secret: Secret = None,
+) -> None:
+    """Give the shopper points with a reason; above the limit they wait for a second person.
+
+    The same once more gives nothing twice and says what has become of it.
+    """
+    told = f"{receipt_id} {points} {cause}"
+    request = receipt_service_pb2.CompensateReceiptRequest(
+        request_id=f"desk-{hashlib.sha256(told.encode()).hexdigest()[:40]}",
+        receipt_id=receipt_id,
+        points=points,
+        cause=cause,
+    )
+
+    async def give(desk: _Desk) -> checkout_pb2.Compensation:
+        answer = await desk.call(desk.receipts.CompensateReceipt, request)
+        given: checkout_pb2.Compensation = answer.compensation
+        return given
+
+    wording.put(_console, [wording.tell_compensation(_at_desk(give, gateway, client, secret))])

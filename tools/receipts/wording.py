@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 from tessera.ledger.v1 import adjustment_service_pb2
@@ -42,11 +43,17 @@ def _row(one: receipt_service_pb2.ReceiptSummary) -> tuple[str, ...]:
     )
 
 
+def put(console: Console, lines: Iterable[str]) -> None:
+    """Print lines as they are: names of goods and campaigns may look like markup."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+
+
 def explain(receipt: checkout_pb2.Receipt) -> Iterator[str]:
     """Yield a receipt as lines of text: goods, what each campaign gave, why others did not."""
     key, got = receipt.receipt_key, receipt.evaluation
     yield (
-        f"[bold]{receipt.receipt_id}[/bold] "
+        f"{receipt.receipt_id} "
         f"{_name(checkout_pb2.ReceiptState.Name(receipt.state), 'RECEIPT_STATE_')}, "
         f"store {key.store_id}, till {key.till_id}, shift {key.shift_id}, "
         f"number {key.receipt_number}"
@@ -75,13 +82,40 @@ def explain(receipt: checkout_pb2.Receipt) -> Iterator[str]:
         f"{got.points_earned} points earned"
     )
     yield from _explain_gifts(got, titles)
-    yield from _explain_others(got)
+    yield from explain_others(got)
+    yield from _explain_payments(receipt)
+    yield from _explain_conflicts(receipt)
     for returned in receipt.returns:
         yield (
             f"returned {returned.return_id}: {_money(returned.refund_minor)} in money, "
             f"{returned.points_restored} points given back, "
             f"{returned.points_clawed_back} taken back, "
             f"{returned.points_not_recovered} already spent, {returned.points_owed} owed"
+        )
+    yield from map(tell_compensation, receipt.compensations)
+
+
+def _explain_payments(receipt: checkout_pb2.Receipt) -> Iterator[str]:
+    """Yield what gift cards paid, and what is still to come or could not be taken back."""
+    for paid in receipt.gift_card_payments:
+        yield f"  gift card {paid.card_id} paid {_money(paid.amount_minor)}"
+    if receipt.settled_later:
+        yield "  not settled yet: points and coupons are on their way"
+    if receipt.state == checkout_pb2.RECEIPT_STATE_VOIDED:
+        yield (
+            f"  voided: {receipt.points_not_recovered} points already spent, "
+            f"{receipt.points_owed} owed"
+        )
+
+
+def _explain_conflicts(receipt: checkout_pb2.Receipt) -> Iterator[str]:
+    for one in receipt.conflicts:
+        kind = _name(checkout_pb2.ConflictKind.Name(one.kind), "CONFLICT_KIND_")
+        about = f" of {one.campaign_id}" if one.campaign_id else ""
+        bounds = ", beyond the bounds" if one.beyond_bounds else ""
+        yield (
+            f"  conflict, {kind}{about}: till {one.till_amount}, "
+            f"platform {one.centre_amount}{bounds}"
         )
 
 
@@ -98,7 +132,8 @@ def _explain_gifts(got: checkout_pb2.Evaluation, titles: Mapping[str, str]) -> I
         yield f"  chance {draw.number}, {state}{prize}: {title}"
 
 
-def _explain_others(got: checkout_pb2.Evaluation) -> Iterator[str]:
+def explain_others(got: checkout_pb2.Evaluation) -> Iterator[str]:
+    """Yield why each campaign that gave nothing gave nothing, and what was missing to it."""
     for outcome in got.outcomes:
         if outcome.reason == checkout_pb2.OUTCOME_REASON_APPLIED:
             continue
@@ -121,7 +156,7 @@ def compare(answer: receipt_service_pb2.RerunReceiptResponse) -> Iterator[str]:
         f"decided again by rule set {answer.rerun.ruleset_version}"
     )
     if not answer.differences:
-        yield "[green]nothing differs[/green]"
+        yield "nothing differs"
     for one in answer.differences:
         if one.field:
             yield f"  {one.field}: {one.recorded_minor} -> {one.rerun_minor}"
@@ -132,9 +167,14 @@ def compare(answer: receipt_service_pb2.RerunReceiptResponse) -> Iterator[str]:
             f"{_money(one.recorded_minor)} -> {_money(one.rerun_minor)} off, "
             f"{one.recorded_points} -> {one.rerun_points} points"
         )
-    for given in answer.compensations:
-        state = _name(adjustment_service_pb2.AdjustmentState.Name(given.state), "ADJUSTMENT_STATE_")
-        yield f"  {given.points} points by {given.client_id}, {state}: {given.cause}"
+    yield from map(tell_compensation, answer.compensations)
+
+
+def tell_compensation(given: checkout_pb2.Compensation) -> str:
+    """Return in a line what was to make a receipt good, and what has become of it."""
+    state = _name(adjustment_service_pb2.AdjustmentState.Name(given.state), "ADJUSTMENT_STATE_")
+    why_not = f" ({given.refusal_reason})" if given.refusal_reason else ""
+    return f"  {given.points} points by {given.client_id}, {state}{why_not}: {given.cause}"
 
 
 def _reason(reason: checkout_pb2.OutcomeReason.ValueType) -> str:

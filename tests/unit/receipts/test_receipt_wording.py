@@ -3,6 +3,7 @@
 import io
 
 from rich.console import Console
+from tessera.ledger.v1 import adjustment_service_pb2
 from tessera.promotions.v1 import checkout_pb2, receipt_service_pb2
 from tessera.type.v1 import text_pb2
 
@@ -62,6 +63,46 @@ def test_a_receipt_explains_itself():
     assert "1.5 x milk at 2.00 = 3.00, to pay 2.70" in text
     assert "0.30 off, 5 points: Ten percent" in text
     assert "not Big basket: condition not met (1.50 more)" in text
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are():
+    """Whoever names goods decides nothing about the agent's screen."""
+    receipt = checkout_pb2.Receipt()
+    receipt.CopyFrom(RECEIPT)
+    receipt.cart.lines[0].sku = "[/red]milk"
+    screen = Console(width=200, record=True, file=io.StringIO())
+    wording.put(screen, wording.explain(receipt))
+    assert "1.5 x [/red]milk at 2.00" in screen.export_text()
+
+
+def test_a_receipt_says_how_it_was_paid_and_what_went_wrong():
+    """Gift cards, conflicts of a till without a line, a void, and what made it good."""
+    receipt = checkout_pb2.Receipt()
+    receipt.CopyFrom(RECEIPT)
+    receipt.state = checkout_pb2.RECEIPT_STATE_VOIDED
+    receipt.points_not_recovered = 3
+    receipt.settled_later = True
+    receipt.gift_card_payments.add(card_id="gcd_1", amount_minor=150)
+    receipt.conflicts.add(
+        kind=checkout_pb2.CONFLICT_KIND_BUDGET_SHORT,
+        campaign_id="cmp_1",
+        till_amount=30,
+        centre_amount=10,
+        beyond_bounds=True,
+    )
+    receipt.compensations.add(
+        points=5,
+        client_id="olga",
+        cause="sorry",
+        state=adjustment_service_pb2.ADJUSTMENT_STATE_REFUSED,
+        refusal_reason="ACCOUNT_CLOSED",
+    )
+    text = list(wording.explain(receipt))
+    assert "  gift card gcd_1 paid 1.50" in text
+    assert "  not settled yet: points and coupons are on their way" in text
+    assert "  voided: 3 points already spent, 0 owed" in text
+    assert "  conflict, budget short of cmp_1: till 30, platform 10, beyond the bounds" in text
+    assert "  5 points by olga, refused (ACCOUNT_CLOSED): sorry" in text
 
 
 def test_a_receipt_says_what_came_with_it():
