@@ -184,7 +184,7 @@ async def test_piece_that_is_no_multiple_is_the_last(uploads, ledger):
     answer = await refused(send(uploads, piece(upload, 200, *rows[200:])))
     assert (answer.reason, answer.metadata) == ("UPLOAD_GAP", {"next_row": "150"})
     answer = await refused(send(uploads, piece(upload, 0, *rows)))
-    assert (answer.reason, answer.metadata["field"]) == ("UPLOAD_CONFLICT", "operations")
+    assert (answer.reason, answer.metadata["field"]) == ("UPLOAD_CONFLICT", "operations[150]")
 
 
 async def test_upload_that_nobody_began_is_not_found(uploads, ledger):
