@@ -11,6 +11,8 @@ from tools.conformance.promotions import cases, runner
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 _console = Console()
+# The worst that a file holds decides; 2 is a file that cannot be read.
+_EXITS = {runner.Verdict.FAILED: 1, runner.Verdict.UNSUPPORTED: 3}
 
 
 @app.callback()
@@ -27,7 +29,8 @@ def promotions(
     """Run a file of promotion cases through the engine and print what became of each.
 
     A case passes, differs by a decision of ours (listed with the reason), asks for something that
-    we lack, or fails. Any failure makes the command fail.
+    we lack, or fails. The exit code is 1 when a case failed, 3 when none did but one is
+    unsupported, 2 when the file is none of cases.
     """
     try:
         found = cases.read_file(file)
@@ -40,8 +43,9 @@ def promotions(
         report.show(_console, outcomes)
     if results:
         report.write(results, file, outcomes)
-    if any(one.verdict is runner.Verdict.FAILED for one in outcomes):
-        raise typer.Exit(1)
+    verdicts = {one.verdict for one in outcomes}
+    if code := next((code for verdict, code in _EXITS.items() if verdict in verdicts), 0):
+        raise typer.Exit(code)
 
 
 def _show(case_id: str, outcomes: list[runner.Outcome]) -> None:

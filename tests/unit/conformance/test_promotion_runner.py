@@ -288,7 +288,7 @@ def test_a_case_that_is_none_is_unsupported_and_the_others_go_on(tmp_path: Path)
     file, results = tmp_path / "cases.json", tmp_path / "results.json"
     file.write_text(json.dumps([1, None, [], {}, case_of().plain]))
     answer = CliRunner().invoke(command.app, ["promotions", str(file), "--json", str(results)])
-    assert answer.exit_code == 0
+    assert answer.exit_code == 3
     counts = json.loads(results.read_text())["counts"]
     assert (counts["unsupported"], counts["passed"]) == (4, 1)
 
