@@ -274,7 +274,8 @@ async def test_a_bad_return_is_refused_with_what_is_wrong(pos):
 
     assert (await refused(("1", 1), receipt_id="rcp_" + "0" * 32))[0] == "RECEIPT_NOT_FOUND"
     assert await refused(("9", 1)) == ("LINE_NOT_FOUND", {"line_id": "9"})
-    assert await refused(("1", 1), ("1", 1)) == ("LINE_DUPLICATE", {"line_id": "1"})
+    twice = {"line_id": "1", "field": "lines[1].line_id"}
+    assert await refused(("1", 1), ("1", 1)) == ("LINE_DUPLICATE", twice)
     for lines in ((), (("1", 0),), (("1", -1),), tuple((str(one), 1) for one in range(1001))):
         assert (await refused(*lines))[0] == "INVALID_REQUEST"
     reason, metadata = await refused(("1", 1000), key=receipt.receipt_key)

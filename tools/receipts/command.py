@@ -11,6 +11,7 @@ import grpc
 import typer
 from google.protobuf import json_format
 from rich.console import Console
+from rich.markup import escape
 from tessera.identity.v1 import member_pb2
 from tessera.promotions.v1 import (
     checkout_pb2,
@@ -81,7 +82,9 @@ def _at_desk(
         return asyncio.run(run())
     except grpc.aio.AioRpcError as error:
         answer = status.read(error)
-        _console.print(f"[red]{answer.reason or answer.category.name}[/red]: {answer.message}")
+        _console.print(
+            f"[red]{answer.reason or answer.category.name}[/red]: {escape(answer.message)}"
+        )
         raise typer.Exit(1) from None
 
 
