@@ -51,7 +51,6 @@ from services.promotions.engine.decisions import (
 from services.promotions.engine.evaluation import (
     AmountProblem,
     Meeting,
-    Need,
     Needs,
     evaluate,
     find_amount_problem,
@@ -167,6 +166,7 @@ from services.promotions.engine.rules import (
     Validity,
 )
 from services.promotions.engine.rulesets import (
+    Need,
     Ruleset,
     RulesetInvalid,
     compile,  # noqa: A004 - the word of the trade, always read as engine.compile

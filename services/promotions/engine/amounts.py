@@ -47,11 +47,20 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
     if not total or not whole:
         assert not total, "an amount needs something to lie on"
         return [0] * len(weights)
+    if len(weights) == 1:
+        return [total]
     products = [total * weight for weight in weights]
     shares = [product // whole for product in products]
     rest = total - sum(shares)
     if rest:
         remainders = [product % whole for product in products]
+        ranked = sorted(remainders, reverse=True)
+        least = ranked[rest - 1]
+        if least > ranked[rest]:  # no tie about the last place, and mostly there is none
+            return [
+                share + 1 if remainder >= least else share
+                for share, remainder in zip(shares, remainders, strict=True)
+            ]
         backwards = range(0, -len(shares), -1)
         order = sorted(zip(remainders, weights, backwards, strict=True), reverse=True)
         for _, _, place in order[:rest]:

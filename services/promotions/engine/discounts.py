@@ -323,7 +323,9 @@ def why_nothing(piles: Sequence[int], basket: Basket, left: Sequence[int]) -> Ou
 
 
 def _compile_cut(reward: rules.Reward, basis: rules.Basis) -> _Cutter:
-    cut = _compile_straight(reward, basis)
+    cut = None
+    if reward.floor_rest is rules.FloorRest.AS_KIND:
+        cut = _compile_straight(reward.kind, basis)
     if cut is None:
         cut_parts = picks.compile_cut(reward.kind, basis, reward.floor_rest)
 
@@ -341,14 +343,11 @@ def _compile_cut(reward: rules.Reward, basis: rules.Basis) -> _Cutter:
     return cut_capped
 
 
-def _compile_straight(reward: rules.Reward, basis: rules.Basis) -> _Cutter | None:
+def _compile_straight(kind: rules.RewardKind, basis: rules.Basis) -> _Cutter | None:
     """Return the commonest cuts without any detour, None for the others.
 
     They give what `picks.compile_cut` gives on whole piles, in a third of the time.
     """
-    kind = reward.kind
-    if reward.floor_rest is not rules.FloorRest.AS_KIND:
-        return None
     match kind:
         case rules.PercentOff(
             rounding=rules.Rounding.HALF_UP, rounding_unit=rules.RoundingUnit.LINE
@@ -360,6 +359,8 @@ def _compile_straight(reward: rules.Reward, basis: rules.Basis) -> _Cutter | Non
             return _compile_across(kind.amount_minor)
         case rules.FixedPrice():
             return _compile_fixed_price(kind.unit_price_minor)
+        case rules.PriceList():
+            return _compile_price_list(kind)
     return None
 
 
@@ -395,6 +396,17 @@ def _compile_fixed_price(unit_price_minor: int) -> _Cutter:
             else 0
             for pile in piles
         ]
+
+    return cut
+
+
+def _compile_price_list(kind: rules.PriceList) -> _Cutter:
+    """Bring the listed articles among the piles down to their prices."""
+    cuts = {one.sku: _compile_fixed_price(one.unit_price_minor) for one in kind.prices}
+
+    def cut(turn: Turn, piles: Sequence[int]) -> list[int]:
+        skus = turn.basket.skus
+        return [cuts[skus[pile]](turn, (pile,))[0] if skus[pile] in cuts else 0 for pile in piles]
 
     return cut
 

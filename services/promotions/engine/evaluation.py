@@ -32,22 +32,7 @@ from services.promotions.engine.decisions import (
 )
 from services.promotions.engine.groups import Verdict
 from services.promotions.engine.offers import Offer, refuse
-from services.promotions.engine.rulesets import Compiled, Ruleset
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """Which balances of a campaign to ask the ledger for."""
-
-    campaign_id: str
-    uses: bool
-    member_uses: bool
-    budget: bool
-    coupons: bool
-    stamps: bool
-    units: bool = False
-    article_units: bool = False
-    member_units: bool = False
+from services.promotions.engine.rulesets import Compiled, Need, Ruleset
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +42,7 @@ class Meeting:
     cart: Cart
     basket: baskets.Basket
     found: index.Match
+    candidates: list[Compiled]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +85,9 @@ def find_amount_problem(cart: Cart) -> AmountProblem | None:
 def find_needs(ruleset: Ruleset, cart: Cart, facts: Facts, *, now: datetime) -> Needs:
     """Return what to ask before evaluating; balances need not be in the facts yet."""
     meeting = _meet(ruleset, cart, facts, now=now)
-    candidates = _pick(ruleset, meeting.found.survivors)
+    candidates = meeting.candidates
     return Needs(
-        limits=tuple(
-            Need(
-                campaign_id=one.campaign.campaign_id,
-                uses=one.limits.uses_max > 0,
-                units=one.limits.units_max > 0,
-                article_units=one.limits.units_per_article_max > 0,
-                member_uses=one.limits.uses_per_member_max > 0,
-                member_units=one.limits.units_per_member_max > 0,
-                budget=one.limits.budget_minor > 0,
-                coupons=one.personal,
-                stamps=one.stamps is not None,
-            )
-            for one in candidates
-            if one.limited
-        ),
+        limits=tuple([one.need for one in candidates if one.need is not None]),
         purchase_number=any(one.counts_purchases for one in candidates),
         cards=tuple(sorted({one.stamp_price.card_id for one in candidates if one.stamp_price})),
         meeting=meeting,
@@ -127,7 +99,8 @@ def _meet(
 ) -> Meeting:
     cart = bearers.present(ruleset, cart, facts)
     basket = baskets.arrange(cart, facts)
-    return Meeting(cart, basket, index.match(ruleset.index, cart, basket, facts, now=now, far=far))
+    found = index.match(ruleset.index, cart, basket, facts, now=now, far=far)
+    return Meeting(cart, basket, found, _pick(ruleset, found.survivors))
 
 
 def is_same_moment(ruleset: Ruleset, one: datetime, other: datetime) -> bool:
@@ -155,8 +128,7 @@ def evaluate(
     if meeting is None or far:
         meeting = _meet(ruleset, cart, facts, now=now, far=far)
     cart, basket, found = meeting.cart, meeting.basket, meeting.found
-    candidates = _pick(ruleset, found.survivors)
-    run, candidates = _run_discounts(cart, facts, basket, candidates, now=now)
+    run, candidates = _run_discounts(cart, facts, basket, meeting.candidates, now=now)
     pay_and_earn(run, candidates, choose_payment=_choose_payment)
     outcomes = traces.tell(ruleset, run, found, explain=explain)
     return conclude(run, ruleset_version=ruleset.version, outcomes=outcomes)

@@ -429,7 +429,7 @@ def _run_contest(run: Run, scene: scenes.Scene, members: list[Compiled], stopped
             run.verdicts[one.place] = verdict
             continue
         goods, lack = sets.find_goods(basket, one.sets), None
-        if len(members) == 1 or not sets.is_possible(basket, one.sets, goods):
+        if not sets.is_possible(basket, one.sets, goods):
             lack = multibuys.find_lack(basket, scene.left, one.sets, goods)
         if lack is not None:
             run.verdicts[one.place] = _tell_refused(run, scene, one, lack)

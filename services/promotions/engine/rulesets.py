@@ -27,9 +27,25 @@ class RulesetInvalid(ValueError):  # noqa: N818  a refusal is an answer, not a f
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """Which balances of a campaign to ask the ledger for."""
+
+    campaign_id: str
+    uses: bool
+    member_uses: bool
+    budget: bool
+    coupons: bool
+    stamps: bool
+    units: bool = False
+    article_units: bool = False
+    member_units: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """A campaign, ready to run; `place` is its place in the order of evaluation.
 
+    `need` is what to ask the ledger about one that is `limited`, None for all others.
     One that `contends` shares the goods with others in the best combination of sets. `bounded`
     ones find more than goods when their turn comes, `has_terms` when something follows from it
     that one is applied.
@@ -46,6 +62,7 @@ class Compiled:
     stamps: rules.StampPrice | None
     limits: rules.Limits
     limited: bool
+    need: Need | None
     counts_purchases: bool
     asks_price_state: bool
     contest: str
@@ -160,6 +177,7 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
         stamps=stamps,
         limits=given.limits,
         limited=limited,
+        need=_find_need(campaign, personal=personal, stamps=stamps) if limited else None,
         counts_purchases=conditions.counts_purchases(given.condition),
         asks_price_state=_asks_price_state(given),
         sets=made_of,
@@ -178,6 +196,23 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
         check=None if given.condition is None else conditions.compile_condition(given.condition),
         discount=_compile_discount(given, made_of),
         earn=earnings.compile_earnings(given) if earning else None,
+    )
+
+
+def _find_need(
+    campaign: rules.Campaign, *, personal: bool, stamps: rules.StampPrice | None
+) -> Need:
+    limits = campaign.rules.limits
+    return Need(
+        campaign_id=campaign.campaign_id,
+        uses=limits.uses_max > 0,
+        units=limits.units_max > 0,
+        article_units=limits.units_per_article_max > 0,
+        member_uses=limits.uses_per_member_max > 0,
+        member_units=limits.units_per_member_max > 0,
+        budget=limits.budget_minor > 0,
+        coupons=personal,
+        stamps=stamps is not None,
     )
 
 
