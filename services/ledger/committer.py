@@ -245,7 +245,7 @@ class Committer:
                     outcome = engine.post(facts, [order.batch for order in fresh], now=now, due=due)
                     break
                 except engine.LotsUnread:
-                    plan = replace(plan, brief=frozenset())
+                    plan = replace(plan, brief={})
             answered = _answered(fresh, outcome, now)
             if answered or outcome.changes.accounts:
                 events = outbox.rows(*_events(fresh, outcome))

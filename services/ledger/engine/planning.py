@@ -1,5 +1,6 @@
 """Which facts a decision needs, known before any of them is read."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -28,16 +29,16 @@ from services.ledger.engine.batches import (
 class Plan:
     """What to read.
 
-    `keys` are the accounts with a running balance; `deep` are those whose lots are needed too;
-    of those in `brief` the first few lots may do: see LotsUnread. `lots` are single lots that are
-    needed even when nothing is left of them, with their accounts.
+    `keys` are the accounts with a running balance; `deep` are those whose lots are needed too; of
+    those in `brief`, of which so much is spent, the first few may do: see LotsUnread. `lots` are
+    single lots that are needed even when nothing is left of them, with their accounts.
     `holds` are needed even when they have ended, along with all reserves and lots of the accounts
     in `holding`.
     """
 
     keys: Mapping[UUID, Key]
     deep: frozenset[UUID]
-    brief: frozenset[UUID]
+    brief: Mapping[UUID, int]
     lots: Mapping[UUID, UUID]
     holding: frozenset[UUID]
     holds: frozenset[Place]
@@ -88,7 +89,7 @@ def plan(
     return Plan(
         planner.keys,
         frozenset(planner.deep),
-        frozenset(planner.deep - planner.whole),
+        {one: planner.spent[one] for one in planner.deep - planner.whole},
         planner.lots,
         frozenset(planner.holding),
         frozenset(planner.holds),
@@ -105,6 +106,7 @@ class _Planner:
         self.keys: dict[UUID, Key] = {}
         self.deep: set[UUID] = set()
         self.whole: set[UUID] = set()
+        self.spent: defaultdict[UUID, int] = defaultdict(int)
         self.lots: dict[UUID, UUID] = {}
         self.holding: set[UUID] = set()
         self.holds: set[Place] = set()
@@ -119,6 +121,8 @@ class _Planner:
             is_brief = isinstance(operation, Transfer | Hold)
             self.touch(operation.debit, deep=True, brief=is_brief)
             self.touch(operation.credit, deep=False, brief=is_brief)
+            if isinstance(operation, Transfer | Hold):
+                self.spent[operation.debit.id] += operation.amount
             return
         target = self._targets.get(operation.target)
         if isinstance(target, Moved):

@@ -223,6 +223,9 @@ class Postings:
             and not records.is_due(row, now)
         }
         lots = await self._lots(source, deep, brief)
+        if short := {one for one in brief if _is_short(lots.get(one, ()), plan.brief[one])}:
+            lots = {**lots, **await self._lots(source, {one: deep[one] for one in short}, ())}
+            brief -= short
         reserves = await self._reserves(source, holding, plan.holds)
         accounts = {
             row[0]: records.account(
@@ -319,6 +322,11 @@ class Postings:
 
 
 _WORLDS_MAX = 10_000
+
+
+def _is_short(first: Sequence[engine.Lot], amount: int) -> bool:
+    """Tell whether the first lots will be spent up, so that deciding will ask for more of them."""
+    return len(first) == LOTS_BRIEF and sum(lot.free for lot in first) <= amount
 
 
 def _worlds(changes: engine.Changes) -> Iterable[engine.Key]:

@@ -3,14 +3,25 @@
 import asyncio
 import json
 from datetime import timedelta
+from uuid import uuid4
 
 import grpc
 import pytest
 from tessera.ledger.v1 import asset_pb2, batch_pb2, error_reason_pb2, ledger_service_pb2
 
 from services.chassis import errors, ids, status, timestamps
-from services.ledger.storage import literals, postings
-from tests.integration.ledger.conftest import account, move, release, running, undo, world
+from services.ledger import engine
+from services.ledger.storage import Assets, literals, postings
+from tests.integration.ledger.conftest import (
+    MEMBER,
+    WORLD,
+    account,
+    move,
+    release,
+    running,
+    undo,
+    world,
+)
 
 pb = ledger_service_pb2
 POSTED, REFUSED = batch_pb2.BATCH_STATE_POSTED, batch_pb2.BATCH_STATE_REFUSED
@@ -406,6 +417,31 @@ async def test_a_spend_reads_the_first_lots_of_thousands(ledger):
     assert len(read) == 1
     assert read[0] <= 2 * postings.LOTS_BRIEF
     assert (await ledger.spend(anna, 19_985)).balances[0].available == 0
+
+
+@pytest.mark.parametrize(
+    ("amount", "read", "has_more"), [(79, postings.LOTS_BRIEF, True), (80, 20, False)]
+)
+async def test_who_spends_the_first_lots_up_has_all_read_before_anything_is_decided(
+    ledger, amount, read, has_more
+):
+    """The amounts of a group say so beforehand, and its other batches are decided once."""
+    anna, now = ledger.member(), ledger.now()
+    for day in range(1, 21):
+        await ledger.earn(anna, 10, lot_expire_time=timestamps.show(now + timedelta(days=day)))
+    key = engine.key("points", MEMBER, anna.owner.owner_id)
+    shop = engine.key("points", WORLD, "shop")
+    spend = engine.Transfer(
+        key, shop, amount - 1, 1, "", up_to=False, activates_at=None, expires_at=None
+    )
+    batch = engine.Batch(uuid4(), (spend, spend._replace(amount=1)), "", "", now)
+    assets = await Assets(ledger.db).get({"points"})
+    plan = engine.plan([batch], assets=assets, targets={})
+    found = postings.Postings(ledger.db)
+    async with found.round(with_locks=False) as source:
+        tables = await found.read(plan, [], now=now, source=source, with_locks=False)
+    account = tables.accounts[key.id]
+    assert (len(account.lots or ()), account.has_more) == (read, has_more)
 
 
 def _nodes(plan):

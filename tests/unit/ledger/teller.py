@@ -227,7 +227,7 @@ class Teller:
         """Decide with the first lots of each account alone: the same comes of it, or LotsUnread."""
         for count in (1, 2, 3):
             accounts = dict(facts.accounts)
-            for account_id in plan.brief & accounts.keys():
+            for account_id in plan.brief.keys() & accounts.keys():
                 account = accounts[account_id]
                 if account.reserves is not None or engine.is_due(account, self.now):
                     continue
