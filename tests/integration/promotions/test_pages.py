@@ -22,6 +22,7 @@ from tests.integration.promotions.houses import STORE
 
 NOBODY = "mem_" + "0" * 32
 MAY = pages.BEGINNING.replace(year=2026, month=5)
+JUNE = MAY.replace(month=6)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ MAY = pages.BEGINNING.replace(year=2026, month=5)
             receipt_service_pb2_grpc.ReceiptServiceStub,
             "SearchReceipts",
             receipt_service_pb2.SearchReceiptsRequest(
-                store_id=STORE, from_time=timestamps.show(MAY), until_time=timestamps.show(MAY)
+                store_id=STORE, from_time=timestamps.show(MAY), until_time=timestamps.show(JUNE)
             ),
             "receipts",
         ),
