@@ -183,7 +183,7 @@ class Collector:
 
         Of several codes of a campaign the first that has a use left is taken.
         """
-        unknown = engine.unknown_codes(question.ruleset, question.cart)
+        unknown = engine.unknown_codes(question.ruleset, question.cart.coupon_codes)
         secrets = question.secrets
         codes = [one for one in unknown if one in secrets or not veils.is_veiled(one)]
         codes = codes[:_SECRETS_MAX]

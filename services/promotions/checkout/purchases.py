@@ -189,7 +189,7 @@ class Purchases:
             ruleset_version=request.ruleset_version or self._rulesets.current.version,
             occurred_time=times.read(request.occurred_time, field="occurred_time"),
         )
-        if offered is None or engine.unknown_codes(offered.ruleset, carts.parse_cart(request.cart)):
+        if offered is None or engine.unknown_codes(offered.ruleset, request.cart.coupon_codes):
             return None  # secret codes are kept in another form than they were offered in
         try:
             offered = await self._hand_out(receipt_id, offered)

@@ -1,5 +1,6 @@
 """Secret codes that tills present: each stands for a public code of its campaign."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from services.promotions.engine.carts import Cart, Facts
@@ -7,9 +8,9 @@ from services.promotions.engine.rules import CouponTrigger
 from services.promotions.engine.rulesets import Ruleset
 
 
-def unknown_codes(ruleset: Ruleset, cart: Cart) -> tuple[str, ...]:
+def unknown_codes(ruleset: Ruleset, presented: Iterable[str]) -> tuple[str, ...]:
     """Return the presented codes, in upper case and in order, that no campaign has."""
-    folded = dict.fromkeys(code.upper() for code in cart.coupon_codes)
+    folded = dict.fromkeys(code.upper() for code in presented)
     return tuple(
         code
         for code in folded

@@ -96,7 +96,7 @@ def test_only_codes_that_no_campaign_has_are_asked_about():
     """Each once, in order; codes of campaigns that are not live answer for themselves."""
     ruleset = engine.compile(RULESET.campaigns, version=1, inactive=[_campaign("cmp_old", "OLD")])
     cart, _, _ = _sell("half", "b", "ALL", "B", "old", "a")
-    assert engine.unknown_codes(ruleset, cart) == ("B", "A")
+    assert engine.unknown_codes(ruleset, cart.coupon_codes) == ("B", "A")
     assert engine.answers_to_bearers(ruleset, NAME)
     assert not engine.answers_to_bearers(ruleset, OTHER)
     assert not engine.answers_to_bearers(ruleset, "cmp_old")
