@@ -11,7 +11,7 @@ from tessera.promotions.v1 import (
     reservation_service_pb2,
 )
 
-from services.chassis import clock, database, differences, ids, timestamps
+from services.chassis import clock, database, ids, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
 from services.promotions.checkout import (
@@ -122,9 +122,7 @@ class Purchases:
         )
         decided = await self._decide(question)
         _require_payment(decided.decision, request.cart)
-        kept = reservation_service_pb2.ReserveRequest()
-        kept.CopyFrom(request)
-        kept.cart.CopyFrom(veiled.cart)
+        kept = veils.with_cart(request, veiled.cart)
         return await self._reserving.hold(kept, decided, reservation_id=reservation_id)
 
     async def _decide(self, question: Question) -> Decided:
@@ -221,7 +219,7 @@ class Purchases:
         """Return a purchase by the facts of this moment; promised, when somebody is away."""
         if request.reservation_id:
             decided, cart, voids = await self._reserving.recall(receipt_id, request)
-            request = _with_cart(request, cart)
+            request = veils.with_cart(request, cart)
             _compare(decided.decision, request)
             decided = await self._hand_out(receipt_id, decided)
             return drafts.draw_up(
@@ -229,7 +227,7 @@ class Purchases:
             )
         ruleset = await self._rulesets.find(request.ruleset_version)
         veiled = veils.veil(request.cart, ruleset, salt=receipt_id)
-        request, secrets = _with_cart(request, veiled.cart), veiled.secrets
+        request, secrets = veils.with_cart(request, veiled.cart), veiled.secrets
         try:
             decided = await self._hand_out(receipt_id, await self._decide_now(request, secrets))
             return self._draw_up(receipt_id, request, decided)
@@ -307,7 +305,8 @@ class Purchases:
         another one, which may try its own luck.
         """
         before = checkout_service_pb2.CommitRequest.FromString(stored.request)
-        difference = _find_difference(before, request, receipt_id=stored.receipt_id)
+        salt = request.reservation_id or stored.receipt_id
+        difference = veils.find_request_difference(before, request, salt=salt)
         if stored.state == storage.receipts.PENDING:
             try:
                 stored = await self._promises.complete(stored)
@@ -419,28 +418,6 @@ class Purchases:
             receipt_id=receipt.receipt_id,
             occurred_time=timestamps.show(self._now()),
         )
-
-
-def _with_cart(
-    request: checkout_service_pb2.CommitRequest, cart: checkout_pb2.Cart
-) -> checkout_service_pb2.CommitRequest:
-    """Return a purchase with its cart as it is kept."""
-    kept = checkout_service_pb2.CommitRequest()
-    kept.CopyFrom(request)
-    kept.cart.CopyFrom(cart)
-    return kept
-
-
-def _find_difference(
-    stored: checkout_service_pb2.CommitRequest,
-    sent: checkout_service_pb2.CommitRequest,
-    *,
-    receipt_id: str,
-) -> str:
-    salt = sent.reservation_id or receipt_id
-    if difference := veils.find_difference(stored.cart, sent.cart, salt=salt):
-        return f"cart.{difference}"
-    return differences.find_difference(_with_cart(stored, sent.cart), sent)
 
 
 def _promised(receipt: Receipt, *, awaits: bool) -> Receipt:

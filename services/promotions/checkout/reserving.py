@@ -14,7 +14,7 @@ from tessera.promotions.v1 import (
     reservation_service_pb2,
 )
 
-from services.chassis import clock, database, differences, ids, timestamps
+from services.chassis import clock, database, ids, timestamps
 from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
 from services.promotions.checkout import drafts, facts, permissions, veils
@@ -51,7 +51,8 @@ class Reserving:
         found = await storage.reservations.find_by_request(self._db, request.request_id)
         if found is not None:
             first = Request.FromString(found.request)
-            if difference := _find_difference(first, request, salt=found.reservation_id):
+            salt = found.reservation_id
+            if difference := veils.find_request_difference(first, request, salt=salt):
                 raise errors.RequestConflict(field=difference)
         return found
 
@@ -163,15 +164,6 @@ class Reserving:
         if found is None:
             raise errors.ReservationNotFound
         return found
-
-
-def _find_difference(stored: Request, sent: Request, *, salt: str) -> str:
-    if difference := veils.find_difference(stored.cart, sent.cart, salt=salt):
-        return f"cart.{difference}"
-    alike = Request()
-    alike.CopyFrom(stored)
-    alike.cart.CopyFrom(sent.cart)
-    return differences.find_difference(alike, sent)
 
 
 def _require_unsold(reservation: Reservation) -> None:

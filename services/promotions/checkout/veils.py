@@ -8,8 +8,9 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from tessera.promotions.v1 import checkout_pb2
+from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2, reservation_service_pb2
 
 from services.chassis import differences
 from services.promotions import engine
@@ -18,6 +19,11 @@ from services.promotions import engine
 _MARK = "--"
 _ROUNDS = 5_000
 _BYTES = 15
+
+#: What brings a cart that is kept.
+Request = TypeVar(
+    "Request", checkout_service_pb2.CommitRequest, reservation_service_pb2.ReserveRequest
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,21 @@ def veil(cart: checkout_pb2.Cart, ruleset: engine.Ruleset, *, salt: str) -> Veil
 def is_veiled(code: str) -> bool:
     """Tell whether a code is only a stand-in, which stands for nothing by itself."""
     return code.startswith(_MARK)
+
+
+def with_cart(request: Request, cart: checkout_pb2.Cart) -> Request:
+    """Return a request with another cart, the one that is kept."""
+    kept = type(request)()
+    kept.CopyFrom(request)
+    kept.cart.CopyFrom(cart)
+    return kept
+
+
+def find_request_difference(stored: Request, sent: Request, *, salt: str) -> str:
+    """Return the path of the first field in which requests differ, whichever codes are veiled."""
+    if difference := find_difference(stored.cart, sent.cart, salt=salt):
+        return f"cart.{difference}"
+    return differences.find_difference(with_cart(stored, sent.cart), sent)
 
 
 def find_difference(stored: checkout_pb2.Cart, sent: checkout_pb2.Cart, *, salt: str) -> str:

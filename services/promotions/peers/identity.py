@@ -67,12 +67,7 @@ class Identity:
         try:
             response = await self._stub.BatchGetMemberContexts(request)
         except grpc.aio.AioRpcError as error:
-            answer = status.read(error)
-            if scope := status.missing_scope(answer):
-                self._presence.denied(scope=scope)
-                raise errors.DependencyUnavailable(service=NAME, missing_scope=scope) from error
-            self._presence.lost(code=answer.category.name, why=answer.message)
-            raise errors.DependencyUnavailable(service=NAME) from error
+            raise self._presence.unanswered(status.read(error)) from error
         except chassis_errors.Unavailable as error:  # no token either
             self._presence.lost(code=error.reason, why=error.message)
             raise errors.DependencyUnavailable(service=NAME) from None

@@ -216,11 +216,7 @@ class Ledger:
             answer = status.read(error)
             if answer.domain == _DOMAIN and answer.reason not in _NOT_READY:
                 raise  # the ledger is there and means it: a defect or a setting of ours
-            if scope := status.missing_scope(answer):
-                self._presence.denied(scope=scope)
-                raise errors.DependencyUnavailable(service=NAME, missing_scope=scope) from error
-            self._presence.lost(code=answer.category.name, why=answer.message)
-            raise errors.DependencyUnavailable(service=NAME) from error
+            raise self._presence.unanswered(answer) from error
         except (chassis_errors.Unavailable, chassis_errors.DeadlineTooShort) as error:
             # There is no token, or too little time is left to ask.
             self._presence.lost(code=error.reason, why=error.message)

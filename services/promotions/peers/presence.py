@@ -2,6 +2,9 @@
 
 import structlog
 
+from services.chassis import status
+from services.promotions import errors
+
 log = structlog.get_logger()
 
 
@@ -13,7 +16,15 @@ class Presence:
         self._is_away = False
         self._missing_scopes: set[str] = set()
 
-    def denied(self, *, scope: str) -> None:
+    def unanswered(self, answer: status.Answer) -> errors.DependencyUnavailable:
+        """Note what came instead of an answer, and return what callers are told."""
+        if scope := status.missing_scope(answer):
+            self._deny(scope)
+            return errors.DependencyUnavailable(service=self._service, missing_scope=scope)
+        self.lost(code=answer.category.name, why=answer.message)
+        return errors.DependencyUnavailable(service=self._service)
+
+    def _deny(self, scope: str) -> None:
         """Note an answer that our own client may not ask this; each scope is said once."""
         self.found()
         if scope not in self._missing_scopes:
