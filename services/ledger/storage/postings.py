@@ -208,20 +208,12 @@ class Postings:
             # Debts change together with what their owners have, so locks and versions of those do.
             rows += await source.fetch(_ACCOUNTS, list(missing))
             keys.update(missing)
-        deep: dict[UUID, database.Record] = {}
-        holding = set(plan.holding)
-        for row in rows:
-            if row[0] in plan.deep or row[0] in holding or records.is_due(row, now):
-                deep[row[0]] = row
-                if row["next_hold_time"] is not None and records.is_due(row, now):
-                    holding.add(row[0])
-        brief = {
-            account_id
-            for account_id, row in deep.items()
-            if account_id in plan.brief
-            and account_id not in holding
-            and not records.is_due(row, now)
-        }
+        due = {row[0]: row for row in rows if records.is_due(row, now)}
+        ending = {one for one, row in due.items() if row["next_hold_time"] is not None}
+        holding = plan.holding | ending
+        whole = holding | due.keys()
+        deep = {row[0]: row for row in rows if row[0] in plan.deep or row[0] in whole}
+        brief = (deep.keys() & plan.brief.keys()) - whole
         lots = await self._lots(source, deep, brief)
         if short := {one for one in brief if _is_short(lots.get(one, ()), plan.brief[one])}:
             lots = {**lots, **await self._lots(source, {one: deep[one] for one in short}, ())}
