@@ -56,6 +56,8 @@ service EchoService {
 }
 """
 SERVICE = "chassis_test.v1.EchoService"
+TIMEOUTS_ARE_ROUNDED_UP_S = 0.1
+"""gRPC sends three digits of a time-out, rounded up, counted from a clock that is seldom read."""
 # Importing stubs is what makes the pool know the files that the contract stands on.
 assert validate_pb2.DESCRIPTOR.name
 
