@@ -98,18 +98,28 @@ class Purchases:
 
         Raises what Evaluate and `_require_payment` raise, and what Reserving.hold raises.
         """
-        found = await self._reserving.find_by_request(request)
-        if found is None:
-            try:
-                return await self._reserve(request)
-            except errors.PromotionsRefusal:
-                # The same call may have come twice at once, and the other one has what we miss.
-                found = await self._reserving.find_by_request(request)
-                if found is None:
-                    raise
-        return await self._reserving.complete(found)
+        for _ in range(_ROUNDS_MAX):
+            found = await self._reserving.find_by_request(request)
+            if found is not None:
+                return await self._reserving.complete(found)
+            made = await self._try_reserve(request)
+            if made is not None:
+                return made
+        raise chassis_errors.Contention
 
-    async def _reserve(self, request: reservation_service_pb2.ReserveRequest) -> Reservation:
+    async def _try_reserve(
+        self, request: reservation_service_pb2.ReserveRequest
+    ) -> Reservation | None:
+        """Decide a cart and hold what it takes; None when its request just did the same."""
+        try:
+            return await self._reserve(request)
+        except errors.PromotionsRefusal:
+            # What we miss may be what the same call, coming twice at once, has taken.
+            if await self._reserving.find_by_request(request) is None:
+                raise
+            return None
+
+    async def _reserve(self, request: reservation_service_pb2.ReserveRequest) -> Reservation | None:
         reservation_id, ruleset = ids.new(RESERVATION_PREFIX), self._rulesets.current
         veiled = veils.veil(request.cart, ruleset, salt=reservation_id)
         question = Question(

@@ -56,8 +56,10 @@ class Reserving:
                 raise errors.RequestConflict(field=difference)
         return found
 
-    async def hold(self, request: Request, decided: Decided, *, reservation_id: str) -> Reservation:
-        """Write what was decided and hold what it takes.
+    async def hold(
+        self, request: Request, decided: Decided, *, reservation_id: str
+    ) -> Reservation | None:
+        """Write what was decided and hold what it takes; None when its request just did the same.
 
         Raises BenefitGone or PointsPaymentTooHigh when that is gone.
         """
@@ -76,22 +78,21 @@ class Reserving:
             operations=holds,
             occurred_time=timestamps.show(now),
         )
-        written = await storage.reservations.add(
-            self._db,
-            Reservation(
-                reservation_id=reservation_id,
-                request_id=request.request_id,
-                store_id=request.cart.store_id,
-                request=request.SerializeToString(),
-                ruleset_version=decided.decision.ruleset_version,
-                facts=decided.gathered.dump(),
-                evaluation=decided.evaluation.SerializeToString(),
-                batch=batch.SerializeToString() if holds else b"",
-                create_time=now,
-                expire_time=now + timedelta(seconds=seconds),
-            ),
+        reservation = Reservation(
+            reservation_id=reservation_id,
+            request_id=request.request_id,
+            store_id=request.cart.store_id,
+            request=request.SerializeToString(),
+            ruleset_version=decided.decision.ruleset_version,
+            facts=decided.gathered.dump(),
+            evaluation=decided.evaluation.SerializeToString(),
+            batch=batch.SerializeToString() if holds else b"",
+            create_time=now,
+            expire_time=now + timedelta(seconds=seconds),
         )
-        return await self.complete(written)
+        if not await storage.reservations.add(self._db, reservation):
+            return None
+        return await self.complete(reservation)
 
     async def complete(self, reservation: Reservation) -> Reservation:
         """Place the holds of a reservation, if they are not; raises what `hold` raises."""

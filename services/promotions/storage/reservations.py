@@ -51,9 +51,9 @@ async def find_by_request(db: database.Queryable, request_id: str) -> Reservatio
     return None if row is None else _of(row)
 
 
-async def add(db: database.Queryable, one: Reservation) -> Reservation:
-    """Write a reservation; return it as its request made it first."""
-    await db.execute(
+async def add(db: database.Queryable, one: Reservation) -> bool:
+    """Write a reservation; False when its request has made one before."""
+    done = await db.execute(
         _ADD,
         ids.parse(PREFIX, one.reservation_id),
         one.request_id,
@@ -66,9 +66,7 @@ async def add(db: database.Queryable, one: Reservation) -> Reservation:
         one.create_time,
         one.expire_time,
     )
-    found = await find_by_request(db, one.request_id)
-    assert found is not None
-    return found
+    return done == database.ONE_INSERTED
 
 
 _FIND = _COLUMNS + "WHERE reservation_id = $1"

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 
+import grpc
 import pytest
 from google.protobuf import duration_pb2
 from tessera.promotions.v1 import (
@@ -12,10 +13,12 @@ from tessera.promotions.v1 import (
     reservation_service_pb2_grpc,
 )
 
+from services.chassis import status
 from tests.integration.promotions import promises
 from tests.integration.promotions.houses import cart_of, commit_of, line
 
 Reserve = reservation_service_pb2.ReserveRequest
+Response = reservation_service_pb2.ReserveResponse
 Cancel = reservation_service_pb2.CancelReservationRequest
 
 
@@ -91,6 +94,23 @@ async def test_reserving_is_idempotent(house, desk, rich):
         "REQUEST_CONFLICT",
         "cart.points_payment_minor",
     )
+
+
+async def test_of_two_bodies_at_once_one_is_another_request(house, desk, rich):
+    """Whoever comes second is not answered with what the first one holds."""
+    one = ask(cart_of(line("1", "bread", 2_000), member_id=rich, points=100))
+    other = ask(cart_of(line("1", "bread", 2_000), member_id=rich, points=200))
+    other.request_id = one.request_id
+    answers = await asyncio.gather(
+        *(house.call(desk.Reserve, request) for request in (one, other)), return_exceptions=True
+    )
+    (refusal,) = [status.read(one) for one in answers if isinstance(one, grpc.aio.AioRpcError)]
+    (reserved,) = [one for one in answers if isinstance(one, Response)]
+    assert (refusal.reason, refusal.metadata["field"]) == (
+        "REQUEST_CONFLICT",
+        "cart.points_payment_minor",
+    )
+    assert await house.points(rich) == 500 - reserved.evaluation.points_spent
 
 
 async def test_a_cancelled_reservation_gives_everything_back(house, desk, rich):
