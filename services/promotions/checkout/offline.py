@@ -95,15 +95,11 @@ class Offline:
     async def _draw_up(self, receipt_id: str, request: Request) -> Receipt:
         """Return the purchase as it is to be recorded: the till's prices, our conflicts."""
         ruleset = await self._rulesets.find(request.purchase.ruleset_version)
-        veiled = veils.veil(request.purchase.cart, ruleset, salt=receipt_id)
-        kept = Request()
-        kept.CopyFrom(request)
-        kept.purchase.cart.CopyFrom(veiled.cart)
-        request, purchase = kept, kept.purchase
+        purchase, secrets = await veils.veil(request.purchase, ruleset, salt=receipt_id)
         cart = carts.parse_cart(purchase.cart)
         occurred_time = times.read(purchase.occurred_time, field="occurred_time")
         told = sold.parse(request, cart, ruleset, terms=self._terms.points)
-        heard = await self._hear(purchase, cart, ruleset, occurred_time, veiled.secrets)
+        heard = await self._hear(purchase, cart, ruleset, occurred_time, secrets)
         facts, now = heard.gathered.facts, heard.gathered.now
         claim = engine.weigh(ruleset, cart, facts, told.lines, now=now)
         given = replace(told, charges=claim.charges, stamp_moves=claim.stamp_moves)

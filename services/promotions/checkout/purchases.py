@@ -121,18 +121,17 @@ class Purchases:
 
     async def _reserve(self, request: reservation_service_pb2.ReserveRequest) -> Reservation | None:
         reservation_id, ruleset = ids.new(RESERVATION_PREFIX), self._rulesets.current
-        veiled = veils.veil(request.cart, ruleset, salt=reservation_id)
+        kept, secrets = await veils.veil(request, ruleset, salt=reservation_id)
         question = Question(
-            cart=carts.parse_cart(veiled.cart),
+            cart=carts.parse_cart(kept.cart),
             member_key=_member_key(request.cart),
             ruleset=ruleset,
             occurred_time=self._now(),
             is_binding=True,
-            secrets=veiled.secrets,
+            secrets=secrets,
         )
         decided = await self._decide(question)
         _require_payment(decided.decision, request.cart)
-        kept = veils.with_cart(request, veiled.cart)
         return await self._reserving.hold(kept, decided, reservation_id=reservation_id)
 
     async def _decide(self, question: Question) -> Decided:
@@ -236,8 +235,7 @@ class Purchases:
                 receipt_id, request, decided, terms=self._terms, now=self._now(), first=voids
             )
         ruleset = await self._rulesets.find(request.ruleset_version)
-        veiled = veils.veil(request.cart, ruleset, salt=receipt_id)
-        request, secrets = veils.with_cart(request, veiled.cart), veiled.secrets
+        request, secrets = await veils.veil(request, ruleset, salt=receipt_id)
         try:
             decided = await self._hand_out(receipt_id, await self._decide_now(request, secrets))
             return self._draw_up(receipt_id, request, decided)
@@ -316,7 +314,7 @@ class Purchases:
         """
         before = checkout_service_pb2.CommitRequest.FromString(stored.request)
         salt = request.reservation_id or stored.receipt_id
-        difference = veils.find_request_difference(before, request, salt=salt)
+        difference = await veils.find_request_difference(before, request, salt=salt)
         if stored.state == storage.receipts.PENDING:
             try:
                 stored = await self._promises.complete(stored)

@@ -52,7 +52,7 @@ class Reserving:
         if found is not None:
             first = Request.FromString(found.request)
             salt = found.reservation_id
-            if difference := veils.find_request_difference(first, request, salt=salt):
+            if difference := await veils.find_request_difference(first, request, salt=salt):
                 raise errors.RequestConflict(field=difference)
         return found
 
@@ -144,7 +144,7 @@ class Reserving:
         found = await self._find(request.reservation_id)
         cart = Request.FromString(found.request).cart
         salt = found.reservation_id
-        if difference := veils.find_difference(cart, request.cart, salt=salt):
+        if difference := await veils.find_difference(cart, request.cart, salt=salt):
             raise errors.ReservationMismatch(field=f"cart.{difference}")
         if found.receipt_id != receipt_id:
             _require_unsold(found)

@@ -1,13 +1,14 @@
 """Secret codes in what is kept: stand-ins by which a repetition is known and nothing is bought.
 
 A stand-in follows from the code and from the purchase that it was shown with. It is a slow hash:
-nobody can try all codes for all purchases at once, and each trial for one of them costs.
+nobody can try all codes for all purchases at once, and each trial for one of them costs. So carts
+with many codes are hashed beside the calls in flight.
 """
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2, reservation_service_pb2
@@ -26,24 +27,19 @@ Request = TypeVar(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Veiled:
-    """A cart with stand-ins for its secret codes, and the codes by their stand-ins."""
+async def veil(
+    request: Request, ruleset: engine.Ruleset, *, salt: str
+) -> tuple[Request, Mapping[str, str]]:
+    """Return a request as it is kept, and the secret codes of its cart by their stand-ins.
 
-    cart: checkout_pb2.Cart
-    secrets: Mapping[str, str]
-
-
-def veil(cart: checkout_pb2.Cart, ruleset: engine.Ruleset, *, salt: str) -> Veiled:
-    """Return a cart without the codes that no campaign has; `salt` is the purchase's id."""
-    if not cart.coupon_codes:
-        return Veiled(cart, {})
-    codes = engine.unknown_codes(ruleset, cart.coupon_codes)
-    unknown = {code: _stand_in(code, salt) for code in codes}
-    veiled = checkout_pb2.Cart()
-    veiled.CopyFrom(cart)
-    veiled.coupon_codes[:] = [unknown.get(code.upper(), code) for code in cart.coupon_codes]
-    return Veiled(veiled, {stand_in: code for code, stand_in in unknown.items()})
+    Secret is what no campaign has; `salt` is the purchase's id.
+    """
+    unknown = engine.unknown_codes(ruleset, request.cart.coupon_codes)
+    if not unknown:
+        return request, {}
+    stand_ins = await _stand_in(unknown, salt)
+    kept = with_cart(request, _replace_codes(request.cart, stand_ins))
+    return kept, {stand_in: code for code, stand_in in stand_ins.items()}
 
 
 def is_veiled(code: str) -> bool:
@@ -59,29 +55,37 @@ def with_cart(request: Request, cart: checkout_pb2.Cart) -> Request:
     return kept
 
 
-def find_request_difference(stored: Request, sent: Request, *, salt: str) -> str:
+async def find_request_difference(stored: Request, sent: Request, *, salt: str) -> str:
     """Return the path of the first field in which requests differ, whichever codes are veiled."""
-    if difference := find_difference(stored.cart, sent.cart, salt=salt):
+    if difference := await find_difference(stored.cart, sent.cart, salt=salt):
         return f"cart.{difference}"
     return differences.find_difference(with_cart(stored, sent.cart), sent)
 
 
-def find_difference(stored: checkout_pb2.Cart, sent: checkout_pb2.Cart, *, salt: str) -> str:
+async def find_difference(stored: checkout_pb2.Cart, sent: checkout_pb2.Cart, *, salt: str) -> str:
     """Return the path of the first field in which carts differ, whichever codes are veiled."""
-    return differences.find_difference(_hide(stored, salt), _hide(sent, salt))
+    if stored.coupon_codes != sent.coupon_codes:
+        # All codes of both: what was secret then may be public now.
+        shown = {code.upper() for code in (*stored.coupon_codes, *sent.coupon_codes)}
+        stand_ins = await _stand_in(shown, salt)
+        stored, sent = (_replace_codes(cart, stand_ins) for cart in (stored, sent))
+    return differences.find_difference(stored, sent)
 
 
-def _hide(cart: checkout_pb2.Cart, salt: str) -> checkout_pb2.Cart:
-    """Return a cart with stand-ins for all codes: what was secret then may be public now."""
-    if not cart.coupon_codes:
-        return cart
+def _replace_codes(cart: checkout_pb2.Cart, stand_ins: Mapping[str, str]) -> checkout_pb2.Cart:
+    """Return a cart with stand-ins for the codes that have one."""
     hidden = checkout_pb2.Cart()
     hidden.CopyFrom(cart)
-    hidden.coupon_codes[:] = [_stand_in(code.upper(), salt) for code in cart.coupon_codes]
+    hidden.coupon_codes[:] = [stand_ins.get(code.upper(), code) for code in cart.coupon_codes]
     return hidden
 
 
-def _stand_in(code: str, salt: str) -> str:
+async def _stand_in(codes: Iterable[str], salt: str) -> dict[str, str]:
+    """Return the stand-ins of codes in capitals; a stand-in is its own."""
+    return await asyncio.to_thread(lambda: {code: _hash(code, salt) for code in codes})
+
+
+def _hash(code: str, salt: str) -> str:
     if is_veiled(code):
         return code
     digest = hashlib.pbkdf2_hmac("sha256", code.encode(), salt.encode(), _ROUNDS, dklen=_BYTES)
