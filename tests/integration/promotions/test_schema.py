@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from services.chassis import ids, migrations, outbox
-from services.promotions.storage import instant_wins
+from services.promotions import main
+from services.promotions.storage import instant_wins, receipts
 
 FOLDER = Path(migrations.__file__).parent.parent / "promotions"
 
@@ -235,6 +236,28 @@ async def test_chances_of_a_campaign_are_found_by_its_index(fresh):
     assert re.search(r"Bitmap Index Scan on \w*chance_campaign_ids_idx", text), text
     assert "Seq Scan on purchases" not in text
 
+
+async def test_what_waits_does_not_slow_down_what_is_done(fresh):
+    """After an outage many purchases wait; each is finished by its key, whatever statistics say."""
+    owner = await asyncpg.connect(fresh.owner_dsn)
+    try:
+        await owner.execute(_MANY_RECEIPTS)
+        await owner.execute("ANALYZE receipts")
+        for name, value in main._SESSION.items():
+            await owner.execute(f"SET {name} = {value}")
+        await owner.execute(f"PREPARE finish AS {receipts._FINISH}")
+        plan = await owner.fetch(f"EXPLAIN EXECUTE finish ({', '.join(['NULL'] * 7)})")
+    finally:
+        await owner.close()
+    text = "\n".join(row[0] for row in plan)
+    assert "receipts_pkey" in text, text
+    assert "receipts_unfinished_idx" not in text, text
+
+
+_MANY_RECEIPTS = """
+INSERT INTO receipts (receipt_id, kind, state, purchase_time, update_time)
+SELECT gen_random_uuid(), 'PURCHASE', 'COMMITTED', now(), now() FROM generate_series(1, 5000)
+"""
 
 _MANY_PURCHASES = """
 INSERT INTO purchases (
