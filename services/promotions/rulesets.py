@@ -45,21 +45,27 @@ class Rulesets:
         """Return a rule set by version, 0 for the present one; raises RulesetNotFound."""
         if version in {0, self.current.version}:
             return self.current
-        async with self._loading.setdefault(version, asyncio.Lock()):
-            found = self._past.get(version)
-            if found is None:
-                found = await self._load(version)
-                self._remember(found)
-        self._loading.pop(version, None)
-        return found
+        try:
+            async with self._loading.setdefault(version, asyncio.Lock()):
+                found = self._past.get(version)
+                if found is None:
+                    found = await self._load(version)
+                    self._remember(found)
+                return found
+        finally:
+            self._loading.pop(version, None)
 
     async def compile(self, revisions: Sequence[Revision], *, version: int) -> engine.Ruleset:
-        """Return the rule set of these campaigns, compiled beside the calls in flight.
+        """Return the rule set of these campaigns, read and compiled beside the calls in flight.
 
         Raises engine.RulesetInvalid.
         """
-        campaigns = parse(revisions, self.current)
-        return await asyncio.to_thread(engine.compile, campaigns, version=version)
+        known = self.current
+
+        def work() -> engine.Ruleset:
+            return engine.compile(parse(revisions, known), version=version)
+
+        return await asyncio.to_thread(work)
 
     async def _load(self, version: int) -> engine.Ruleset:
         revisions = await storage.campaigns.ruleset(self._db, version)

@@ -4,6 +4,7 @@ What is asked for is noted first, so that a call that was cut off is repeated wi
 ledger decides whether it needs a second person; what has become of it is asked until it is known.
 """
 
+import asyncio
 from dataclasses import replace
 
 from tessera.ledger.v1 import adjustment_service_pb2
@@ -80,10 +81,12 @@ class Compensations:
         While the ledger is away, as it was when somebody asked last.
         """
         found = await storage.compensations.of_receipt(self._db, receipt_id)
-        current = [await self._refresh(one) if one.is_open else one for one in found]
+        current = await asyncio.gather(*map(self._refresh, found))
         return [one for one in current if one.state]
 
     async def _refresh(self, one: Compensation) -> Compensation:
+        if not one.is_open:
+            return one
         try:
             answer = await self._ledger.find_adjustment(one.adjustment_id)
         except errors.DependencyUnavailable:

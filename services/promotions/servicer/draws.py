@@ -1,5 +1,6 @@
 """DrawService: prize draws that anybody can check."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import tzinfo
@@ -64,17 +65,9 @@ class DrawServicer(draw_service_pb2_grpc.DrawServiceServicer):
         if engine.day_of(now, self._zone) < rules.ready:
             raise errors.DrawTooEarly(ready_date=rules.ready.isoformat())
         counted = await storage.draws.counted(tx, program_id, first=rules.first, last=rules.last)
-        listed = [
-            replace(one, tickets=one.tickets // rules.per_ticket)
-            for one in counted
-            if one.tickets >= rules.per_ticket
-        ]
-        entries = [engine.Entry(one.receipt_id, one.tickets) for one in listed]
-        prizes = rules.prizes_in_order
-        winners = engine.draw(sealed.seed, entries, count=len(prizes))
-        places = {receipt_id: place for place, receipt_id in enumerate(winners)}
-        drawn = [replace(one, place=places.get(one.receipt_id)) for one in listed]
-        await storage.draws.close(tx, program_id, drawn, list_hash=engine.digest(entries), now=now)
+        # Beside the calls in flight: a large chain draws among hundreds of thousands.
+        drawn, list_hash = await asyncio.to_thread(_find_winners, rules, sealed.seed, counted)
+        await storage.draws.close(tx, program_id, drawn, list_hash=list_hash, now=now)
         await storage.payouts.add(tx, self._pay(program_id, rules, drawn), now=now)
 
     def _pay(
@@ -157,3 +150,19 @@ class DrawServicer(draw_service_pb2_grpc.DrawServiceServicer):
                 )
             )
         return shown
+
+
+def _find_winners(
+    rules: engine.DrawRules, seed: bytes, counted: Sequence[Entry]
+) -> tuple[list[Entry], str]:
+    """Return the receipts that have tickets with what they win, and the hash of their list."""
+    listed = [
+        replace(one, tickets=one.tickets // rules.per_ticket)
+        for one in counted
+        if one.tickets >= rules.per_ticket
+    ]
+    entries = [engine.Entry(one.receipt_id, one.tickets) for one in listed]
+    winners = engine.draw(seed, entries, count=len(rules.prizes_in_order))
+    places = {receipt_id: place for place, receipt_id in enumerate(winners)}
+    drawn = [replace(one, place=places.get(one.receipt_id)) for one in listed]
+    return drawn, engine.digest(entries)

@@ -167,6 +167,7 @@ async def test_a_bad_cart_is_refused_by_evaluate_and_commit_alike(house):
     wrong = commit_of(good, total=100)
     wrong.ruleset_version = 10**9
     assert (await house.refusal(house.checkout.Commit, wrong)).reason == "RULESET_NOT_FOUND"
+    assert not house.role.sets._loading
 
 
 async def test_a_clock_that_is_a_little_ahead_is_no_reason_to_refuse(house, member):
