@@ -37,9 +37,7 @@ Ends = Mapping[str, End]
 def limited(ruleset: engine.Ruleset) -> dict[str, engine.Limits]:
     """Return the limits of the campaigns whose remainder a decision asks for."""
     return {
-        one.campaign.campaign_id: one.campaign.rules.limits
-        for one in ruleset.compiled
-        if one.limited
+        one.campaign.campaign_id: one.campaign.rules.limits for one in ruleset.compiled if one.need
     }
 
 

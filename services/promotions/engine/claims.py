@@ -58,7 +58,7 @@ def weigh(
         charges=tuple(
             evaluation.charge(one, offer, codes, facts.bearers)
             for one, offer in claimed
-            if one.limited
+            if one.need
         ),
         stamp_moves=tuple(
             StampMove(
@@ -98,7 +98,7 @@ def _forget_use(facts: Facts, cart: Cart, named: Sequence[Compiled]) -> Facts:
             article_units={line.sku: one.limits.units_per_article_max for line in cart.lines},
         )
         for one in named
-        if one.limited
+        if one.need
     }
     member = facts.member
     if member is not None:

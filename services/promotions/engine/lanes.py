@@ -499,7 +499,7 @@ def _admit(run: Run, scene: scenes.Scene, one: Compiled) -> Verdict | None:
     a campaign whose condition fails needs no ledger.
     """
     known = _NOTHING_KNOWN
-    if one.limited:
+    if one.need is not None:
         known = run.facts.remaining.get(one.campaign.campaign_id, known)
         if verdict := _find_used_up(run, one, known):
             return verdict
@@ -511,7 +511,7 @@ def _admit(run: Run, scene: scenes.Scene, one: Compiled) -> Verdict | None:
             if lack.unknown:
                 return Verdict(OutcomeReason.ATTRIBUTE_MISSING, None, lack.details)
             return Verdict(OutcomeReason.CONDITION_NOT_MET, lack.near_miss, lack.details)
-    if one.limited and _is_unanswered(one, known):
+    if one.need is not None and _is_unanswered(one, known):
         return Verdict(OutcomeReason.DEPENDENCY_UNAVAILABLE)
     return None if one.stamp_price is None else _check_stamps(run, one.stamp_price)
 

@@ -45,7 +45,7 @@ class Need:
 class Compiled:
     """A campaign, ready to run; `place` is its place in the order of evaluation.
 
-    `need` is what to ask the ledger about one that is `limited`, None for all others.
+    `need` is what to ask the ledger about a limited one, None for all others.
     One that `contends` shares the goods with others in the best combination of sets. `bounded`
     ones find more than goods when their turn comes, `has_terms` when something follows from it
     that one is applied.
@@ -61,7 +61,6 @@ class Compiled:
     personal: bool
     stamps: rules.StampPrice | None
     limits: rules.Limits
-    limited: bool
     need: Need | None
     counts_purchases: bool
     asks_price_state: bool
@@ -162,7 +161,7 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
     made_of = None
     if given.multi_buy is not None and given.scale is None:
         made_of = sets.compile_sets(given, given.multi_buy)
-    limited = personal or stamps is not None or given.limits != _UNLIMITED
+    need = _find_need(campaign, personal=personal, stamps=stamps)
     gifts = any(isinstance(one.kind, rules.GiftItems) for one in given.all_rewards)
     combination = given.combination
     return Compiled(
@@ -176,8 +175,7 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
         personal=personal,
         stamps=stamps,
         limits=given.limits,
-        limited=limited,
-        need=_find_need(campaign, personal=personal, stamps=stamps) if limited else None,
+        need=need,
         counts_purchases=conditions.counts_purchases(given.condition),
         asks_price_state=_asks_price_state(given),
         sets=made_of,
@@ -185,7 +183,7 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
         contest=combination.contest,
         side=combination.side,
         stamp_price=given.stamp_price,
-        bounded=limited or gifts or given.stamp_price is not None,
+        bounded=need is not None or gifts or given.stamp_price is not None,
         has_terms=bool(
             given.stamp_price
             or stamps
@@ -201,8 +199,10 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
 
 def _find_need(
     campaign: rules.Campaign, *, personal: bool, stamps: rules.StampPrice | None
-) -> Need:
+) -> Need | None:
     limits = campaign.rules.limits
+    if not personal and stamps is None and limits == _UNLIMITED:
+        return None
     return Need(
         campaign_id=campaign.campaign_id,
         uses=limits.uses_max > 0,
