@@ -13,7 +13,7 @@ from tessera.promotions.v1 import (
 )
 
 from services.chassis import clock, database
-from services.promotions import config, engine, errors, storage
+from services.promotions import config, engine, storage
 from services.promotions.checkout import documents, permissions
 from services.promotions.checkout.compensations import Compensations
 from services.promotions.checkout.purchases import Purchases
@@ -126,7 +126,4 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         )
 
     def _require_past(self, stamp: timestamp_pb2.Timestamp) -> None:
-        """Raise OccurredInFuture for what lies further ahead than tills' clocks may go wrong."""
-        ahead = times.read(stamp, field="occurred_time") - self._now()
-        if ahead > self._ahead_max:
-            raise errors.OccurredInFuture(ahead_s=int(ahead.total_seconds()))
+        times.require_past(stamp, field="occurred_time", now=self._now(), ahead_max=self._ahead_max)

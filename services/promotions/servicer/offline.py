@@ -11,7 +11,7 @@ from tessera.promotions.v1 import (
 )
 
 from services.chassis import clock, database, timestamps
-from services.promotions import config, engine, errors, storage
+from services.promotions import config, engine, storage
 from services.promotions.checkout import conflicts, documents, permissions
 from services.promotions.checkout.offline import Offline
 from services.promotions.storage.receipts import Receipt
@@ -47,10 +47,12 @@ class OfflineServicer(offline_service_pb2_grpc.OfflineServiceServicer):
     ) -> offline_service_pb2.RecordReceiptResponse:
         """Record a purchase that has happened."""
         permissions.require_store(request.purchase.receipt_key.store_id)
-        occurred_time = times.read(request.purchase.occurred_time, field="purchase.occurred_time")
-        ahead = occurred_time - self._now()
-        if ahead > self._ahead_max:
-            raise errors.OccurredInFuture(ahead_s=int(ahead.total_seconds()))
+        times.require_past(
+            request.purchase.occurred_time,
+            field="purchase.occurred_time",
+            now=self._now(),
+            ahead_max=self._ahead_max,
+        )
         receipt, replayed = await self._offline.record(request)
         key = storage.keys.locate(receipt.receipt_id, receipt.occurred_time)
         returns = await storage.returns.of_purchase(self._db, key) if replayed else ()

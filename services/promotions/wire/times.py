@@ -1,10 +1,12 @@
 """Instants that callers send."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf import timestamp_pb2
 
-from services.chassis import errors, timestamps
+from services.chassis import errors as chassis_errors
+from services.chassis import timestamps
+from services.promotions import errors
 
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -20,7 +22,17 @@ def read(stamp: timestamp_pb2.Timestamp, *, field: str) -> datetime:
     except OverflowError:
         moment = _LAST
     if not _FIRST <= moment < _LAST:
-        raise errors.InvalidRequest(
-            [errors.FieldViolation(field, "must lie between the years 2000 and 2199", "time.range")]
+        problem = "must lie between the years 2000 and 2199"
+        raise chassis_errors.InvalidRequest(
+            [chassis_errors.FieldViolation(field, problem, "time.range")]
         )
     return moment
+
+
+def require_past(
+    stamp: timestamp_pb2.Timestamp, *, field: str, now: datetime, ahead_max: timedelta
+) -> None:
+    """Raise OccurredInFuture for what lies further ahead than tills' clocks may go wrong."""
+    ahead = read(stamp, field=field) - now
+    if ahead > ahead_max:
+        raise errors.OccurredInFuture(ahead_s=int(ahead.total_seconds()))
