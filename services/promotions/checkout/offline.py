@@ -65,10 +65,7 @@ class Offline:
 
     async def record(self, request: Request) -> tuple[Receipt, bool]:
         """Record a purchase; return it, and whether that had happened before."""
-        key = request.purchase.receipt_key
-        receipt_id = storage.keys.derive(
-            key.store_id, key.till_id, key.shift_id, key.receipt_number
-        )
+        receipt_id = storage.keys.derive(request.purchase.receipt_key)
         for _ in range(_ROUNDS_MAX):
             stored = await self._purchases.find(receipt_id)
             if stored is not None:

@@ -162,10 +162,7 @@ class Purchases:
 
     async def commit(self, request: checkout_service_pb2.CommitRequest) -> tuple[Receipt, bool]:
         """Record a purchase; return it, and whether that had happened before."""
-        key = request.receipt_key
-        receipt_id = storage.keys.derive(
-            key.store_id, key.till_id, key.shift_id, key.receipt_number
-        )
+        receipt_id = storage.keys.derive(request.receipt_key)
         if request.reservation_id:
             answer = await self._commit(receipt_id, request)
             await self._reserving.sell(request.reservation_id, receipt_id=receipt_id)

@@ -71,17 +71,14 @@ class Returns:
 
     async def give_back(self, request: Request) -> tuple[Return, bool]:
         """Record a return; return it, and whether that had happened before."""
-        sent = request.receipt_key
-        return_id = storage.keys.derive(
-            sent.store_id, sent.till_id, sent.shift_id, sent.receipt_number
-        )
+        store_id, return_id = request.receipt_key.store_id, storage.keys.derive(request.receipt_key)
         carts.parse_returned(request)
         for _ in range(_ROUNDS_MAX):
             stored = await self._find(return_id)
             if stored is not None:
                 return await self._repeat(stored, request), True
-            if sent.store_id not in self._goods.stores:
-                raise errors.StoreNotFound(store_id=sent.store_id)
+            if store_id not in self._goods.stores:
+                raise errors.StoreNotFound(store_id=store_id)
             receipt, key = await self._purchase(request.receipt_id)
             self._require_after(receipt, request)
             if await self._help(receipt, key):

@@ -103,12 +103,8 @@ class CheckoutServicer(checkout_service_pb2_grpc.CheckoutServiceServicer):
         self, request: checkout_service_pb2.FindReceiptRequest, context: Context
     ) -> checkout_service_pb2.FindReceiptResponse:
         """Find a receipt by its key."""
-        key = request.receipt_key
-        permissions.require_store(key.store_id)
-        receipt_id = storage.keys.derive(
-            key.store_id, key.till_id, key.shift_id, key.receipt_number
-        )
-        receipt = await self._purchases.find_by_key(receipt_id)
+        permissions.require_store(request.receipt_key.store_id)
+        receipt = await self._purchases.find_by_key(storage.keys.derive(request.receipt_key))
         return checkout_service_pb2.FindReceiptResponse(receipt=await self._read(receipt))
 
     async def _read(self, receipt: Receipt) -> checkout_pb2.Receipt:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
 
+from tessera.promotions.v1 import checkout_pb2
+
 from services.chassis import database, ids
 
 PREFIX = "rcp"
@@ -15,9 +17,9 @@ _MONTHS_BACK = 36
 _MONTHS_AHEAD = 2
 
 
-def derive(store_id: str, till_id: str, shift_id: str, receipt_number: str) -> str:
+def derive(key: checkout_pb2.ReceiptKey) -> str:
     """Return the id that a receipt key leads to."""
-    return ids.derive(PREFIX, store_id, till_id, shift_id, receipt_number)
+    return ids.derive(PREFIX, key.store_id, key.till_id, key.shift_id, key.receipt_number)
 
 
 @dataclass(frozen=True, slots=True)
