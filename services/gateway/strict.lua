@@ -34,6 +34,10 @@ end
 local function is_integer(word)
   return match(word, "^-?%d+%.?0*$") or match(word, "^-?%d+%.?%d*[eE][+-]?%d+$")
 end
+-- In quotes the transcoder reads digits alone.
+local function is_quoted_integer(word)
+  return match(word, "^-?%d+$")
+end
 local function is_time(word)
   return match(word, "^%d%d%d%d%-%d%d%-%d%d[Tt]%d%d:%d%d:%d%d%.?%d*[Zz]$")
     or match(word, "^%d%d%d%d%-%d%d%-%d%d[Tt]%d%d:%d%d:%d%d%.?%d*[+-]%d%d:%d%d$")
@@ -43,7 +47,7 @@ local function is_duration(word)
 end
 local function integer(least, most)
   return {
-    fits = is_integer,
+    fits = is_quoted_integer,
     bare = true,
     problem = "a whole number is expected",
     least = least,
@@ -258,9 +262,10 @@ local function pass_object(reader, at, entry, path, depth)
   end
 end
 
+-- Whether a text in quotes is what its field takes.
 local function fits(entry, word)
   if entry.shape == "name" then
-    return NAMES[entry.message][word] or is_integer(word)
+    return NAMES[entry.message][word] or is_quoted_integer(word)
   end
   return KINDS[entry.shape].fits(word)
 end

@@ -201,12 +201,34 @@ async def test_a_value_of_another_type_is_refused_by_its_field(gateway, backend,
 
 INT32 = "a whole number from -2147483648 to 2147483647 is expected"
 INT64 = "a whole number from -9223372036854775808 to 9223372036854775807 is expected"
+#: What tills' languages make of whole numbers when they print them as floating ones.
+QUOTED = {
+    '{"amountMinor": "1e3"}': ("amountMinor", "a whole number is expected"),
+    '{"amountMinor": "1.5E+3"}': ("amountMinor", "a whole number is expected"),
+    '{"part": {"amount_minor": "2000.0"}}': ("part.amount_minor", "a whole number is expected"),
+    '{"counts": {"k": "1e0"}}': ("counts.k", "a whole number is expected"),
+    '{"mode": "1e0"}': ("mode", "it is none of the names of the contract"),
+}
+
+
+@pytest.mark.parametrize("body", QUOTED)
+async def test_a_number_in_quotes_is_digits(gateway, backend, token, body):
+    """The transcoder takes an exponent without quotes alone, and would not say which field."""
+    field, problem = QUOTED[body]
+    answer = await gateway.send("POST", ECHO, token=token, data=body)
+    assert (answer.status, answer.reason) == (400, "INVALID_REQUEST")
+    assert answer.detail("BadRequest")["field_violations"] == [
+        {"field": field, "description": problem}
+    ]
+    assert backend.calls == []
+
+
 OUT_OF_RANGE = {
     '{"amountMinor": 9223372036854775808}': ("amountMinor", INT64),
     '{"amountMinor": "-9223372036854775809"}': ("amountMinor", INT64),
     '{"part": {"amount_minor": 100000000000000000000}}': ("part.amount_minor", INT64),
     '{"amountMinor": 1e20}': ("amountMinor", INT64),
-    '{"wrapped": "9223372036854775808.0"}': ("wrapped", INT64),
+    '{"wrapped": 9223372036854775808.0}': ("wrapped", INT64),
     '{"counts": {"k": 2147483648}}': ("counts.k", INT32),
     '{"counts": {"k": "-2147483649"}}': ("counts.k", INT32),
 }
