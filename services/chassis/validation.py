@@ -8,9 +8,9 @@ import protovalidate
 from buf.validate import validate_pb2
 from google.protobuf import descriptor, message, message_factory
 
-from services.chassis import errors
+from services.chassis import errors, spans
 
-_MEMBER = re.compile(r"\bthis\.(\w+)")
+_PLACE = re.compile(r"\bthis\.(\w+(?:\.\w+)*)")
 #: No database keeps it in text, and no till prints it.
 _NUL = "\x00"
 _MALFORMED = errors.FieldViolation("", "it is not a message of the contract", "message")
@@ -27,6 +27,7 @@ def reader(
     cls = message_factory.GetMessageClass(kind)
     parse, violations = cls.FromString, validator.collect_violations
     violations(cls())
+    find_unsound = spans.checker(kind)
 
     def read(data: bytes) -> message.Message:
         try:
@@ -39,6 +40,10 @@ def reader(
                 errors.FieldViolation(path, "must not contain U+0000", "string.nul")
                 for path in _texts_with_nul(request)
             ]
+        broken += [
+            errors.FieldViolation(path, "is no instant or duration", "time.parts")
+            for path in find_unsound(request)
+        ]
         if broken:
             raise errors.InvalidRequest(broken)
         return request
@@ -66,12 +71,25 @@ def describe(proto: Any, kind: descriptor.Descriptor) -> errors.FieldViolation:
 
 
 def _first(rule_id: str, kind: descriptor.Descriptor) -> str:
-    """Return the first field that a rule about a whole message names."""
+    """Return the path of the first field that a rule about a whole message names."""
     for rule in kind.GetOptions().Extensions[validate_pb2.message].cel:
         if rule.id == rule_id:
-            named = (found[1] for found in _MEMBER.finditer(rule.expression))
-            return next((name for name in named if name in kind.fields_by_name), "")
+            named = (_follow(found[1], kind) for found in _PLACE.finditer(rule.expression))
+            return next(filter(None, named), "")
     return ""
+
+
+def _follow(words: str, kind: descriptor.Descriptor) -> str:
+    """Return the path of fields that words of an expression are; what is called on them is none."""
+    path: list[str] = []
+    within: descriptor.Descriptor | None = kind
+    for word in words.split("."):
+        field = within.fields_by_name.get(word) if within is not None else None
+        if field is None:
+            break
+        path.append(word)
+        within = None if field.is_repeated else field.message_type
+    return ".".join(path)
 
 
 def _texts_with_nul(value: message.Message, path: str = "") -> Iterator[str]:

@@ -2,7 +2,16 @@
 
 import protovalidate
 import pytest
+from google.protobuf import duration_pb2, timestamp_pb2
 from tessera.identity.v1 import member_pb2, member_service_pb2
+from tessera.ledger.v1 import batch_pb2, ledger_service_pb2
+from tessera.promotions.v1 import (
+    campaign_pb2,
+    checkout_pb2,
+    checkout_service_pb2,
+    offline_service_pb2,
+    reservation_service_pb2,
+)
 
 from services.chassis import errors, validation
 
@@ -36,3 +45,75 @@ def test_an_empty_choice_of_the_whole_request_names_the_first_of_its_fields(refu
     """Never an empty place."""
     fields = [field for field, _ in refuse(member_pb2.MemberKey())]
     assert fields == [member_pb2.MemberKey.DESCRIPTOR.oneofs[0].fields[0].name]
+
+
+def test_a_rule_about_a_field_further_in_names_the_way_to_it(refuse):
+    """`purchase` has eight fields: a form that only knows that much has to guess."""
+    request = offline_service_pb2.RecordReceiptRequest(
+        purchase=checkout_service_pb2.CommitRequest(
+            receipt_key=_key(), cart=_cart(), occurred_time=timestamp_pb2.Timestamp(seconds=10**9)
+        ),
+        lines=[offline_service_pb2.GivenLine(line_id="1")],
+    )
+    assert refuse(request) == [("purchase.ruleset_version", "record_receipt.ruleset")]
+
+
+def test_what_is_missing_is_told_once(refuse):
+    """A rule between two fields has nothing to say while one of them is not there."""
+    request = checkout_service_pb2.CommitRequest(
+        cart=_cart(), occurred_time=timestamp_pb2.Timestamp(seconds=10**9)
+    )
+    assert refuse(request) == [("receipt_key", "required")]
+
+
+@pytest.mark.parametrize("nanos", [-(2**31), -1, 1_000_000_000, 2**31 - 1])
+def test_an_instant_has_parts_of_a_second(refuse, nanos):
+    """Such a time would be kept, and JSON could never show it again."""
+    request = checkout_service_pb2.EvaluateRequest(
+        cart=_cart(), occurred_time=timestamp_pb2.Timestamp(seconds=10**9, nanos=nanos)
+    )
+    assert refuse(request) == [("occurred_time", "time.parts")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"), [(60, -1), (-60, 1), (60, 1_000_000_000), (315_576_000_001, 0)]
+)
+def test_a_duration_has_one_sign_and_an_end(refuse, seconds, nanos):
+    """Also where no rule of the contract bounds it, and wherever it is."""
+    request = reservation_service_pb2.ReserveRequest(
+        request_id="r-12345678",
+        cart=_cart(),
+        time_to_live=duration_pb2.Duration(seconds=seconds, nanos=nanos),
+    )
+    assert ("time_to_live", "time.parts") in refuse(request)
+
+
+def test_instants_in_lists_are_found_where_they_are():
+    """A batch has times in its operations, and a rule about them is no rule about their parts."""
+    request = ledger_service_pb2.PostBatchesRequest(
+        batches=[
+            batch_pb2.Batch(operations=[batch_pb2.Operation(), _transfer(nanos=5)]),
+            batch_pb2.Batch(operations=[batch_pb2.Operation(), _transfer(nanos=-5)]),
+        ]
+    )
+    check = validation.reader(request.DESCRIPTOR, protovalidate.Validator())
+    with pytest.raises(errors.InvalidRequest) as refusal:
+        check(request.SerializeToString())
+    broken = [one.field for one in refusal.value.violations if one.rule == "time.parts"]
+    assert broken == ["batches[1].operations[1].transfer.lot_expire_time"]
+
+
+def _transfer(*, nanos):
+    expire_time = timestamp_pb2.Timestamp(seconds=10**9, nanos=nanos)
+    return batch_pb2.Operation(transfer=batch_pb2.Transfer(lot_expire_time=expire_time))
+
+
+def _key():
+    return checkout_pb2.ReceiptKey(store_id="1", till_id="1", shift_id="1", receipt_number="1")
+
+
+def _cart():
+    line = checkout_pb2.CartLine(line_id="1", sku="milk", quantity_thousandths=1_000)
+    return checkout_pb2.Cart(
+        store_id="1", channel=campaign_pb2.CHANNEL_TILL, currency_code="USD", lines=[line]
+    )
