@@ -82,7 +82,7 @@ class OfflineSettings(config.Settings):
     uses_over_max: int = Field(default=1, ge=0, le=1_000_000_000)
     #: How many stamps may have been exchanged that were not there.
     stamps_short_max: int = Field(default=10, ge=0, le=1_000_000_000)
-    #: How many hours after the purchase its receipt may come.
+    #: How many hours after the purchase its receipt may come, from any till.
     late_h_max: int = Field(default=72, ge=0, le=100_000)
 
 

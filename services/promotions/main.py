@@ -170,6 +170,7 @@ async def assemble(
         drawing=chances.Chances(db, now=now),
         ledger=books,
         terms=terms,
+        late_h_max=settings.offline.late_h_max,
         months=months,
         now=now,
     )

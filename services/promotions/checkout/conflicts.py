@@ -1,6 +1,7 @@
 """Conflicts: where what a till did and what the platform has differ, each with its kind."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from operator import attrgetter
 
 from tessera.ledger.v1 import account_pb2, batch_pb2
@@ -58,6 +59,20 @@ def refused(transfer: batch_pb2.Transfer, moved: int = 0) -> checkout_pb2.Receip
         till_amount=transfer.amount,
         centre_amount=moved,
     )
+
+
+def late(
+    occurred_time: datetime, *, now: datetime, hours_max: int
+) -> Iterator[checkout_pb2.ReceiptConflict]:
+    """Yield the conflict of a purchase that is told more than so many hours after it happened."""
+    hours = (now - occurred_time) // timedelta(hours=1)
+    if hours > hours_max:
+        yield checkout_pb2.ReceiptConflict(
+            kind=checkout_pb2.CONFLICT_KIND_LATE,
+            till_amount=hours,
+            centre_amount=hours_max,
+            beyond_bounds=True,
+        )
 
 
 def of_nobody(decision: engine.Decision) -> Iterator[checkout_pb2.ReceiptConflict]:

@@ -201,7 +201,8 @@ class Collector:
             if question.is_binding:
                 raise
             away = (*gathered.degradations, checkout_pb2.DEGRADATION_LEDGER)
-            return replace(gathered, degradations=away), {}
+            facts = replace(gathered.facts, codes_answered=False)
+            return replace(gathered, facts=facts, degradations=away), {}
         bearers: dict[str, engine.Bearer] = {}
         coupons: dict[str, int] = {}
         for code, coupon in zip(codes, found, strict=True):

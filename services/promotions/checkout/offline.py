@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from tessera.promotions.v1 import (
     checkout_pb2,
@@ -192,14 +192,9 @@ class Offline:
                 till_amount=given.ruleset_version,
                 centre_amount=in_force,
             )
-        late_h = (self._now() - occurred_time) // timedelta(hours=1)
-        if late_h > self._settings.late_h_max:
-            yield Conflict(
-                kind=checkout_pb2.CONFLICT_KIND_LATE,
-                till_amount=late_h,
-                centre_amount=self._settings.late_h_max,
-                beyond_bounds=True,
-            )
+        yield from conflicts.late(
+            occurred_time, now=self._now(), hours_max=self._settings.late_h_max
+        )
 
     def _honour(
         self,

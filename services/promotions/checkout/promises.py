@@ -130,6 +130,7 @@ def _remember(gathered: Gathered, kept: engine.Facts) -> Gathered:
     facts = replace(
         gathered.facts,
         articles=kept.articles,
+        codes_answered=kept.codes_answered,
         bearers={**kept.bearers, **gathered.facts.bearers},
         remaining={**gathered.facts.remaining, **shown},
     )

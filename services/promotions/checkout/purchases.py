@@ -16,6 +16,7 @@ from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
 from services.promotions.checkout import (
     chances,
+    conflicts,
     debts,
     drafts,
     permissions,
@@ -58,6 +59,7 @@ class Purchases:
         drawing: chances.Chances,
         ledger: Ledger,
         terms: Terms,
+        late_h_max: int,
         months: storage.keys.Months,
         now: clock.Clock,
     ) -> None:
@@ -72,6 +74,7 @@ class Purchases:
         self._drawing = drawing
         self._ledger = ledger
         self._terms = terms
+        self._late_h_max = late_h_max
         self._months = months
         self._now = now
 
@@ -292,7 +295,10 @@ class Purchases:
 
     async def _record(self, receipt: Receipt) -> Receipt | None:
         """Write a purchase and post it; return it as committed, None when its key is in use."""
-        await self._months.ensure(receipt.occurred_time, now=self._now())
+        now = self._now()
+        late = conflicts.late(receipt.occurred_time, now=now, hours_max=self._late_h_max)
+        receipt = replace(receipt, conflicts=conflicts.pack(late))
+        await self._months.ensure(receipt.occurred_time, now=now)
         if not await self._settlement.add(receipt):
             return None
         if receipt.promised:

@@ -146,6 +146,8 @@ class Reserving:
         salt = found.reservation_id
         if difference := await veils.find_difference(cart, request.cart, salt=salt):
             raise errors.ReservationMismatch(field=f"cart.{difference}")
+        if request.ruleset_version not in {0, found.ruleset_version}:
+            raise errors.ReservationMismatch(field="ruleset_version")
         if found.receipt_id != receipt_id:
             _require_unsold(found)
         if found.expire_time <= self._now():

@@ -327,12 +327,15 @@ def _gifts(purchase: Purchase, priced: engine.ReturnDecision) -> dict[int, int]:
 
 
 def _show_gifts(receipt: Receipt, gifts: Mapping[int, int]) -> list[checkout_pb2.GiftCardPayment]:
+    """Return what goes back to each card: once, however often it had been given as payment."""
     operations = batch_pb2.Batch.FromString(receipt.batch).operations
+    by_card: dict[str, int] = {}
+    for index, amount in gifts.items():
+        card_id = operations[index].transfer.debit.owner_id
+        by_card[card_id] = by_card.get(card_id, 0) + amount
     return [
-        checkout_pb2.GiftCardPayment(
-            card_id=operations[index].transfer.debit.owner_id, amount_minor=amount
-        )
-        for index, amount in gifts.items()
+        checkout_pb2.GiftCardPayment(card_id=card_id, amount_minor=amount)
+        for card_id, amount in by_card.items()
     ]
 
 

@@ -168,6 +168,7 @@ class Facts:
     An article missing from `articles` belongs to no category. `identity_answered` is False when
     the shopper is unknown only because identity could not be asked. `bearers` are by campaign.
     `hands_out` is False when what comes with the answer cannot be handed out, as printed codes are.
+    `codes_answered` is False when nobody could be asked whose the codes are that no campaign has.
     """
 
     store: Store
@@ -179,3 +180,4 @@ class Facts:
     identity_answered: bool = True
     bearers: Mapping[str, Bearer] = field(default_factory=dict)
     hands_out: bool = True
+    codes_answered: bool = True

@@ -33,6 +33,7 @@ def dump_facts(facts: Facts) -> dict[str, Any]:
         "identity_answered": facts.identity_answered,
         "bearers": {name: _dump_bearer(one) for name, one in sorted(facts.bearers.items())},
         "hands_out": facts.hands_out,
+        "codes_answered": facts.codes_answered,
     }
 
 
@@ -52,6 +53,7 @@ def load_facts(plain: Mapping[str, Any]) -> Facts:
             for name, one in plain.get("bearers", {}).items()
         },
         hands_out=plain.get("hands_out", True),
+        codes_answered=plain.get("codes_answered", True),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from services.promotions.engine.baskets import places
-from services.promotions.engine.carts import Cart
+from services.promotions.engine.carts import Cart, Facts
 from services.promotions.engine.decisions import Explain, Outcome, OutcomeReason
 from services.promotions.engine.groups import Verdict
 from services.promotions.engine.index import Match
@@ -34,18 +34,23 @@ def tell(ruleset: Ruleset, run: Run, found: Match, *, explain: Explain) -> tuple
         *[_tell_applied(one, offer, codes) for one, offer in run.applied],
         *[_tell(ruleset.compiled[place], verdicts[place], codes) for place in sorted(verdicts)],
         *[
-            _tell_unknown(ruleset, folded, code)
+            _tell_unknown(ruleset, run.facts, folded, code)
             for folded, code in sorted(codes.items())
             if folded not in ruleset.index.codes
         ],
     )
 
 
-def _tell_unknown(ruleset: Ruleset, folded: str, code: str) -> Outcome:
+def _tell_unknown(ruleset: Ruleset, facts: Facts, folded: str, code: str) -> Outcome:
     details = (("code", code),)
     known = ruleset.inactive_codes.get(folded)
     if known is None:
-        return Outcome("", 0, _NO_TITLE, OutcomeReason.UNKNOWN_CODE, details=details)
+        reason = (
+            OutcomeReason.UNKNOWN_CODE
+            if facts.codes_answered
+            else OutcomeReason.DEPENDENCY_UNAVAILABLE
+        )
+        return Outcome("", 0, _NO_TITLE, reason, details=details)
     reason, title = OutcomeReason.INACTIVE, known.rules.title
     return Outcome(known.campaign_id, known.version, title, reason, details=details)
 

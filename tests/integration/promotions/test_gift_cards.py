@@ -86,6 +86,36 @@ async def test_cards_pay_in_part_and_get_their_money_first(house):
     assert await house.points(member) == 0
 
 
+async def test_a_card_given_twice_pays_twice_and_gets_back_once(house):
+    """A till that scans a card again means more of the same money: what comes back is one sum."""
+    card, other = await new_card(house, 5_000), await new_card(house, 1_000)
+    cart = cart_of(line("1", "bread", 2_000, 5_000))
+    offer = await house.evaluate(cart)
+    request = paying(cart, offer, (card, 3_000), (other, 1_000), (card, 2_000))
+    receipt = (await house.commit(request)).receipt
+    assert (await left(house, card), await left(house, other)) == (0, 0)
+    back = await house.give_back(receipt, **{"1": 2_500})
+    assert [(one.card_id, one.amount_minor) for one in back.gift_card_refunds] == [
+        (card, 4_000),
+        (other, 1_000),
+    ]
+    assert (await left(house, card), await left(house, other)) == (4_000, 1_000)
+    rest = await house.give_back(receipt, **{"1": 2_500})
+    assert [(one.card_id, one.amount_minor) for one in rest.gift_card_refunds] == [(card, 1_000)]
+    assert rest.refund_minor == 5_000
+    assert (await left(house, card), await left(house, other)) == (5_000, 1_000)
+
+
+async def test_a_card_given_twice_has_to_have_it_all(house):
+    """Each part alone would do; together they are more than there is, and nothing moves."""
+    card = await new_card(house, 1_000)
+    cart = cart_of(line("1", "bread", 2_000))
+    request = paying(cart, await house.evaluate(cart), (card, 600), (card, 401))
+    short = await house.refusal(house.checkout.Commit, request)
+    assert (short.reason, short.metadata["available_minor"]) == ("GIFT_CARD_SHORT", "400")
+    assert await left(house, card) == 1_000
+
+
 async def test_a_void_gives_cards_their_money_back(house):
     """Like everything else, also for a shopper whom nobody knows."""
     card = await new_card(house, 1_000)

@@ -5,6 +5,7 @@ import random
 import secrets
 
 import pytest
+from google.protobuf import timestamp_pb2
 from tessera.ledger.v1 import account_pb2
 from tessera.promotions.v1 import (
     campaign_pb2,
@@ -25,6 +26,7 @@ from tests.integration.promotions.houses import (
 Record = offline_service_pb2.RecordReceiptRequest
 List = offline_service_pb2.ListConflictsRequest
 Kind = checkout_pb2.ConflictKind
+LATE = "CONFLICT_KIND_LATE"
 CAMPAIGN, MEMBER = account_pb2.OWNER_TYPE_CAMPAIGN, account_pb2.OWNER_TYPE_MEMBER
 
 
@@ -226,6 +228,27 @@ async def test_strangers_late_receipts_and_old_rules_are_conflicts(house, tills)
     assert listed[late.receipt_id].receipt_key == late.receipt_key
     times = [one.occurred_time.ToNanoseconds() for one in listed.values()]
     assert times == sorted(times)
+
+
+@pytest.mark.usefixtures("campaigns")
+async def test_a_purchase_that_is_committed_late_is_marked_and_listed(house, tills):
+    """A dead clock says 2001, and the goods are sold: nobody is refused, and the chain is told."""
+    member = await house.register()
+    cart = cart_of(line("1", "bread", 10_000), member_id=member)
+    offer = await house.evaluate(cart)
+    request = commit_of(cart, offer, occurred=timestamp_pb2.Timestamp(seconds=1_000_000_000))
+    answer = await house.commit(request)
+    (told,) = answer.receipt.conflicts
+    assert (told.kind, told.centre_amount, told.beyond_bounds) == (Kind.Value(LATE), 72, True)
+    assert told.till_amount > 24 * 365 * 24
+    again = await house.commit(request)
+    assert again.replayed
+    assert list(again.receipt.conflicts) == [told]
+    listed = await house.call(tills.ListConflicts, List(page_size=1))
+    assert listed.receipts[0].receipt_id == answer.receipt.receipt_id
+    assert list(listed.receipts[0].conflicts) == [told]
+    punctual = commit_of(cart, offer, occurred=stamp(seconds=-71 * 3600))
+    assert not (await house.commit(punctual)).receipt.conflicts
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,13 @@ async def test_refusals(house, desk, rich):
         "RESERVATION_MISMATCH",
         "cart.lines[0].unit_price_minor",
     )
+    ruled = purchase(cart, reserved)
+    ruled.ruleset_version += 1
+    refusal = await house.refusal(house.checkout.Commit, ruled)
+    assert (refusal.reason, refusal.metadata["field"]) == (
+        "RESERVATION_MISMATCH",
+        "ruleset_version",
+    )
     nobodys = purchase(cart, reserved)
     nobodys.reservation_id = "rsv_" + "0" * 32
     assert (await house.refusal(house.checkout.Commit, nobodys)).reason == "RESERVATION_NOT_FOUND"

@@ -184,6 +184,10 @@ async def test_code_without_a_ledger_is_not_promised(house, printer, campaign):
         offer = await house.evaluate(cart)
         assert list(offer.degradations) == [checkout_pb2.DEGRADATION_LEDGER]
         assert offer.discount_minor == 0
+        (told,) = [one for one in offer.outcomes if one.details.get("code") == made.code]
+        assert told.reason == checkout_pb2.OUTCOME_REASON_DEPENDENCY_UNAVAILABLE
+        said = [one.text.en for one in offer.messages if made.code in one.text.en]
+        assert said == [f"Coupon {made.code} cannot be used: it cannot be checked now"]
     finally:
         await house.bring_back(house.ledger)
     assert (await house.buy(cart)).evaluation.discount_minor == 100

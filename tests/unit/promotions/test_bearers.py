@@ -65,6 +65,31 @@ def test_a_public_code_is_no_bearers():
     assert [one.reason for one in sold.outcomes] == [OutcomeReason.UNKNOWN_CODE]
 
 
+def test_a_code_that_nobody_could_be_asked_of_is_not_said_to_be_unknown():
+    """The shopper may well have a coupon: nothing may say that there is none."""
+    cart, facts, _ = _sell("SECRET", "ALL2", bearer=())
+    facts = replace(facts, codes_answered=False)
+    kept = engine.load_facts(json.loads(json.dumps(engine.dump_facts(facts))))
+    assert not kept.codes_answered
+    sold = engine.evaluate(RULESET, cart, kept, now=samples.NOW)
+    assert [(one.reason, one.details) for one in sold.outcomes] == [
+        (OutcomeReason.DEPENDENCY_UNAVAILABLE, (("code", "ALL2"),)),
+        (OutcomeReason.DEPENDENCY_UNAVAILABLE, (("code", "SECRET"),)),
+    ]
+    said = [one.text.pick("en") for one in sold.messages]
+    assert said == [
+        f"Coupon {code} cannot be used: it cannot be checked now" for code in ("ALL2", "SECRET")
+    ]
+
+
+def test_facts_of_earlier_days_say_that_codes_were_asked_of():
+    """They were kept before anybody noted it."""
+    _, facts, _ = _sell("SECRET")
+    plain = engine.dump_facts(replace(facts, codes_answered=False))
+    del plain["codes_answered"]
+    assert engine.load_facts(plain) == facts
+
+
 def test_all_codes_or_none_counts_a_bearers_code_as_useful():
     """It takes nothing from the others."""
     _, _, sold = _sell("SECRET", codes_all_or_none=True)
