@@ -141,6 +141,11 @@ def _groups_of_bundle(setting: Setting) -> tuple[engine.UnitGroup, ...]:
     return (engine.UnitGroup(asked.filter, units, asked.amount_minor),)
 
 
+def read_own_sets(words: Words, setting: Setting) -> engine.MultiBuy:
+    """Return the sets that the campaign's conditions describe."""
+    return _sets_of(words, setting, *_groups_of_bundle(setting))
+
+
 def _on_groups(reward: engine.Reward, *places: int) -> engine.Reward:
     return replace(reward, target=engine.ItemFilter(), groups=places)
 
@@ -271,6 +276,24 @@ def read_group_price(words: Words, setting: Setting) -> Gift:
     return _gift(reward, replace(sets, partial=partial))
 
 
+def read_multi_buy(words: Words, setting: Setting) -> Gift:
+    """Read "of every n units so many for less": the cheapest of all unless it is said."""
+    size = words.whole("trigger_qty", "trigger_quantity", "buy_qty", "n", "qty") or 0
+    count = words.whole("discounted_qty", "discounted_quantity", "get_qty", "m") or 0
+    order = conditions.read_order(
+        words.text("select", "selection_mode", "selectionMode", "choose", "order"), words
+    )
+    if not 0 < count <= size:
+        raise Unsupported("a set without its units")
+    words.put("n", size)
+    words.put("max_sets", words.take("max_occurrence", "max_occurrences", "max_sets"))
+    kind = _read_off(words, engine.AmountOff(1, _EVERY_UNIT), _HUNDRED)
+    over_all = engine.PickScope.ALL_SETS
+    pick = engine.Pick(order or PickOrder.CHEAPEST, count_max=count, scope=over_all)
+    sets = _sets_of(words, setting, _read_units(words, setting))
+    return _gift(engine.Reward(kind, pick=pick), sets)
+
+
 def read_n_for_m(words: Words, setting: Setting) -> Gift:
     """Read "n for the price of m": the cheapest of each n cost nothing."""
     paid = words.whole("m", "pay", "for") or 0
@@ -298,7 +321,10 @@ def read_bundle_price(words: Words, setting: Setting) -> Gift:
     price = words.minor("value", "price")
     if price is None:
         raise Unsupported("a fixed price without its value")
-    groups = _read_parts(words, setting) or _groups_of_bundle(setting)
+    groups = _read_parts(words, setting)
+    if not groups and any(name in words for name in ("qty", "n", "size", "group_size")):
+        groups = (_read_units(words, setting),)
+    groups = groups or _groups_of_bundle(setting)
     return _gift(engine.Reward(engine.SetPrice(price)), _sets_of(words, setting, *groups))
 
 
@@ -313,6 +339,7 @@ def _read_parts(words: Words, setting: Setting) -> tuple[engine.UnitGroup, ...]:
 def read_set_discount(words: Words, setting: Setting) -> Gift:
     """Read "one of each of several groups": an amount off, on all of them or on one."""
     groups = _read_parts(words, setting) or _groups_of_bundle(setting)
+    words.drop("allocation", "split_between")  # all goods of a set share it unless one carries it
     carrier = words.text("on")
     places = tuple(
         place
@@ -325,7 +352,9 @@ def read_set_discount(words: Words, setting: Setting) -> Gift:
     return _gift(engine.Reward(kind, groups=places), _sets_of(words, setting, *groups))
 
 
-def _read_off(words: Words, default: engine.AmountOff) -> engine.RewardKind:
+def _read_off(
+    words: Words, default: engine.AmountOff, unsaid: engine.RewardKind | None = None
+) -> engine.RewardKind:
     """Read what comes off: an amount, a percentage, or down to a price of all."""
     amount, percent, price = (
         words.minor("amount_off"),
@@ -338,7 +367,9 @@ def _read_off(words: Words, default: engine.AmountOff) -> engine.RewardKind:
         return engine.PercentOff(percent)
     if price is not None:
         return engine.SetPrice(price)
-    raise Unsupported("an amount without its value")
+    if unsaid is None:
+        raise Unsupported("an amount without its value")
+    return unsaid
 
 
 def read_pair(words: Words, setting: Setting) -> Gift:

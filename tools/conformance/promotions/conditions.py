@@ -8,7 +8,13 @@ from typing import TypeAlias
 from services.promotions import engine
 from tools.conformance.promotions import goods, measures, people, windows
 from tools.conformance.promotions.goods import Goods
-from tools.conformance.promotions.words import Unsupported, Words, read_minor, read_thousandths
+from tools.conformance.promotions.words import (
+    Unsupported,
+    Words,
+    fold,
+    read_minor,
+    read_thousandths,
+)
 
 _SOMETHING_THOUSANDTHS = 1
 _SUBJECTS = "(?P<subject>sku|article|product|category|tag|brand|collection)s?"
@@ -147,7 +153,7 @@ def segment_of(name: str) -> str:
 
 
 def _read(words: Words, cart_goods: Goods, terms: Terms) -> None:
-    name = words.text("type")
+    name = fold(words.text("type"))
     if name not in _READERS and not _CONTAINS.fullmatch(name):
         name = measures.rearrange(name)
     if name in _READERS:
@@ -286,7 +292,7 @@ def _read_distinct(words: Words, cart_goods: Goods, terms: Terms) -> None:
     meant = (
         goods.read_filter(words.open("filter"), cart_goods)
         if "filter" in words
-        else goods.everything(cart_goods)
+        else goods.discountable(goods.everything(cart_goods), cart_goods)
     )
     count = words.whole("value", "count", "qty") or 0
     terms.conditions.append(engine.DistinctItems(count, meant))
@@ -414,8 +420,10 @@ _READERS: Mapping[str, _Reader] = {
     "member_group_not_in": _read_no_segments,
     "member_id_in": _read_members,
     "member_email_in": _read_members,
-    "member_known": _read_known,
-    "member_required": _read_known,
+    **dict.fromkeys(
+        ("member_known", "member_required", "member_present", "member_identified", "signed_in"),
+        _read_known,
+    ),
     "member_unknown": _read_unknown,
     "store_in": _read_stores,
     "store_not_in": _read_no_stores,

@@ -285,8 +285,9 @@ def _only(meant: engine.ItemFilter, sku: str) -> engine.ItemFilter:
 
 def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocation: str) -> Gift:
     """Return a discount on its target; `remainder` is the program's to decide."""
-    words.drop("remainder")
+    words.drop("remainder", "max_amount_allocation", "max_amount_spread")  # in proportion, always
     scope, meant = _read_target(words, setting)
+    _ask_for_least(words, setting, meant)
     in_line_order = "group_size" in words and "group_order" not in words
     rounding = words.text("rounding")
     reward = engine.Reward(
@@ -304,7 +305,7 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
         on_order=scope in scopes.ORDER,
     )
     if made:
-        made = replace(made, reward=_fit_to_sets(made.reward))
+        made = replace(made, reward=_fit_to_sets(made.reward, setting))
     line_max = words.minor("max_amount_per_line", "max_discount_per_line")
     if line_max and made:
         raise Unsupported("a bound for each line inside of sets")
@@ -321,6 +322,18 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
         allocation=allocation,
         in_line_order=in_line_order,
     )
+
+
+_LEAST = tuple(
+    f"{one}_{two}" for one in ("min", "minimum") for two in ("qty", "quantity", "units", "count")
+)
+
+
+def _ask_for_least(words: Words, setting: Setting, meant: engine.ItemFilter) -> None:
+    """Let so many units of the rewarded goods be a condition of the campaign."""
+    least = words.thousandths(*_LEAST)
+    if least:
+        setting.terms.conditions.append(engine.ItemGroup(meant, least))
 
 
 def _bound_lines(
@@ -342,15 +355,18 @@ def _is_price_of_asked(kind: engine.RewardKind, scope: str, setting: Setting) ->
     )
 
 
-def _fit_to_sets(reward: engine.Reward) -> engine.Reward:
+def _fit_to_sets(reward: engine.Reward, setting: Setting) -> engine.Reward:
     """Return a reward as sets can have it: bounds count over all sets, lines are units."""
     pick, kind = reward.pick, reward.kind
     if isinstance(kind, engine.AmountOff) and kind.spread is engine.AmountSpread.EACH_LINE:
         kind = replace(kind, spread=engine.AmountSpread.EACH_UNIT)
     if pick is None or reward.beside_sets:
         return replace(reward, kind=kind, pick=None, floor_rest=engine.FloorRest.AS_KIND)
-    whole = not (pick.skip or pick.every or pick.count_max)
-    bound = pick.total_max or (0 if whole else pick.total_max)
+    bound = pick.total_max
+    if pick.units_per_line_max:
+        if len(setting.goods.counted_lines) > 1:
+            raise Unsupported("a bound for each line inside of sets")
+        bound = min(filter(None, (bound, pick.units_per_line_max)))
     return replace(
         reward,
         kind=kind,

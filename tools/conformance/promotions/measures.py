@@ -129,7 +129,10 @@ def read_subject(
         return fee_line, engine.Basis.ORIGINAL
     if subject in {None, "order", "cart", "basket"} and measure == "total":
         return engine.ItemFilter(), engine.Basis.RUNNING
-    return goods.everything(cart_goods), engine.Basis.RUNNING
+    meant = goods.everything(cart_goods)
+    if subject is None:  # so many, or so much, of what a campaign may work on
+        meant = goods.discountable(meant, cart_goods)
+    return meant, engine.Basis.RUNNING
 
 
 def read_line_bound(words: Words, cart_goods: Goods, found: re.Match[str]) -> engine.Condition:

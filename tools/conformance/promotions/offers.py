@@ -62,6 +62,13 @@ _NOT_LIVE = frozenset(
     {"draft", "inactive", "paused", "ended", "disabled", "archived", "stopped", "expired"}
 )
 _ALONE = "~alone"
+_BY_LINE = frozenset({"line", "item", "unit", "product", "article", "cart_item", "cartItem"})
+_ALL_OR_NONE = ("all_or_no",)
+_ONE_EACH = tuple(
+    f"one_{what}per_{unit}"
+    for what in ("", "discount_", "campaign_", "promotion_", "offer_")
+    for unit in ("product", "item", "line", "unit", "article")
+)
 _RUNNING = frozenset(
     {
         "remaining_after_previous",
@@ -98,12 +105,16 @@ class Stacking:
     side: str = ""
     kind: str = ""
     combines_with: frozenset[str] = frozenset()
+    all_or_none: bool = False
     incompatible_with: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much there is of a campaign, and how much of it has been used."""
+    """How much there is of a campaign, and how much of it has been used.
+
+    `reusable` says that what cancelled purchases used can be used again.
+    """
 
     uses_max: int = 0
     uses_per_member_max: int = 0
@@ -121,6 +132,7 @@ class Limits:
     article_units_max: int = 0
     article_units: Mapping[str, int] = field(default_factory=dict)
     forced: bool = False
+    reusable: bool = True
 
     def find_remaining(self, skus: Iterable[str]) -> engine.Remaining:
         """Return what is left of everything, of units for each of these articles."""
@@ -245,6 +257,12 @@ _MEMBER_USES = (
     "per_member_period",
     "per_member_and_period",
 )
+_REUSABLE = tuple(
+    f"{one}_{two}_cancel{ending}"
+    for one in ("reusable", "release", "released", "free", "restored")
+    for two in ("after", "on")
+    for ending in ("", "lation", "led")
+)
 _MONEY = ("max_total_discount", "total_discount", "spend_limit", "budget_amount")
 
 
@@ -262,6 +280,21 @@ def _read_bound(words: Words, *names: str, minor: bool = False) -> tuple[int, in
     inner.drop("period", "per", "days")
     inner.close()
     return bound
+
+
+_UNITS = frozenset({"units", "unit", "items", "pieces"})
+_OF_ARTICLES = {"article", "sku", "product", "articles", "skus", "products"}
+_OF_MEMBERS = {"member", "customer", "user", "shopper"}
+
+
+def _find_bound(words: Words, parts: set[str]) -> str:
+    """Return the word for a bound on units of just these: `units_per_sku`, `member_units`."""
+    for name in words.left:
+        said = {*name.split("_")}
+        of = said & (_OF_ARTICLES | _OF_MEMBERS)
+        if said & _UNITS and bool(of) == bool(parts) and of <= parts:
+            return name
+    return ""
 
 
 def _read_limits(words: Words) -> Limits:
@@ -289,26 +322,19 @@ def _read_limits(words: Words) -> Limits:
         inner.drop("shared", "used")
         inner.close()
     partial = words.take("partial_allowed", "partial")
-    units = words.open("campaign_units")
-    units_max, units_used = units.whole("limit") or 0, units.whole("used") or 0
-    units.close()
-    own = words.open("member_units", "units_per_member", "units_per_customer")
-    member_units_max, member_units = own.whole("limit") or 0, own.whole("used") or 0
-    own.close()
-    articles = words.open(
-        "units_per_article",
-        "units_per_product",
-        "campaign_units_per_article",
-        "campaign_units_per_product",
-        "article_units",
-        "product_units",
-    )
-    article_max = articles.whole("limit") or 0
-    article_used = {
-        sku: read_whole(used, "limits.units_per_article")
-        for sku, used in articles.table("used").items()
-    }
-    articles.close()
+    by_article = _find_bound(words, _OF_ARTICLES)
+    article_max, article_used = 0, {}
+    if by_article:
+        articles = words.open(by_article)
+        article_max = articles.whole("limit", "max") or 0
+        article_used = {
+            sku: read_whole(used, f"limits.{by_article}")
+            for sku, used in articles.table("used").items()
+        }
+        articles.close()
+    member_units_max, member_units = _read_bound(words, _find_bound(words, _OF_MEMBERS))
+    units_max, units_used = _read_bound(words, _find_bound(words, set()))
+    reusable = words.flag(*_REUSABLE, default=True)
     # What is no set is given once anyway.
     sets_max = words.whole("max_applications", "max_sets", "per_order") or 0
     words.close()
@@ -328,6 +354,7 @@ def _read_limits(words: Words) -> Limits:
         article_units_max=article_max,
         article_units=article_used,
         partial=partial if isinstance(partial, bool) else None,
+        reusable=reusable,
     )
 
 
@@ -336,8 +363,12 @@ def _read_stacking(words: Words) -> Stacking:
     words.drop("category")
     if mode in _ALONE_MODES:
         mode = "exclusive"
-    if mode in _ALL_OF_GROUP | {"joint"}:
+    all_or_none = any(sign in mode for sign in _ALL_OR_NONE)
+    if mode in _ALL_OF_GROUP | {"joint", "partial"} or all_or_none:
         mode = "stack" if mode else ""
+    one_each = any(sign in mode for sign in _ONE_EACH) or words.flag(*_ONE_EACH)
+    if one_each:
+        mode = "best_of"
     if mode not in _MODES | _ADDITIVE | _COMPOUND | _ALWAYS_MODES and not _choose(mode):
         words.gaps.add(f"unknown word: stacking.mode {mode}")
     order = words.text("order")
@@ -361,8 +392,9 @@ def _read_stacking(words: Words) -> Stacking:
         lane=lane,
         group=group,
         choice=choice,
-        by_line=bool(group) and (scope in {"line", "item", "unit"} or bool(lane)),
+        by_line=bool(group) and (scope in _BY_LINE or bool(lane) or one_each),
         group_max=group_max,
+        all_or_none=all_or_none,
         side=_ALONE if mode == "exclusive_if_better" else side,
         kind=words.text("class"),
         combines_with=words.names("combines_with"),

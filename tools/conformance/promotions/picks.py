@@ -18,7 +18,7 @@ _PARTS = {
     "order": {"order", "sort", "sorter", "sorting", "select"},
     "bound": {"max", "maximum", "usage", "usages", "uses", "limit"},
     "place": {"nth", "applier", "apply", "position", "index", "rank", "n", "item", "place"},
-    "scope": {"scope", "picker", "picking", "mode", "per"},
+    "scope": {"scope", "picker", "picking", "mode", "per", "across", "over", "within"},
 }
 _OVER_ALL = ("horizontal", "over", "across", "all_", "total")
 _IN_EACH = ("vertical", "each", "per", "in")
@@ -33,7 +33,7 @@ def read_pick(words: Words, allocation: str) -> engine.Pick | None:
     if by not in _KINDS_BY:
         words.gaps.add(f"unknown word: reward.pick.target {by}")
     skip, every = inner.whole("skip"), inner.whole("every")
-    count = inner.take("count")
+    count = inner.take("count", "first", "take")
     said = {part: inner.take(*_find(inner, parts)) for part, parts in _PARTS.items()}
     order = conditions.read_order(_text(said["order"], inner) or name, words)
     pick = engine.Pick(
@@ -79,6 +79,7 @@ def _settle(pick: engine.Pick, said: dict[str, object], words: Words) -> engine.
         words.gaps.add(f"unknown word: reward.pick.scope {scope}")
     place, most = said["place"], said["bound"]
     if place is not None and not _is_all(place):
+        most = most or pick.count_max or None  # a bound beside a place is one over all sets
         pick = replace(pick, skip=read_whole(place, words.where) - 1, count_max=1)
     if most is not None:
         pick = replace(pick, total_max=_read_most(most, words))

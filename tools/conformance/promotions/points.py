@@ -17,6 +17,9 @@ def read_points(words: Words, setting: Setting) -> Gift:
     rounding = words.text("rounding")  # of points, which are whole or have two decimals
     if rounding and not any(sign in rounding for sign in ("down", "floor", "trunc")):
         words.gaps.add(f"unknown word: reward.rounding {rounding}")
+    if any(name in words for name in _ONCE_WORDS) and not _has_step(words):
+        words.put("points", words.take(*_ONCE_WORDS))
+        return read_fixed_points(words, setting)
     if _has_step(words):
         return _read_steps(words, setting, earn_basis)
     if "per_currency" not in words and "percent_back" not in words:
@@ -49,6 +52,7 @@ def _read_basis(words: Words, basis: str) -> engine.EarnBasis:
     return earn_basis
 
 
+_ONCE_WORDS = ("per_order", "per_purchase", "per_receipt", "once")
 _STEP_WORDS = ("step", "per_step", "per_full", "per_amount", "for_each", "threshold_step")
 
 
@@ -62,6 +66,8 @@ def read_points_per_step(words: Words, setting: Setting) -> Gift:
 
 
 def _read_steps(words: Words, setting: Setting, basis: engine.EarnBasis) -> Gift:
+    if "step" in words and "per_step" in words:  # so many points per step of so much
+        words.put("points", words.take("per_step"))
     points, step = words.whole("points", "value", "per_currency"), words.minor(*_STEP_WORDS)
     kind = engine.EarnPoints(
         points or 0, engine.PointsSpread.EACH_STEP, step_minor=step or 0, basis=basis

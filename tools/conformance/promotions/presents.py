@@ -1,7 +1,7 @@
 """Rewards of a case that are no discounts: articles for nothing, better articles, coupons."""
 
 from services.promotions import engine
-from tools.conformance.promotions import goods
+from tools.conformance.promotions import bundles, goods
 from tools.conformance.promotions.gifts import Gift, Setting
 from tools.conformance.promotions.words import Unsupported, Words
 
@@ -25,6 +25,15 @@ def read_gift_items(words: Words, setting: Setting) -> Gift:
     if on_return not in {"keep", "deduct_value"}:
         words.gaps.add(f"unknown word: reward.on_return {on_return}")
     step = words.whole("per_qualifying_units") or 0
+    sets = None
+    if words.flag("per_bundle", "per_set"):
+        sets = bundles.read_own_sets(words, setting)
+    if sets is not None and missing:
+        step, sets, counted = _as_steps(sets)
+    elif step:
+        counted = _find_counted(setting)
+    else:
+        counted = _all(setting)
     deducts = on_return == "deduct_value"
     kind = engine.GiftItems(
         items=tuple(items),
@@ -35,7 +44,17 @@ def read_gift_items(words: Words, setting: Setting) -> Gift:
         add_missing=missing,
         on_return=engine.GiftReturn.DEDUCT if deducts else engine.GiftReturn.KEEP,
     )
-    return Gift(rewards=(engine.Reward(kind, _find_counted(setting) if step else _all(setting)),))
+    return Gift(
+        rewards=(engine.Reward(kind, engine.ItemFilter() if sets else counted),), multi_buy=sets
+    )
+
+
+def _as_steps(sets: engine.MultiBuy) -> tuple[int, None, engine.ItemFilter]:
+    """Return sets of one kind of goods as so many units of them: some gifts are there already."""
+    (group, *more) = sets.groups
+    if more or not group.units:
+        raise Unsupported("what is missing of gifts for each of several kinds of goods")
+    return group.units, None, group.filter
 
 
 def _all(setting: Setting) -> engine.ItemFilter:

@@ -51,7 +51,8 @@ SAME: Mapping[str, frozenset[Reason]] = {
     "USAGE_LIMIT_REACHED": frozenset({Reason.USAGE_LIMIT_REACHED}),
     "MEMBER_LIMIT_REACHED": frozenset({Reason.MEMBER_LIMIT_REACHED}),
     "BUDGET_EXHAUSTED": _USED_UP,
-    "LOST_BEST_OF": _APART,
+    # Where the best combination is wanted, its goods are what the others lack.
+    "LOST_BEST_OF": _APART | {Reason.ITEMS_ALREADY_CONSUMED},
     "EXCLUDED_BY_EXCLUSIVE": _APART,
     "INCOMPATIBLE": _APART,
     "STOPPED_BY_PRIOR_RULE": frozenset(

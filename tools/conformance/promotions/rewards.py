@@ -59,6 +59,12 @@ def _read_stamp_card(words: Words, setting: Setting) -> Gift:
     return replace(gift, stamp_card=StampCard(size, meant))
 
 
+def _read_bundle_price(words: Words, setting: Setting) -> Gift:
+    """Read a price of a set, of articles of its own or of what the target says."""
+    read = discounts.read_total_price if "target" in words else bundles.read_bundle_price
+    return read(words, setting)
+
+
 _TOTAL_PRICES = (
     "fixed_total",
     "fixed_total_price",
@@ -88,7 +94,8 @@ _READERS: Mapping[str, _Reader] = {
     "group_price": bundles.read_group_price,
     "n_for_price": bundles.read_group_price,
     "n_for_m": bundles.read_n_for_m,
-    "fixed_bundle_price": bundles.read_bundle_price,
+    **dict.fromkeys(("multi_buy", "multibuy"), bundles.read_multi_buy),
+    "fixed_bundle_price": _read_bundle_price,
     "set_discount": bundles.read_set_discount,
     "ab_group": bundles.read_pair,
     "split_ab_group": bundles.read_split_pair,

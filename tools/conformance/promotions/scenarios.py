@@ -127,10 +127,13 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
         with gaps.collect():
             found.append(offers.read_offer(words, place, setting.goods))
     state = whole.open("state")
-    setting = replace(setting, all_or_none=_read_all_or_none(state))
+    together = _read_all_or_none(state) or any(one.stacking.all_or_none for one in found)
+    setting = replace(setting, all_or_none=together)
+    requests = state.whole("parallel_requests", "concurrent_requests", "simultaneous") or 1
     most = state.whole("max_redeemables", "max_codes", "max_coupons", "code_limit")
     given = [_bound_codes(one, most) for one in _read_state(state, found, shopper)]
     event = _read_event(whole.open("event"), setting.goods)
+    event = replace(event, requests=max(event.requests, requests))
     whole.close()
     for mechanic in _find_contests(given):
         gaps.add(mechanic)
@@ -230,7 +233,15 @@ def _read_state(words: Words, found: list[Offer], shopper: _Shopper) -> list[Off
     for offer in found:
         names, limits = {offer.code, offer.name} - {""}, offer.limits
         uses, member_uses, spent = [limits.uses], [limits.member_uses], [limits.spent_minor]
+        undone = 0
         for name, told in counts.items():
+            if any(sign in name for sign in _UNDONE):
+                undone += sum(
+                    read_whole(one, f"state.{name}")
+                    for one in _find(told, names | shopper.names)
+                    if limits.reusable
+                )
+                continue
             by_member = any(sign in name for sign in _OF_MEMBERS)
             keys = names | shopper.names if by_member else names
             if _SPENDS & {*name.split("_")}:
@@ -239,7 +250,10 @@ def _read_state(words: Words, found: list[Offer], shopper: _Shopper) -> list[Off
                 count = sum(read_whole(one, f"state.{name}") for one in _find(told, keys))
                 (member_uses if by_member else uses).append(count)
         limits = replace(
-            limits, uses=max(uses), member_uses=max(member_uses), spent_minor=max(spent)
+            limits,
+            uses=max(0, max(uses) - undone),
+            member_uses=max(0, max(member_uses) - undone),
+            spent_minor=max(spent),
         )
         given.append(replace(offer, limits=limits))
     forced = _close_state(words)
@@ -269,6 +283,7 @@ def _close_state(words: Words) -> bool:
     return policy == "force"
 
 
+_UNDONE = ("cancel", "void", "revert", "returned")
 _SPENDS = frozenset({"spend", "spent", "budget"})
 _COUNTS = _SPENDS | {"usage", "usages", "uses", "used", "redemptions"}
 _OF_MEMBERS = ("member", "customer", "user", "shopper", "attribute")

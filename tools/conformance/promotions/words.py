@@ -7,6 +7,25 @@ from typing import Any, TypeAlias
 
 Plain: TypeAlias = Mapping[str, Any]
 _NUMBER_MAX = 10**12
+# What sources call the same things that the form has names for.
+_SAME = {
+    "taxon": "category",
+    "taxons": "category",
+    "taxonomy": "category",
+    "facet": "tag",
+    "facets": "tag",
+    "label": "tag",
+    "labels": "tag",
+    "manufacturer": "brand",
+    "vendor": "brand",
+    "variant": "sku",
+    "variants": "sku",
+}
+
+
+def fold(name: str) -> str:
+    """Return a word as the form has it: `taxon_total_gte` is `category_total_gte`."""
+    return "_".join(_SAME.get(part, part) for part in name.split("_"))
 
 
 class Unsupported(Exception):  # noqa: N818  an answer, not a fault
@@ -47,8 +66,10 @@ class Words:
     def __init__(self, plain: object, where: str, gaps: Gaps) -> None:
         if not isinstance(plain, Mapping):
             raise Unsupported(f"{where} that is not an object")
+        said = {str(name): value for name, value in plain.items() if value is not None}
         self._left: dict[str, Any] = {
-            str(name): value for name, value in plain.items() if value is not None
+            name if (folded := fold(name)) in said else folded: value
+            for name, value in said.items()
         }
         self.where = where
         self.gaps = gaps
