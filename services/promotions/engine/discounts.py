@@ -152,12 +152,12 @@ def _compile_picked(reward: rules.Reward, pick: rules.Pick, basis: rules.Basis) 
         chosen = picks.choose_units(turn, found, pick)
         if not chosen:
             return Given(found, [0] * len(found))
-        return _cut_choices(turn, chosen, cut, amount_max)
+        return cut_choices(turn, chosen, cut, amount_max)
 
     return give
 
 
-def _cut_choices(
+def cut_choices(
     turn: Turn, chosen: Sequence[picks.Choice], cut: picks.Cut, amount_max: int
 ) -> Given:
     """Take off the chosen units what a cut says."""
@@ -217,7 +217,7 @@ def _compile_gift(reward: rules.Reward, kind: rules.GiftItems) -> Giver:
                 turn._replace(units=None, article_units=wanted), own, _EVERY_UNIT
             )
             if found:
-                made = _cut_choices(turn, found, free, 0)
+                made = cut_choices(turn, found, free, 0)
         there = dict(count_units(made.units))
         presents = tuple(
             Present(one.sku, count, one.value_minor)
@@ -276,7 +276,7 @@ def _compile_upgrade(kind: rules.Upgrade) -> Giver:
             off = max(0, sum(parts.worths) - count * price)
             return amounts.spread_within(off, parts.worths, parts.rooms)
 
-        return _cut_choices(turn, chosen, cut, 0)
+        return cut_choices(turn, chosen, cut, 0)
 
     return give
 

@@ -12,7 +12,14 @@ from services.promotions.engine import amounts, combinations, filters, picks, ru
 from services.promotions.engine.baskets import Basket
 from services.promotions.engine.combinations import Made
 from services.promotions.engine.decisions import NearMiss, OutcomeReason
-from services.promotions.engine.discounts import Discounter, bound, choose_gifts, why_nothing
+from services.promotions.engine.discounts import (
+    Discounter,
+    Given,
+    bound,
+    choose_gifts,
+    cut_choices,
+    why_nothing,
+)
 from services.promotions.engine.offers import Offer, Present, Turn, count_units, refuse
 
 Rows: TypeAlias = Sequence[Sequence[int]]
@@ -143,28 +150,49 @@ def _cut_beside(
     for reward in sale.given.outside:
         mask = filters.compile_filter(reward.target)(sale.basket)
         piles = [one for one in sale.basket.places(mask) if reward.all_goods or one not in in_sets]
-        cut = picks.compile_cut(_give_often(reward, count), sale.given.basis, reward.floor_rest)
-        amounts_off = cut(picks.take_whole(turn._replace(left=left), piles))
-        if reward.amount_max and sum(amounts_off) > reward.amount_max:
-            amounts_off = amounts.spread(reward.amount_max, amounts_off)
-        for pile, amount in zip(piles, amounts_off, strict=True):
-            if pile in touched:
+        now = turn._replace(left=left, strata={**turn.strata, **touched}, units=None)
+        found = _cut_often(now, piles, reward, sale.given.basis, count)
+        for pile, amount in zip(found.piles, found.amounts, strict=True):
+            if pile in touched and found.touched is None:
                 touched[pile] = strata.settle(
                     touched[pile], before=left[pile], after=left[pile] - amount
                 )
             given[pile] = given.get(pile, 0) + amount
             left[pile] -= amount
+        touched.update(found.touched or {})
 
 
-def _give_often(reward: rules.Reward, count: int) -> rules.RewardKind:
-    """Return what so many sets give: an amount across goods, or a percentage, once for each."""
-    kind = reward.kind
+def _cut_often(
+    turn: Turn, piles: Sequence[int], reward: rules.Reward, basis: rules.Basis, count: int
+) -> Given:
+    """Return what so many sets take off these piles, or off units of them."""
+    cut = picks.compile_cut(_give_often(reward.kind, count), basis, reward.floor_rest)
+    if reward.pick is not None:
+        chosen = picks.choose_units(turn, piles, _pick_often(reward.pick, count))
+        return cut_choices(turn, chosen, cut, reward.amount_max) if chosen else Given((), [])
+    given = cut(picks.take_whole(turn, piles))
+    if reward.amount_max and sum(given) > reward.amount_max:
+        given = amounts.spread(reward.amount_max, given)
+    return Given(piles, given)
+
+
+def _give_often(kind: rules.RewardKind, count: int) -> rules.RewardKind:
+    """Return what so many sets give: a percentage, and amounts but those of units, once for each.
+
+    What is off each unit stays so: more sets may have more such units.
+    """
     match kind:
-        case rules.AmountOff(spread=rules.AmountSpread.ACROSS):
+        case rules.AmountOff(spread=rules.AmountSpread.ACROSS | rules.AmountSpread.EACH_LINE):
             return replace(kind, amount_minor=kind.amount_minor * count)
-        case rules.PercentOff() if reward.all_goods:
+        case rules.PercentOff():
             return replace(kind, basis_points=min(amounts.BASIS_POINTS, kind.basis_points * count))
     return kind
+
+
+def _pick_often(pick: rules.Pick, count: int) -> rules.Pick:
+    """Return which units so many sets are for: `count_max` for each of them."""
+    bounds = [most for most in (pick.count_max * count, pick.total_max) if most]
+    return replace(pick, count_max=min(bounds, default=0), total_max=0)
 
 
 def _cut_pieces(sale: _Sale, made: Made) -> None:

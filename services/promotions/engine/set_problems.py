@@ -116,8 +116,12 @@ def _check_beside(reward: rules.Reward, path: str) -> Iterator[Problem]:
     name = "outside_sets" if reward.outside_sets else "all_goods"
     if reward.outside_sets and reward.all_goods:
         yield Problem(f"{path}.all_goods", "does not go together with outside_sets")
-    if reward.groups or reward.pick is not None:
-        yield Problem(f"{path}.{name}", "goes without groups and pick")
+    if reward.groups:
+        yield Problem(f"{path}.{name}", "goes without groups")
+    if reward.pick is not None and reward.pick != rules.Pick(
+        reward.pick.order, reward.pick.count_max, total_max=reward.pick.total_max
+    ):
+        yield Problem(f"{path}.pick", "beside sets it has but order, count_max and total_max")
     if not isinstance(reward.kind, _BESIDE_SETS):
         yield Problem(f"{path}.{name}", "is for a percentage, an amount or a price")
 

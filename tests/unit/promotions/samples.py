@@ -197,6 +197,12 @@ set_picks = st.builds(
     scope=st.sampled_from(engine.PickScope),
     total_max=st.sampled_from([0, 0, 1, 3]),
 )
+beside_picks = st.builds(
+    engine.Pick,
+    order=orders,
+    count_max=st.sampled_from([0, 1, 2]),
+    total_max=st.sampled_from([0, 0, 1]),
+)
 groups = st.one_of(
     st.builds(engine.UnitGroup, filters, st.integers(1, 3), st.just(0), orders),
     st.builds(engine.UnitGroup, filters, st.integers(1, 2), st.just(0), orders),
@@ -329,6 +335,7 @@ def rulebooks(draw, lanes=LANES, *, groups=("best", "")):
                     set_discounts,
                     filters,
                     bound,
+                    st.one_of(st.none(), beside_picks),
                     outside_sets=st.booleans(),
                     all_goods=st.booleans(),
                 ),

@@ -242,6 +242,16 @@ def _rewarded(kind=_PERCENT[0].kind, **changes):
         ),
         (_rewarded(outside_sets=True), "rewards[0].outside_sets"),
         ({**_rewarded(outside_sets=True, groups=(0,)), **_IN_SETS}, "rewards[0].outside_sets"),
+        *[
+            ({**_rewarded(outside_sets=True, pick=pick), **_IN_SETS}, "rewards[0].pick")
+            for pick in (
+                engine.Pick(skip=1),
+                engine.Pick(every=2),
+                engine.Pick(units_per_line_max=1),
+                engine.Pick(by=engine.PickBy.LINE),
+                engine.Pick(scope=engine.PickScope.ALL_SETS),
+            )
+        ],
         ({**_rewarded(engine.PriceList((_PRICE,))), **_IN_SETS}, "rewards[0]"),
         (
             {**_rewarded(engine.GiftItems((_CUP,), add_missing=True)), **_IN_SETS},

@@ -358,10 +358,12 @@ def _is_price_of_asked(kind: engine.RewardKind, scope: str, setting: Setting) ->
 def _fit_to_sets(reward: engine.Reward, setting: Setting) -> engine.Reward:
     """Return a reward as sets can have it: bounds count over all sets, lines are units."""
     pick, kind = reward.pick, reward.kind
+    if reward.beside_sets:
+        return _fit_beside_sets(reward)
     if isinstance(kind, engine.AmountOff) and kind.spread is engine.AmountSpread.EACH_LINE:
         kind = replace(kind, spread=engine.AmountSpread.EACH_UNIT)
-    if pick is None or reward.beside_sets:
-        return replace(reward, kind=kind, pick=None, floor_rest=engine.FloorRest.AS_KIND)
+    if pick is None:
+        return replace(reward, kind=kind, floor_rest=engine.FloorRest.AS_KIND)
     bound = pick.total_max
     if pick.units_per_line_max:
         if len(setting.goods.counted_lines) > 1:
@@ -373,6 +375,19 @@ def _fit_to_sets(reward: engine.Reward, setting: Setting) -> engine.Reward:
         floor_rest=engine.FloorRest.AS_KIND,
         pick=replace(pick, units_per_line_max=0, by=engine.PickBy.UNIT, total_max=bound),
     )
+
+
+def _fit_beside_sets(reward: engine.Reward) -> engine.Reward:
+    """Return a reward on goods beside sets: what is picked has but an order and bounds."""
+    pick = reward.pick
+    if pick is None or pick == engine.Pick(pick.order):
+        return replace(reward, pick=None)
+    plain = engine.Pick(pick.order, pick.count_max, total_max=pick.total_max)
+    if pick != plain:
+        raise Unsupported(
+            "every n-th unit of goods beside sets, or a bound for each of their lines"
+        )
+    return replace(reward, pick=plain)
 
 
 def _read_floor_rest(words: Words) -> engine.FloorRest:

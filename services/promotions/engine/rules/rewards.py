@@ -229,7 +229,8 @@ class Reward:
     """What a campaign gives; `amount_max` bounds it on one receipt, 0 means no bound.
 
     `groups` are the places of the groups of a set that it is for; none means all. In a campaign of
-    sets `outside_sets` means the goods in none of them, `all_goods` those in sets as well.
+    sets `outside_sets` means the goods in none of them, `all_goods` those in sets as well: on these
+    percentages and amounts but those of units are given once for each set.
     """
 
     kind: RewardKind
