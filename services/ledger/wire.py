@@ -278,6 +278,12 @@ def account(one: engine.Account) -> account_pb2.Account:
     )
 
 
+def show_batch(place: engine.Place) -> str:
+    """Return the batch of an operation; empty for what the ledger books itself."""
+    by_ledger = place.operation_index == engine.BY_LEDGER
+    return "" if by_ledger else ids.show(BATCH, place.batch_id)
+
+
 def act(one: Act) -> account_pb2.AccountAct:
     """Return what somebody did to an account."""
     return account_pb2.AccountAct(
@@ -291,10 +297,9 @@ def act(one: Act) -> account_pb2.AccountAct:
 
 def entry(line: EntryLine, account: engine.Key) -> account_pb2.Entry:
     """Return a line of a statement."""
-    by_ledger = line.operation_index == engine.BY_LEDGER
     return account_pb2.Entry(
         account=show_key(account),
-        batch_id="" if by_ledger else ids.show(BATCH, line.batch_id),
+        batch_id=show_batch(engine.Place(line.batch_id, line.operation_index)),
         operation_index=line.operation_index,
         amount=line.amount,
         balance_before=line.balance_before,
@@ -317,7 +322,7 @@ def lot(one: engine.Lot, account: engine.Key, *, expires_at: datetime | None) ->
     return account_pb2.Lot(
         lot_id=ids.show(LOT, one.id),
         account=show_key(account),
-        batch_id=ids.show(BATCH, one.batch_id),
+        batch_id=show_batch(engine.Place(one.batch_id, one.operation_index)),
         operation_index=one.operation_index,
         amount=one.amount,
         remaining=one.remaining,

@@ -39,6 +39,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 _VARIANT = 0b10 << 62
+#: The bits that operation indexes have in ids of lots: those that the ledger books have all.
+_INDEX = 0xFF
 
 
 class Key(NamedTuple):
@@ -431,7 +433,7 @@ def lot_id(*, batch_id: UUID, operation_index: int, credited_at: datetime) -> UU
     microseconds = (credited_at - _EPOCH) // _MICROSECOND
     milliseconds, fraction = divmod(max(microseconds, 0), 1000)
     digest = hashlib.blake2b(batch_id.bytes, digest_size=8, person=b"tessera.lot").digest()
-    tail = operation_index << 54 | int.from_bytes(digest, "big") & (1 << 54) - 1
+    tail = (operation_index & _INDEX) << 54 | int.from_bytes(digest, "big") & (1 << 54) - 1
     return ids.from_int(milliseconds << 80 | 7 << 76 | fraction << 64 | _VARIANT | tail)
 
 
@@ -440,7 +442,7 @@ def handed_lot_id(lot_id: UUID, *, batch_id: UUID, operation_index: int) -> UUID
     digest = hashlib.blake2b(
         batch_id.bytes + lot_id.bytes, digest_size=8, person=b"tessera.handed"
     ).digest()
-    tail = operation_index << 54 | int.from_bytes(digest, "big") & (1 << 54) - 1
+    tail = (operation_index & _INDEX) << 54 | int.from_bytes(digest, "big") & (1 << 54) - 1
     return ids.from_int(lot_id.int >> 64 << 64 | _VARIANT | tail)
 
 

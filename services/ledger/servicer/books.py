@@ -166,7 +166,7 @@ def _origin(origin: tracing.Origin) -> pb.LotOrigin:
     return pb.LotOrigin(
         lot_id=ids.show(wire.LOT, origin.lot.id),
         account=wire.show_key(by.credit),
-        batch_id=ids.show(wire.BATCH, by.place.batch_id),
+        batch_id=wire.show_batch(by.place),
         operation_index=by.place.operation_index,
         reason=account_pb2.TransferReason.ValueType(by.reason),
         counterparty=wire.show_key(by.debit).owner,
@@ -189,12 +189,11 @@ def _descent(descent: tracing.Descent) -> pb.TracedLot:
 
 
 def _use(use: books.Use, by: books.Movement) -> pb.LotUse:
-    by_ledger = use.place.operation_index == engine.BY_LEDGER
     other = by.credit if use.amount > 0 else by.debit
     return pb.LotUse(
         lot_id=ids.show(wire.LOT, use.lot_id),
         amount=use.amount,
-        batch_id="" if by_ledger else ids.show(wire.BATCH, use.place.batch_id),
+        batch_id=wire.show_batch(use.place),
         operation_index=use.place.operation_index,
         reason=account_pb2.TransferReason.ValueType(by.reason),
         counterparty=wire.show_key(other).owner,

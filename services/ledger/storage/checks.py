@@ -106,8 +106,8 @@ LEFT JOIN LATERAL (
     WHERE lots.account_id = accounts.account_id
 ) AS kept ON TRUE
 WHERE accounts.account_id = ANY($1)
-    -- A partner's account has no lots, whatever its asset.
-    AND accounts.owner_type <> 6
+    -- A partner's account has no lots, whatever its asset, and neither has a debt.
+    AND accounts.owner_type NOT IN (6, 9)
     AND (accounts.balance <> COALESCE(kept.remaining, 0)
         OR accounts.held <> COALESCE(kept.held, 0))
 UNION ALL
@@ -157,7 +157,7 @@ FROM (
 ) AS made
 JOIN transfers ON transfers.batch_id = made.batch_id
     AND transfers.operation_index = made.operation_index
-WHERE transfers.reason <> 8 AND transfers.amount <> made.amount
+WHERE transfers.reason NOT IN (8, 10) AND transfers.amount <> made.amount
 """  # noqa: S608  constants only
 
 _HOLDS = """

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 import yaml
-from tessera.ledger.v1 import asset_pb2
+from tessera.ledger.v1 import asset_pb2, batch_pb2, books_service_pb2, books_service_pb2_grpc
 from typer.testing import CliRunner
 
 from services.chassis import database as chassis_database
+from services.chassis import timestamps
 from services.ledger import engine
 from services.ledger.checker import MISMATCHES, OPEN, Checker, Examiner
 from services.ledger.storage import Checks, Copies, Finding, Journal, copies
@@ -97,6 +98,31 @@ async def new_office(database, valkey):
         connection = await chassis_database.connect_owner(made.settings())
         yield Office(ledger, connection)
         await connection.close()
+
+
+@pytest.mark.parametrize("spent", [30, 50])
+async def test_a_gift_that_is_owed_comes_back_in_the_books_too(office, spent):
+    """Whatever the receiver has left, the giver's lots were restored by what moved the points."""
+    ledger = office.ledger
+    anna, boris = ledger.member(), ledger.member()
+    await ledger.earn(anna, 100)
+    gift = await ledger.post(move(anna, boris, 50))
+    await ledger.spend(boris, spent)
+    before = ledger.now()
+    await ledger.post(undo(gift, 50, batch_pb2.SHORTFALL_DEBT))
+    assert await office.examine(anna, boris) == []
+    books = books_service_pb2_grpc.BooksServiceStub(ledger.channel)
+    for at, available in ((before, 50), (ledger.now(), 100)):
+        request = books_service_pb2.GetPastBalanceRequest(
+            account=anna,
+            at_time=timestamps.show(at),
+            basis=books_service_pb2.TIME_BASIS_RECORDED,
+        )
+        past = (await books.GetPastBalance(request)).balance
+        assert (past.available, past.expired) == (available, 0)
+    traced = books_service_pb2.TraceSpendingRequest(batch_id=gift.batch_id)
+    (part,) = (await books.TraceSpending(traced)).parts
+    assert (part.amount, part.restored) == (50, 50)
 
 
 async def test_honest_books_are_clean(office):

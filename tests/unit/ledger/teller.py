@@ -262,6 +262,10 @@ class Teller:
             known = self.reserves[reserve.place, reserve.account_id]
             assert known.state is engine.HoldState.ACTIVE
             self.reserves[reserve.place, reserve.account_id] = reserve
+        moved = {(row.account_id, row.batch_id, row.operation_index) for row in changes.entries}
+        for take in changes.takes:
+            # By its entry a take is found again, and by nothing else.
+            assert (take.account_id, take.batch_id, take.operation_index) in moved
         self.holds += changes.holds
         self.reversals += changes.reversals
         self.entries += changes.entries

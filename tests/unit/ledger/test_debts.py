@@ -1,5 +1,7 @@
 """Points that were spent before they were claimed back: owed apart, and paid off first."""
 
+import itertools
+
 import pytest
 
 from services.ledger import engine, errors
@@ -120,6 +122,24 @@ def test_the_receiver_of_a_gift_that_is_undone_gets_all_of_it():
     assert (teller.available(ANNA), teller.available(BORIS), teller.debt(BORIS)) == (100, 0, 50)
     assert [lot.remaining for lot in teller.live(ANNA)] == [100]
     assert teller.sum() == 0
+
+
+@pytest.mark.parametrize(("spent", "restored"), [(50, {False: 10, True: 50}), (60, {True: 60})])
+def test_lots_are_restored_by_the_movement_that_brought_the_points_back(spent, restored):
+    """What the receiver had by the reversal, what it owes now by the debt."""
+    teller = Teller(points())
+    teller.earn(100)
+    gift = teller.transfer(ANNA, BORIS, 60)
+    teller.spend(spent, BORIS)
+    undone = teller.reverse(gift, 60, DEBT)
+    takes = {row.batch_id != undone.batch.id: -row.amount for row in teller.takes if row.amount < 0}
+    assert takes == restored
+    rows = [(row.number, row.amount, row.reversed_amount) for row in teller.reversals]
+    sums = list(itertools.accumulate(restored.values()))
+    assert rows == list(zip(range(1, 3), restored.values(), sums, strict=False))
+    places = {row[3:5]: row.amount for row in teller.reversals}
+    assert places == {row[:2]: -row.amount for row in teller.takes if row.amount < 0}
+    assert refusal(teller.reverse(gift, 1, DEBT)) == errors.ExceedsReversible(remaining=0)
 
 
 def test_a_debt_can_be_made_and_paid_in_one_group():

@@ -1,13 +1,14 @@
 """Debts: what an owner could not give back, and what pays it off."""
 
 from services.ledger.engine import accounts
+from services.ledger.engine.accounts import Place
 from services.ledger.engine.batches import OWE, PAY_OFF, Moved
 from services.ledger.engine.book import Page
 from services.ledger.engine.posting.draft import Draft
 
 
-def owe(draft: Draft, giver: Page, receiver: Page | None, moved: Moved, amount: int) -> None:
-    """Let the giver's debt give what the giver does not have."""
+def owe(draft: Draft, giver: Page, receiver: Page | None, moved: Moved, amount: int) -> Place:
+    """Let the giver's debt give what the giver does not have; returns the movement's place."""
     key = accounts.debt_key(moved.credit)
     debt = draft.page(key)
     assert debt is not None
@@ -18,6 +19,7 @@ def owe(draft: Draft, giver: Page, receiver: Page | None, moved: Moved, amount: 
     giver.debt += amount
     giver.version += 1
     draft.record(key, moved.debit, amount, reason=OWE, campaign_id=moved.campaign_id, place=place)
+    return place
 
 
 def pay_off(draft: Draft, page: Page, amount: int) -> int:

@@ -41,15 +41,12 @@ def reverse(draft: Draft, reversal: Reversal, moved: Moved) -> None:
     if amount and receiver is not None:
         receiver.move(amount, draft.place, draft.rows)
     draft.record(moved.credit, moved.debit, amount, reason=REVERSE, campaign_id=moved.campaign_id)
+    moved = _restore(draft, receiver, reversal.target, moved, amount, by=draft.place)
     if owed and giver is not None:
-        debts.owe(draft, giver, receiver, moved, owed)
-    if receiver is not None:
-        parts = _last_taken(moved.taken, skip=moved.reversed, amount=amount + owed)
-        receiver.give_back(parts, draft.desk.lots, draft.place, draft.rows, now=draft.now)
+        place = debts.owe(draft, giver, receiver, moved, owed)
+        _restore(draft, receiver, reversal.target, moved, owed, by=place)
     draft.results.append(OperationResult(amount, tuple(taken), owed=owed))
     draft.targets[draft.place] = Other()
-    if amount + owed:
-        _count(draft, reversal.target, moved, amount + owed)
 
 
 def _reclaimable(
@@ -70,10 +67,19 @@ def _reclaimable(
     return sum(lot.free for lot in lots), lots
 
 
-def _count(draft: Draft, target: Place, moved: Moved, amount: int) -> None:
-    """Remember how much of a transfer is undone, so that it is never undone twice."""
+def _restore(
+    draft: Draft, receiver: Page | None, target: Place, moved: Moved, amount: int, *, by: Place
+) -> Moved:
+    """Give back to lots what the movement `by` brings back, and remember it as undone."""
+    if not amount:
+        return moved
+    if receiver is not None:
+        parts = _last_taken(moved.taken, skip=moved.reversed, amount=amount)
+        receiver.give_back(parts, draft.desk.lots, by, draft.rows, now=draft.now)
     undone = moved.reversed + amount
-    draft.targets[target] = Moved(
+    number = moved.reversals + 1
+    draft.rows.reversals.append(ReversalRow(*target, number, *by, amount, undone, moved.amount))
+    moved = draft.targets[target] = Moved(
         moved.debit,
         moved.credit,
         moved.amount,
@@ -81,11 +87,9 @@ def _count(draft: Draft, target: Place, moved: Moved, amount: int) -> None:
         moved.occurred_at,
         moved.taken,
         undone,
-        moved.reversals + 1,
+        number,
     )
-    draft.rows.reversals.append(
-        ReversalRow(*target, moved.reversals + 1, *draft.place, amount, undone, moved.amount)
-    )
+    return moved
 
 
 def _last_taken(taken: Sequence[LotPart], *, skip: int, amount: int) -> list[LotPart]:
