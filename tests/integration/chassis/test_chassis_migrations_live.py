@@ -35,6 +35,11 @@ async def _columns(settings):
     return {row["column_name"] for row in rows}
 
 
+async def _count(settings, question):
+    async with database.Database.open(settings) as opened:
+        return await opened.fetchval(question)
+
+
 async def test_schema_is_brought_to_head_and_left_there(settings, files):
     """The second run is a no-op, so a deployment may run it as often as it likes."""
     directory = files(_0001_pre_a=FIRST, _0002_pre_y=SECOND)
@@ -65,6 +70,34 @@ async def test_index_built_concurrently_does_not_wait_for_the_waiting(settings, 
     async with asyncio.timeout(20):
         await asyncio.gather(*(migrations.apply(settings, directory) for _ in range(3)))
     assert await migrations.pending(settings, directory) == []
+
+
+async def test_large_table_is_filled_in_pieces_that_stay(settings, files):
+    """A file outside of transactions commits as it goes on; cut off, it goes on where it was."""
+    await migrations.apply(settings, files(_0001_pre_a=f"{FIRST} {_ROWS}"))
+    directory = files(_0002_pre_fill=_IN_PIECES.format(then="RAISE EXCEPTION 'cut off'"))
+    with pytest.raises(asyncpg.RaiseError, match="cut off"):
+        await migrations.apply(settings, directory)
+    assert await migrations.pending(settings, directory) == ["0002_pre_fill"]
+    assert await _count(settings, "SELECT count(*) FROM a WHERE x = 0") == 2
+    directory = files(_0002_pre_fill=_IN_PIECES.format(then="NULL"))
+    assert await migrations.apply(settings, directory) == ["0002_pre_fill"]
+    assert await _count(settings, "SELECT count(*) FROM a WHERE x > 0") == 0
+
+
+_ROWS = "INSERT INTO a SELECT n FROM generate_series(1, 6) AS n;"
+_IN_PIECES = """-- migrate: no transaction
+DO $$
+BEGIN
+    LOOP
+        UPDATE a SET x = 0 WHERE x IN (SELECT x FROM a WHERE x > 0 LIMIT 2);
+        EXIT WHEN NOT FOUND;
+        COMMIT;
+        {then};
+    END LOOP;
+END
+$$
+"""
 
 
 async def test_file_that_fails_leaves_no_trace(settings, files):
