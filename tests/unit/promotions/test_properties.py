@@ -166,7 +166,8 @@ def test_same_arguments_give_the_same_bytes(campaigns, cart, facts, explain):
 def test_one_more_campaign_in_an_exclusive_group_never_raises_the_price(campaigns, cart, facts):
     """Inside one exclusive group a new campaign helps the shopper or changes nothing.
 
-    As long as the best of them is chosen, and nothing else ties them together.
+    As long as the best of them is chosen, and nothing else ties them together. A gift counts for
+    what it is worth.
     """
     cart = dataclasses.replace(cart, codes_all_or_none=False)
     plain = engine.Combination(engine.Lane.ITEM, "best")
@@ -181,7 +182,9 @@ def test_one_more_campaign_in_an_exclusive_group_never_raises_the_price(campaign
         for one in campaigns
     ]
     totals = [
-        _evaluate(campaigns[:count], cart, facts).total_minor for count in range(len(campaigns) + 1)
+        decision.total_minor - sum(one.units * one.value_minor for one in decision.gifts)
+        for count in range(len(campaigns) + 1)
+        for decision in [_evaluate(campaigns[:count], cart, facts)]
     ]
     assert totals == sorted(totals, reverse=True)
 
