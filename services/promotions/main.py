@@ -1,24 +1,11 @@
 """The promotions role, put together."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from google.protobuf import descriptor
-from tessera.promotions.v1 import (
-    campaign_service_pb2,
-    catalogue_service_pb2,
-    checkout_service_pb2,
-    draw_service_pb2,
-    instant_win_service_pb2,
-    local_campaign_service_pb2,
-    offline_service_pb2,
-    program_service_pb2,
-    receipt_service_pb2,
-    referral_service_pb2,
-    reservation_service_pb2,
-    subscription_service_pb2,
-)
+from google.protobuf import descriptor_pool
 
 from services.chassis import auth, clients, clock, database, hotstore, outbox, server
 from services.promotions import (
@@ -64,6 +51,7 @@ from services.promotions.servicer.subscriptions import SubscriptionServicer
 from services.promotions.wire import batches
 
 _ROLE = "promotions"
+_PACKAGE = "tessera.promotions.v1"
 #: Planning costs more than our statements, so they are planned once, whatever the parameters. The
 #: tables may be empty then and full an hour later: a plan must not rest on their being small.
 _SESSION = {
@@ -72,20 +60,6 @@ _SESSION = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-
-
-_CATALOGUE = catalogue_service_pb2.DESCRIPTOR.services_by_name["CatalogueService"]
-_CAMPAIGNS = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
-_LOCAL = local_campaign_service_pb2.DESCRIPTOR.services_by_name["LocalCampaignService"]
-_PROGRAMS = program_service_pb2.DESCRIPTOR.services_by_name["ProgramService"]
-_REFERRALS = referral_service_pb2.DESCRIPTOR.services_by_name["ReferralService"]
-_DRAWS = draw_service_pb2.DESCRIPTOR.services_by_name["DrawService"]
-_INSTANT_WINS = instant_win_service_pb2.DESCRIPTOR.services_by_name["InstantWinService"]
-_SUBSCRIPTIONS = subscription_service_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
-_RESERVATIONS = reservation_service_pb2.DESCRIPTOR.services_by_name["ReservationService"]
-_OFFLINE = offline_service_pb2.DESCRIPTOR.services_by_name["OfflineService"]
-_RECEIPTS = receipt_service_pb2.DESCRIPTOR.services_by_name["ReceiptService"]
-_CHECKOUT = checkout_service_pb2.DESCRIPTOR.services_by_name["CheckoutService"]
 #: Who lists can wait; who stands at a till cannot.
 _LOW = frozenset(
     {
@@ -133,154 +107,293 @@ async def assemble(
     now: clock.Clock = clock.system,
 ) -> Role:
     """Put the role together; `stack` closes what it opens. Only tests do without a verifier."""
+    ground = await _lay_ground(settings, stack, now=now)
+    copies = _copy(ground)
+    programs = _count(ground, copies)
+    campaigns = _publish(ground, copies)
+    checkout = _sell(ground, copies, programs)
+    serving = server.Server(
+        _ROLE, settings.server, verifier=verifier, checks={"postgresql": ground.db.ping}
+    )
+    _serve(serving, _of_campaigns(ground, copies, campaigns))
+    _serve(serving, _of_members(ground, programs))
+    _serve(serving, _of_receipts(ground, copies, checkout))
+    for work in (
+        *(ground.identity, ground.ledger, checkout.settlement, campaigns.rooms),
+        *(campaigns.publisher, checkout.recovery, programs.reviews, programs.payouts, ground.relay),
+    ):
+        serving.background(type(work).__name__.lower(), work.run)
+    serving.background("listen", copies.news.listen)
+    serving.background("poll", copies.news.poll)
+    return Role(
+        serving,
+        copies.news,
+        copies.goods,
+        copies.sets,
+        checkout.recovery,
+        programs.reviews,
+        campaigns.publisher,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What everything stands on."""
+
+    settings: config.Settings
+    terms: batches.Terms
+    db: database.Database
+    relay: outbox.Relay
+    identity: identity.Identity
+    ledger: ledger.Ledger
+    now: clock.Clock
+
+
+async def _lay_ground(
+    settings: config.Settings, stack: AsyncExitStack, *, now: clock.Clock
+) -> _Ground:
     enter = stack.enter_async_context
     db = await enter(database.Database.open(settings.database, session=_SESSION))
     hot = await enter(hotstore.Hotstore.open(settings.hotstore))
-    members, books = await _connect(settings, stack)
-    relay = outbox.Relay(db, hot, role=_ROLE)
-    goods, months = catalogue.Catalogue(), storage.keys.Months(db)
+    tokens = clients.Tokens(settings.auth)
+    to_identity = await enter(
+        clients.channel(settings.identity_address, service=identity.SERVICE, tokens=tokens)
+    )
+    to_ledger = await enter(
+        clients.channel(settings.ledger_address, service=ledger.SERVICE, tokens=tokens)
+    )
+    return _Ground(
+        settings=settings,
+        terms=terms_of(settings),
+        db=db,
+        relay=outbox.Relay(db, hot, role=_ROLE),
+        identity=identity.Identity(to_identity),
+        ledger=ledger.Ledger(to_ledger),
+        now=now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Copies:
+    """What every process knows by heart, and what keeps it up to date."""
+
+    goods: catalogue.Catalogue
+    sets: rulesets.Rulesets
+    book: book.Book
+    news: news.News
+
+
+def _copy(ground: _Ground) -> _Copies:
+    db, settings = ground.db, ground.settings
+    goods = catalogue.Catalogue()
     sets = rulesets.Rulesets(db, kept=settings.rulesets_kept)
-    terms = terms_of(settings)
-    programs = book.Book(db, zone=terms.zone, now=now)
+    programs = book.Book(db, zone=ground.terms.zone, now=ground.now)
     tidings = news.News(db, goods, sets, programs, interval_s=settings.refresh_interval_s)
-    rooms = preparation.Preparation(books, settings)
-    paying = payouts.Payouts(db, books)
-    counts = counting.Counting(db, programs, terms, payouts=paying, now=now)
-    standing = programs_members.Members(db, programs, counts, now=now)
-    looks = reviews.Reviews(db, counts, interval_s=settings.review_interval_s)
-    settled = settlement.Settlement(db, books, terms, counting=counts, relay=relay, now=now)
-    patience_s = settings.evaluate_patience_ms / 1000
+    return _Copies(goods, sets, programs, tidings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Programs:
+    """What members are counted by."""
+
+    book: book.Book
+    payouts: payouts.Payouts
+    counting: counting.Counting
+    members: programs_members.Members
+    reviews: reviews.Reviews
+
+
+def _count(ground: _Ground, copies: _Copies) -> _Programs:
+    db, now = ground.db, ground.now
+    paying = payouts.Payouts(db, ground.ledger)
+    counts = counting.Counting(db, copies.book, ground.terms, payouts=paying, now=now)
+    return _Programs(
+        copies.book,
+        paying,
+        counts,
+        programs_members.Members(db, copies.book, counts, now=now),
+        reviews.Reviews(db, counts, interval_s=ground.settings.review_interval_s),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Campaigns:
+    """What puts campaigns live."""
+
+    rooms: preparation.Preparation
+    publisher: publishing.Publishing
+
+
+def _publish(ground: _Ground, copies: _Copies) -> _Campaigns:
+    rooms = preparation.Preparation(ground.ledger, ground.settings)
+    publisher = publishing.Publishing(
+        ground.db,
+        ground.settings.campaigns,
+        sets=copies.sets,
+        rooms=rooms,
+        relay=ground.relay,
+        now=ground.now,
+    )
+    return _Campaigns(rooms, publisher)
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkout:
+    """What happens to carts and receipts."""
+
+    collector: facts.Collector
+    settlement: settlement.Settlement
+    promises: promises.Promises
+    recovery: recovery.Recovery
+    reserving: reserving.Reserving
+    purchases: purchases.Purchases
+    months: storage.keys.Months
+
+
+def _sell(ground: _Ground, copies: _Copies, programs: _Programs) -> _Checkout:
+    db, terms, now, settings = ground.db, ground.terms, ground.now, ground.settings
+    months = storage.keys.Months(db)
+    settled = settlement.Settlement(
+        db, ground.ledger, terms, counting=programs.counting, relay=ground.relay, now=now
+    )
     collector = facts.Collector(
-        goods, members, books, terms, members=standing, patience_s=patience_s
+        copies.goods,
+        ground.identity,
+        ground.ledger,
+        terms,
+        members=programs.members,
+        patience_s=settings.evaluate_patience_ms / 1000,
     )
     promised = promises.Promises(
-        db, rulesets=sets, collector=collector, settlement=settled, terms=terms, now=now
+        db, rulesets=copies.sets, collector=collector, settlement=settled, terms=terms, now=now
     )
-    recovered = recovery.Recovery(db, settled, promised, settings.recovery, months=months, now=now)
-    reserved = reserving.Reserving(db, rulesets=sets, ledger=books, terms=terms, now=now)
+    reserved = reserving.Reserving(
+        db, rulesets=copies.sets, ledger=ground.ledger, terms=terms, now=now
+    )
     bought = purchases.Purchases(
         db,
-        rulesets=sets,
+        rulesets=copies.sets,
         collector=collector,
         offers=offers.Offers(age_s_max=settings.offer_age_s_max),
         settlement=settled,
         promised=promised,
         reserving=reserved,
-        printing=printing.Printing(books, zone=terms.zone),
+        printing=printing.Printing(ground.ledger, zone=terms.zone),
         drawing=chances.Chances(db, now=now),
-        ledger=books,
+        ledger=ground.ledger,
         terms=terms,
         late_h_max=settings.offline.late_h_max,
         months=months,
         now=now,
     )
-    returned = returning.Returns(
+    recovered = recovery.Recovery(db, settled, promised, settings.recovery, months=months, now=now)
+    return _Checkout(collector, settled, promised, recovered, reserved, bought, months)
+
+
+def _of_campaigns(ground: _Ground, copies: _Copies, campaigns: _Campaigns) -> dict[str, object]:
+    db, now, currency = ground.db, ground.now, ground.settings.currency_code
+    return {
+        "CatalogueService": CatalogueServicer(db, copies.news, currency_code=currency),
+        "CampaignService": CampaignServicer(
+            db,
+            publisher=campaigns.publisher,
+            rooms=campaigns.rooms,
+            currency_code=currency,
+            now=now,
+        ),
+        "LocalCampaignService": LocalCampaignServicer(db, publisher=campaigns.publisher, now=now),
+        "InstantWinService": InstantWinServicer(db, now=now),
+    }
+
+
+def _of_members(ground: _Ground, programs: _Programs) -> dict[str, object]:
+    db, zone, now = ground.db, ground.terms.zone, ground.now
+    return {
+        "ProgramService": ProgramServicer(
+            db,
+            book=programs.book,
+            counting=programs.counting,
+            members=programs.members,
+            identity=ground.identity,
+            zone=zone,
+            now=now,
+        ),
+        "DrawService": DrawServicer(db, ground.terms, payouts=programs.payouts, now=now),
+        "ReferralService": ReferralServicer(db, ground.identity, zone=zone, now=now),
+        "SubscriptionService": SubscriptionServicer(db, ground.identity, zone=zone, now=now),
+    }
+
+
+def _of_receipts(ground: _Ground, copies: _Copies, checkout: _Checkout) -> dict[str, object]:
+    db, now, settings, sold = ground.db, ground.now, ground.settings, checkout.purchases
+    made_good = compensations.Compensations(
         db,
-        rulesets=sets,
-        settlement=settled,
-        promised=promised,
-        ledger=books,
-        goods=goods,
-        owes=terms.owes,
-        ahead_s_max=settings.occurred_ahead_s_max,
-        now=now,
-    )
-    serving = server.Server(
-        _ROLE, settings.server, verifier=verifier, checks={"postgresql": db.ping}
-    )
-    currency, ahead = settings.currency_code, settings.occurred_ahead_s_max
-    _add(serving, _CATALOGUE, CatalogueServicer(db, tidings, currency_code=currency))
-    publisher = publishing.Publishing(
-        db, settings.campaigns, sets=sets, rooms=rooms, relay=relay, now=now
-    )
-    servicer = CampaignServicer(
-        db, publisher=publisher, rooms=rooms, currency_code=currency, now=now
-    )
-    _add(serving, _CAMPAIGNS, servicer)
-    _add(serving, _LOCAL, LocalCampaignServicer(db, publisher=publisher, now=now))
-    making_good = compensations.Compensations(
-        db,
-        books,
+        ground.ledger,
         points_asset=settings.points.asset_code,
         units_max=settings.compensation_units_max,
         now=now,
     )
-    till = CheckoutServicer(
-        db,
-        bought,
-        returned,
-        making_good,
-        bounds=settings.offline,
-        terms=terms.points,
-        ahead_s_max=ahead,
-        now=now,
-    )
-    _add(serving, _CHECKOUT, till)
-    _add(serving, _REFERRALS, ReferralServicer(db, members, zone=terms.zone, now=now))
-    _add(serving, _INSTANT_WINS, InstantWinServicer(db, now=now))
-    _add(serving, _DRAWS, DrawServicer(db, terms, payouts=paying, now=now))
-    _add(serving, _SUBSCRIPTIONS, SubscriptionServicer(db, members, zone=terms.zone, now=now))
-    again = reruns.Reruns(goods, sets, collector)
-    desk = ReceiptServicer(
-        db,
-        bought,
-        again,
-        identity=members,
-        making_good=making_good,
-    )
-    _add(serving, _RECEIPTS, desk)
-    _add(serving, _RESERVATIONS, ReservationServicer(bought, reserved))
-    happened = offline.Offline(
-        db,
-        settings.offline,
-        rulesets=sets,
-        collector=collector,
-        purchases=bought,
-        settlement=settled,
-        terms=terms,
-        months=months,
-        now=now,
-    )
-    told = OfflineServicer(
-        db, happened, bounds=settings.offline, terms=terms.points, ahead_s_max=ahead, now=now
-    )
-    _add(serving, _OFFLINE, told)
-    held = ProgramServicer(
-        db,
-        book=programs,
-        counting=counts,
-        members=standing,
-        identity=members,
-        zone=terms.zone,
-        now=now,
-    )
-    _add(serving, _PROGRAMS, held)
-    for work in (members, books, settled, rooms, publisher, recovered, looks, paying, relay):
-        serving.background(type(work).__name__.lower(), work.run)
-    serving.background("listen", tidings.listen)
-    serving.background("poll", tidings.poll)
-    return Role(serving, tidings, goods, sets, recovered, looks, publisher)
+    again = reruns.Reruns(copies.goods, copies.sets, checkout.collector)
+    return {
+        "CheckoutService": CheckoutServicer(
+            db,
+            sold,
+            _take_back(ground, copies, checkout),
+            made_good,
+            bounds=settings.offline,
+            terms=ground.terms.points,
+            ahead_s_max=settings.occurred_ahead_s_max,
+            now=now,
+        ),
+        "ReservationService": ReservationServicer(sold, checkout.reserving),
+        "OfflineService": OfflineServicer(
+            db,
+            _hear(ground, copies, checkout),
+            bounds=settings.offline,
+            terms=ground.terms.points,
+            ahead_s_max=settings.occurred_ahead_s_max,
+            now=now,
+        ),
+        "ReceiptService": ReceiptServicer(
+            db, sold, again, identity=ground.identity, making_good=made_good
+        ),
+    }
 
 
-async def _connect(
-    settings: config.Settings, stack: AsyncExitStack
-) -> tuple[identity.Identity, ledger.Ledger]:
-    tokens = clients.Tokens(settings.auth)
-    to_identity = await stack.enter_async_context(
-        clients.channel(settings.identity_address, service=identity.SERVICE, tokens=tokens)
+def _take_back(ground: _Ground, copies: _Copies, checkout: _Checkout) -> returning.Returns:
+    return returning.Returns(
+        ground.db,
+        rulesets=copies.sets,
+        settlement=checkout.settlement,
+        promised=checkout.promises,
+        ledger=ground.ledger,
+        goods=copies.goods,
+        owes=ground.terms.owes,
+        ahead_s_max=ground.settings.occurred_ahead_s_max,
+        now=ground.now,
     )
-    to_ledger = await stack.enter_async_context(
-        clients.channel(settings.ledger_address, service=ledger.SERVICE, tokens=tokens)
-    )
-    return identity.Identity(to_identity), ledger.Ledger(to_ledger)
 
 
-def _add(serving: server.Server, service: descriptor.ServiceDescriptor, servicer: object) -> None:
-    serving.add(
-        servicer,
-        service,
-        low_priority={method.name for method in service.methods if method.name in _LOW},
+def _hear(ground: _Ground, copies: _Copies, checkout: _Checkout) -> offline.Offline:
+    return offline.Offline(
+        ground.db,
+        ground.settings.offline,
+        rulesets=copies.sets,
+        collector=checkout.collector,
+        purchases=checkout.purchases,
+        settlement=checkout.settlement,
+        terms=ground.terms,
+        months=checkout.months,
+        now=ground.now,
     )
+
+
+def _serve(serving: server.Server, servicers: Mapping[str, object]) -> None:
+    """Serve contracts by their names, which the servicers have loaded."""
+    for name, servicer in servicers.items():
+        service = descriptor_pool.Default().FindServiceByName(f"{_PACKAGE}.{name}")
+        low = {method.name for method in service.methods if method.name in _LOW}
+        serving.add(servicer, service, low_priority=low)
 
 
 def terms_of(settings: config.Settings) -> batches.Terms:
