@@ -6,7 +6,7 @@ came, on facts read without locks; when somebody else was faster, the round is r
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -240,6 +240,8 @@ class Committer:
                     plan, list(orders), now=now, source=source, with_locks=with_locks
                 )
                 fresh = [order for order in orders.values() if order.batch.id not in tables.known]
+                if tables.known:
+                    await self._require_targets(fresh, targets, tables.known)
                 facts = engine.Facts(assets, tables.accounts, targets, tables.lots)
                 try:
                     outcome = engine.post(facts, [order.batch for order in fresh], now=now, due=due)
@@ -268,6 +270,21 @@ class Committer:
         ):
             shown += _unchanged(facts, outcome, now)
         return _Round(kept, shown, now)
+
+    async def _require_targets(
+        self,
+        fresh: Iterable[Order],
+        targets: Mapping[engine.Place, engine.Target],
+        known: Container[UUID],
+    ) -> None:
+        """Raise Stale when a batch was posted elsewhere after it was looked for as a target."""
+        unseen = [
+            place
+            for place in engine.targets(order.batch for order in fresh)
+            if place.batch_id in known and place not in targets
+        ]
+        if unseen and await self._postings.targets(unseen):
+            raise Stale
 
     def _instant(self) -> datetime:
         """Return the time; a clock that is put back a little stands still instead."""

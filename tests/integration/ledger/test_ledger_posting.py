@@ -10,7 +10,8 @@ import pytest
 from tessera.ledger.v1 import asset_pb2, batch_pb2, error_reason_pb2, ledger_service_pb2
 
 from services.chassis import errors, ids, status, timestamps
-from services.ledger import engine
+from services.ledger import engine, wire
+from services.ledger.committer import Committer
 from services.ledger.storage import Assets, literals, postings
 from tests.integration.ledger.conftest import (
     MEMBER,
@@ -448,3 +449,37 @@ def _nodes(plan):
     yield plan
     for child in plan.get("Plans", ()):
         yield from _nodes(child)
+
+
+class LateAssets(Assets):
+    """Assets that something else happens before they are found: here a batch of another ledger."""
+
+    def __init__(self, source, meanwhile):
+        super().__init__(source)
+        self.meanwhile = meanwhile
+
+    async def get(self, codes):
+        while self.meanwhile:
+            await self.meanwhile.pop()()
+        return await super().get(codes)
+
+
+async def test_a_batch_that_is_repeated_is_found_by_what_follows_it_in_the_call(ledger):
+    """Though another process posted it only after this one had looked for it."""
+    anna = ledger.member()
+    earned = ledger.batch(move(world(), anna, 100))
+    undone = ledger.batch(undo(earned, 40))
+
+    async def elsewhere():
+        await ledger.send(earned)
+
+    async def publish(balances):
+        assert balances
+
+    assets = LateAssets(ledger.db, [elsewhere])
+    committer = Committer(postings.Postings(ledger.db), assets, publish=publish, now=ledger.now)
+    at_work = asyncio.create_task(committer.run())
+    first, second = await committer.post([wire.order(earned), wire.order(undone)])
+    at_work.cancel()
+    assert (first.replayed, first.state, second.state) == (True, POSTED, POSTED)
+    assert await ledger.truth(anna) == 60
