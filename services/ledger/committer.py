@@ -242,7 +242,7 @@ class Committer:
                 fresh = [order for order in orders.values() if order.batch.id not in tables.known]
                 if tables.known:
                     await self._require_targets(fresh, targets, tables.known)
-                facts = engine.Facts(assets, tables.accounts, targets, tables.lots)
+                facts = engine.Facts(assets, tables.accounts, targets, tables.lots, tables.expired)
                 try:
                     outcome = engine.post(facts, [order.batch for order in fresh], now=now, due=due)
                     break

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.conformance.ledger import accounts, holds, own, repetition, standing, time
+from tests.conformance.ledger import accounts, edges, holds, own, repetition, standing, time
 from tests.conformance.ledger.policies import POLICIES
 from tests.conformance.ledger.register import CASES, PLAYS, Bank
 
-MODULES = (accounts, holds, own, repetition, standing, time)
+MODULES = (accounts, edges, holds, own, repetition, standing, time)
 IDS = [one["id"] for one in CASES]
 
 

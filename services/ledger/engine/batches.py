@@ -1,7 +1,7 @@
 """What the ledger is asked to do, and what became of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
@@ -211,6 +211,8 @@ class Facts:
     targets: Mapping[Place, Target]
     #: Lots that reversals may restore or take from, whether or not anything is left of them.
     lots: Mapping[UUID, Lot]
+    #: How much of lots that reversals claim back has expired, as far as that is booked.
+    expired: Mapping[UUID, int] = field(default_factory=dict)
 
 
 class OperationResult(NamedTuple):

@@ -108,6 +108,7 @@ class Page:
         "balance",
         "changed",
         "debt",
+        "expired",
         "held",
         "incoming",
         "last_read",
@@ -137,6 +138,8 @@ class Page:
         self.reserves = {reserve.place: reserve for reserve in account.reserves or ()}
         #: The places of reserves that changed; True for those that are new.
         self.reserves_changed: dict[Place, bool] = {}
+        #: How much of lots has expired since the account was read.
+        self.expired: dict[UUID, int] = {}
         self._summary: Summary | None = None
         self.waiting: Rows | None = None
         if accounts.is_due(account, now):
@@ -163,6 +166,7 @@ class Page:
         page.changed = self.changed.copy()
         page.reserves = self.reserves.copy()
         page.reserves_changed = self.reserves_changed.copy()
+        page.expired = self.expired.copy()
         page.waiting = self.waiting
         page._summary = None  # noqa: SLF001
         return page
@@ -343,7 +347,8 @@ class Page:
         amount = sum(lot.remaining - lot.held for lot in lots)
         place = self.own_place()
         breakage = accounts.key(key.asset_code, accounts.WORLD, BREAKAGE)
-        self.take(lots, amount, place, rows)
+        for part in self.take(lots, amount, place, rows):
+            self.expired[part.lot_id] = self.expired.get(part.lot_id, 0) + part.amount
         self.move(-amount, place, rows)
         rows.transfers.append(TransferRow(*place, key.id, breakage.id, amount, EXPIRE, "", ends))
         rows.tallies.append((breakage, amount))

@@ -32,6 +32,7 @@ class Plan:
     `keys` are the accounts with a running balance; `deep` are those whose lots are needed too; of
     those in `brief`, of which so much is spent, the first few may do: see LotsUnread. `lots` are
     single lots that are needed even when nothing is left of them, with their accounts.
+    Of the `claimed` among them it matters how much has expired.
     `holds` are needed even when they have ended, along with all reserves and lots of the accounts
     in `holding`.
     """
@@ -40,6 +41,7 @@ class Plan:
     deep: frozenset[UUID]
     brief: Mapping[UUID, int]
     lots: Mapping[UUID, UUID]
+    claimed: frozenset[UUID]
     holding: frozenset[UUID]
     holds: frozenset[Place]
 
@@ -91,6 +93,7 @@ def plan(
         frozenset(planner.deep),
         {one: planner.spent[one] for one in planner.deep - planner.whole},
         planner.lots,
+        frozenset(planner.claimed),
         frozenset(planner.holding),
         frozenset(planner.holds),
     )
@@ -108,6 +111,7 @@ class _Planner:
         self.whole: set[UUID] = set()
         self.spent: defaultdict[UUID, int] = defaultdict(int)
         self.lots: dict[UUID, UUID] = {}
+        self.claimed: set[UUID] = set()
         self.holding: set[UUID] = set()
         self.holds: set[Place] = set()
         self._assets = assets
@@ -128,9 +132,10 @@ class _Planner:
         if isinstance(target, Moved):
             self.touch(target.credit, deep=True)
             self.touch(target.debit, deep=True)
-            self._name_lots(operation.target, target)
+            made = self._name_lots(operation.target, target)
             if _may_owe(operation, target.credit):
                 self.touch(accounts.debt_key(target.credit), deep=False)
+                self.claimed.add(made)
         elif isinstance(target, Held) and isinstance(operation, Capture | Void):
             self._touch_hold(operation.target, target)
         elif target is None:
@@ -154,16 +159,18 @@ class _Planner:
             if not key.is_world:
                 self.holding.add(key.id)
 
-    def _name_lots(self, target: Place, moved: Moved) -> None:
+    def _name_lots(self, target: Place, moved: Moved) -> UUID:
+        """Plan to read what a transfer took and made; returns the lot that it made, if any."""
         for part in moved.taken:
             self.lots[part.lot_id] = part.account_id
+        made = accounts.lot_id(
+            batch_id=target.batch_id,
+            operation_index=target.operation_index,
+            credited_at=moved.occurred_at,
+        )
         if not moved.credit.is_world:
-            made = accounts.lot_id(
-                batch_id=target.batch_id,
-                operation_index=target.operation_index,
-                credited_at=moved.occurred_at,
-            )
             self.lots[made] = moved.credit.id
+        return made
 
     def _touch_neighbour(self, referring: Reversal | Release | Capture | Void) -> None:
         """Touch the accounts of a transfer that is only now being decided, in the same group."""

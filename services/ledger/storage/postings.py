@@ -56,6 +56,23 @@ FROM unnest($1::UUID[], $2::UUID[]) AS wanted (account_id, lot_id)
 JOIN lots ON lots.account_id = wanted.account_id AND lots.lot_id = wanted.lot_id
 """  # noqa: S608  constants only
 
+# Expiries are found by their entries, which the ledger books itself: there are few.
+_EXPIRED = """
+SELECT lot_takes.lot_id, sum(lot_takes.amount)::BIGINT
+FROM unnest($1::UUID[], $2::UUID[], $3::TIMESTAMPTZ[]) AS wanted (account_id, lot_id, create_time)
+JOIN entries ON entries.account_id = wanted.account_id
+    AND entries.version > version_before(
+        wanted.account_id, wanted.create_time - INTERVAL '1 minute')
+    AND entries.operation_index = $4
+JOIN transfers ON transfers.batch_id = entries.batch_id
+    AND transfers.operation_index = entries.operation_index
+    AND transfers.reason = $5
+JOIN lot_takes ON lot_takes.batch_id = entries.batch_id
+    AND lot_takes.operation_index = entries.operation_index
+    AND lot_takes.lot_id = wanted.lot_id
+GROUP BY lot_takes.lot_id
+"""
+
 # All that accounts keep back now, and what was kept back by holds that have ended.
 _RESERVES = f"""
 SELECT {records.RESERVE_COLUMNS}
@@ -149,6 +166,7 @@ class Tables:
     known: Mapping[UUID, Known]
     accounts: Mapping[UUID, engine.Account]
     lots: Mapping[UUID, engine.Lot]
+    expired: Mapping[UUID, int]
 
 
 class Postings:
@@ -229,7 +247,9 @@ class Postings:
             )
             for row in rows
         }
-        return Tables(known, accounts, await self._named_lots(source, plan))
+        named = await self._named_lots(source, plan)
+        claimed = [named[one] for one in plan.claimed if one in named]
+        return Tables(known, accounts, named, await self._expired(source, claimed, now))
 
     async def write(
         self,
@@ -294,6 +314,21 @@ class Postings:
             return {}
         rows = await source.fetch(_NAMED_LOTS, list(plan.lots.values()), list(plan.lots))
         return {row["lot_id"]: records.lot(row) for row in rows}
+
+    async def _expired(
+        self, source: database.Queryable, lots: Iterable[engine.Lot], now: datetime
+    ) -> Mapping[UUID, int]:
+        """Return how much of lots has expired, of those of which anything can have."""
+        ended = [
+            (lot.account_id, lot.id, lot.created_at)
+            for lot in lots
+            if lot.remaining < lot.amount and lot.expires_at is not None and lot.expires_at <= now
+        ]
+        if not ended:
+            return {}
+        columns = zip(*ended, strict=True)
+        rows = await source.fetch(_EXPIRED, *columns, engine.BY_LEDGER, engine.EXPIRE)
+        return {row[0]: row[1] for row in rows}
 
     async def _name_worlds(
         self, worlds: Iterable[engine.Key], source: database.Queryable, *, remember: bool

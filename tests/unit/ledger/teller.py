@@ -147,7 +147,8 @@ class Teller:
                 debt = self.accounts[engine.debt_key(account.key).id]
                 accounts.setdefault(debt.key.id, self._read(debt, deep=False))
         lots = {lot_id: self.lots[lot_id] for lot_id in plan.lots if lot_id in self.lots}
-        facts = engine.Facts(self.assets, accounts, targets, lots)
+        expired = {lot_id: self._expired(lot_id) for lot_id in plan.claimed}
+        facts = engine.Facts(self.assets, accounts, targets, lots, expired)
         outcome = engine.post(facts, batches, now=self.now)
         self._check_brief(plan, facts, batches, outcome)
         self._keep(outcome.changes)
@@ -274,6 +275,10 @@ class Teller:
         self.expiries += changes.expiries
         for key, amount in changes.tallies.items():
             self.tallies[key.id] = self.tallies.get(key.id, 0) + amount
+
+    def _expired(self, lot_id: UUID) -> int:
+        booked = {row[:2] for row in self.transfers if row.reason == engine.EXPIRE}
+        return sum(row.amount for row in self.takes if row.lot_id == lot_id and row[:2] in booked)
 
     def _target(self, place: engine.Place) -> engine.Target | None:
         batch = self.posted.get(place.batch_id)

@@ -7,6 +7,7 @@ import pytest
 from services.ledger import engine, errors
 from tests.unit.ledger.teller import (
     SHOP,
+    START,
     Teller,
     batch_id,
     days,
@@ -122,6 +123,48 @@ def test_the_receiver_of_a_gift_that_is_undone_gets_all_of_it():
     assert (teller.available(ANNA), teller.available(BORIS), teller.debt(BORIS)) == (100, 0, 50)
     assert [lot.remaining for lot in teller.live(ANNA)] == [100]
     assert teller.sum() == 0
+
+
+def test_nobody_owes_more_than_an_account_holds():
+    """10^18 and no unit more: then it is refused as missing, and nothing is half written."""
+    teller = Teller(plain())
+    earned, again = teller.earn(2), teller.earn(1)
+    teller.spend(3)
+    teller.reverse(earned, 1, DEBT)
+    debt = engine.debt_key(ANNA)
+    teller.accounts[ANNA.id] = teller.accounts[ANNA.id]._replace(debt=10**18 - 1)
+    teller.accounts[debt.id] = teller.accounts[debt.id]._replace(balance=-(10**18) + 1)
+    assert refusal(teller.reverse(earned, 1, DEBT)) is None
+    assert teller.balance(debt).available == -(10**18)
+    refused = refusal(teller.reverse(again, 1, DEBT))
+    assert refused == errors.InsufficientFunds(available=0, required=1)
+
+
+@pytest.mark.parametrize("is_booked", [True, False])
+@pytest.mark.parametrize("part", [100, 60, 10])
+def test_what_expired_unspent_is_never_owed(part, is_booked):
+    """Of 100 earned 30 were spent and 70 lapsed: 30 are owed, however the 100 are claimed."""
+    teller = Teller(points(expiry=days(30)))
+    earned = teller.earn(100)
+    teller.spend(30)
+    teller.at(31)
+    if is_booked:
+        teller.sweep()
+    undone = [teller.reverse(earned, part, DEBT).operations[0] for _ in range(100 // part)]
+    assert [one.amount for one in undone] == [0] * len(undone)
+    assert sum(one.owed for one in undone) == teller.debt() == 30
+    assert teller.sum() == 0
+
+
+def test_what_expires_while_it_is_claimed_in_one_group_is_not_owed_either():
+    """Points of a receipt that comes very late, and its return."""
+    teller = Teller(points(expiry=days(5)))
+    teller.at(9)
+    earn = teller.batch(move(SHOP, ANNA, 100), occurred_at=START)
+    undo = teller.batch(engine.Reversal(engine.Place(earn.id, 0), 100, DEBT))
+    _, undone = teller.group(earn, undo)
+    assert (undone.operations[0].amount, undone.operations[0].owed) == (0, 0)
+    assert (teller.available(), teller.debt(), teller.sum()) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(("spent", "restored"), [(50, {False: 10, True: 50}), (60, {True: 60})])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from services.ledger import errors
+from services.ledger.engine import accounts
 from services.ledger.engine.accounts import Lot, LotPart, Place
 from services.ledger.engine.batches import (
     REVERSE,
@@ -30,9 +31,14 @@ def reverse(draft: Draft, reversal: Reversal, moved: Moved) -> None:
         available, lots = _reclaimable(draft, giver, reversal, moved)
         if available < amount and reversal.shortfall == Shortfall.REFUSE:
             draft.refuse(errors.InsufficientFunds(available=available, required=amount))
-        if reversal.shortfall == Shortfall.DEBT:
-            owed = max(amount - available, 0)
         amount = min(amount, available)
+        if reversal.shortfall == Shortfall.DEBT:
+            owed = min(reversal.amount, _spent(draft, giver, reversal, moved)) - amount
+            owed = max(owed, 0)
+            if giver.debt + owed > accounts.BALANCE_MAX:
+                draft.refuse(
+                    errors.InsufficientFunds(available=available, required=reversal.amount)
+                )
     draft.check_room(receiver, amount + owed)
     taken: list[LotPart] = []
     if amount and giver is not None:
@@ -65,6 +71,13 @@ def _reclaimable(
     if not pending_only:
         lots += [lot for lot in giver.spendable_lots(now) if lot is not made]
     return sum(lot.free for lot in lots), lots
+
+
+def _spent(draft: Draft, giver: Page, reversal: Reversal, moved: Moved) -> int:
+    """Return how much of a transfer may still be claimed: what expired unspent is nobody's debt."""
+    made = draft.lot_id(reversal.target, moved.occurred_at)
+    expired = draft.desk.facts.expired.get(made, 0) + giver.expired.get(made, 0)
+    return moved.amount - moved.reversed - expired
 
 
 def _restore(
