@@ -120,18 +120,33 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
         """Activate a card with its first money: the money first, so no card is active in vain."""
         card = await self._require(request.card_id)
         giftcards.require_activable(card.state)
-        # One id for each card: a card is activated once, whoever asks.
-        batch_id = ids.derive(wire.BATCH, "gift card activation", request.card_id)
-        funding = _move(card, request, moving.world(moving.ISSUANCE), moving.card(request.card_id))
-        try:
-            result = await self._post(batch_id, request, funding)
-        except errors.RequestConflict:
-            raise errors.GiftCardState(state=State.ACTIVE.name) from None
+        batch_id, result = await self._fund(card, request)
         occurred_at = timestamps.read(request.occurred_time)
         card = await self._cards.activate(card.id, at=occurred_at) or await self._reread(card)
         return pb.ActivateGiftCardResponse(
             gift_card=await self._show(card, result), batch_id=batch_id
         )
+
+    async def _fund(
+        self, card: Card, request: pb.ActivateGiftCardRequest
+    ) -> tuple[str, batch_pb2.BatchResult]:
+        """Post the first money of a card; returns the batch and its result.
+
+        The ids follow from the card, so that it is activated once, whoever asks. One that was
+        refused keeps its id for ever: what was put right since takes the next.
+        """
+        funding = _move(card, request, moving.world(moving.ISSUANCE), moving.card(request.card_id))
+        name = ["gift card activation", request.card_id]
+        attempt = 0
+        while True:
+            batch_id = ids.derive(wire.BATCH, *name, *([str(attempt)] if attempt else ()))
+            try:
+                return batch_id, await self._post(batch_id, request, funding)
+            except errors.RequestConflict:
+                place = engine.Place(ids.parse(wire.BATCH, batch_id), 0)
+                if await self._postings.targets([place]):
+                    raise errors.GiftCardState(state=State.ACTIVE.name) from None
+            attempt += 1
 
     async def TopUpGiftCard(
         self, request: pb.TopUpGiftCardRequest, context: Context

@@ -239,6 +239,25 @@ async def test_money_beyond_the_ceiling_is_refused_and_the_card_stays_as_it_was(
     assert (await desk.get()).state == ISSUED
 
 
+async def test_activation_that_was_refused_does_not_spoil_the_card(desk):
+    """What was wrong is put right, as often as it takes; then the card is activated once."""
+    early = timestamps.show(desk.ledger.now())
+    wrong = timestamps.show(desk.ledger.now())
+    wrong.seconds += 3600
+    for _ in range(2):
+        answer = await refused(desk.activate(1000, occurred_time=wrong))
+        assert answer.reason == "OCCURRED_IN_FUTURE"
+        answer = await refused(desk.activate(1_000_001, occurred_time=early))
+        assert answer.reason == "CEILING_EXCEEDED"
+    sendings = (desk.activate(1000 + till) for till in range(5))
+    results = await asyncio.gather(*sendings, return_exceptions=True)
+    assert sum(not isinstance(one, BaseException) for one in results) == 1
+    card = await desk.get()
+    assert (card.state, card.available // 10) == (ACTIVE, 100)
+    answer = await refused(desk.activate(1_000_001, occurred_time=early))
+    assert answer.reason == "CEILING_EXCEEDED"
+
+
 async def test_more_than_there_is_cannot_be_spent(active):
     """The answer says what there is."""
     answer = await refused(active.redeem(1001))
