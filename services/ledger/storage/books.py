@@ -1,6 +1,6 @@
 """What was: balances and statements of the past, and where lots came from and went."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -135,6 +135,25 @@ JOIN lot_takes ON lot_takes.batch_id = reversals.reversing_batch_id
 WHERE reversals.batch_id = $1 AND reversals.operation_index = $2 AND lot_takes.amount < 0
 GROUP BY lot_takes.lot_id
 """
+# Both are written by one transaction.
+_UNDONE = """
+SELECT reversals.batch_id, reversals.operation_index
+FROM transfers
+JOIN reversals ON reversals.transaction_id = transfers.transaction_id
+    AND reversals.reversing_batch_id = transfers.batch_id
+    AND reversals.reversing_operation_index = transfers.operation_index
+WHERE transfers.batch_id = $1 AND transfers.operation_index = $2
+"""
+# What had expired and was granted some grace.
+_RENEWED = f"""
+SELECT {records.LOT_COLUMNS}
+FROM unnest($2::UUID[], $3::SMALLINT[]) AS wanted (batch_id, operation_index)
+JOIN reversals ON reversals.batch_id = wanted.batch_id
+    AND reversals.operation_index = wanted.operation_index
+JOIN lots ON lots.account_id = $1
+    AND lots.batch_id = reversals.reversing_batch_id
+    AND lots.operation_index = reversals.reversing_operation_index
+"""  # noqa: S608  constants only
 _LOT = f"""
 SELECT {records.LOT_COLUMNS}
 FROM lots
@@ -274,6 +293,20 @@ class Books:
         """Return what reversals of an operation have given back, by lot."""
         rows = await self._source.fetch(_RESTORED, *place)
         return {row["lot_id"]: row["amount"] for row in rows}
+
+    async def undone(self, place: engine.Place) -> engine.Place | None:
+        """Return what a reversal undid, None for what is no reversal."""
+        async with self._reading() as tx:
+            row = await tx.fetchrow(_UNDONE, *place)
+        return None if row is None else engine.Place(*row)
+
+    async def renewed(self, account_id: UUID, places: Collection[engine.Place]) -> list[engine.Lot]:
+        """Return the lots that reversals of operations made of what had expired."""
+        if not places:
+            return []
+        async with self._reading() as tx:
+            rows = await tx.fetch(_RENEWED, account_id, *zip(*places, strict=True))
+        return [records.lot(row) for row in rows]
 
     async def lot(self, account_id: UUID, lot_id: UUID) -> engine.Lot:
         """Return a lot that exists."""

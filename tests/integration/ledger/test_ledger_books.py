@@ -36,6 +36,7 @@ async def _assets(ledger):
     policies = {
         "late": asset_pb2.LotPolicy(pending_days=3, rolling=days, time_zone="UTC"),
         "held": asset_pb2.LotPolicy(pending_until_release=True, rolling=days, time_zone="UTC"),
+        "mild": asset_pb2.LotPolicy(rolling=days, refund_grace_days=5, time_zone="UTC"),
         "lazy": asset_pb2.LotPolicy(sliding=asset_pb2.SlidingExpiry(days=6), time_zone="UTC"),
     }
     for code, policy in policies.items():
@@ -256,6 +257,33 @@ async def test_an_operation_without_lots_has_no_trace(ledger, books):
     assert not (await books.TraceSpending(request)).parts
     course = await books.TraceEarning(pb.TraceEarningRequest(batch_id=earned.batch_id))
     assert not course.lots
+
+
+async def test_points_are_traced_through_a_time_of_grace(ledger, books, turned):
+    """What a refund renewed is still what a receipt once earned, and is spent to its end."""
+    anna = ledger.member("mild")
+    earned = await ledger.post(move(world("mild"), anna, 100), receipt_id="rcp_1")
+    spent = await ledger.spend(anna, 40)
+    turned(days=20)
+    for part in (30, 10):
+        await ledger.post(undo(spent, part))
+    again = await ledger.spend(anna, 35)
+    (part,) = (await books.TraceSpending(pb.TraceSpendingRequest(batch_id=spent.batch_id))).parts
+    assert (part.amount, part.restored) == (40, 40)
+    parts = (await books.TraceSpending(pb.TraceSpendingRequest(batch_id=again.batch_id))).parts
+    assert sorted(part.amount for part in parts) in ([5, 30], [10, 25])
+    for part in parts:
+        first, last = part.origins
+        assert first.reason == account_pb2.TRANSFER_REASON_REVERSE
+        assert (last.batch_id, last.receipt_id) == (earned.batch_id, "rcp_1")
+    course = await books.TraceEarning(pb.TraceEarningRequest(batch_id=earned.batch_id))
+    assert sorted((lot.amount, lot.source_lot_id) for lot in course.lots[1:]) == [
+        (10, course.lots[0].lot_id),
+        (30, course.lots[0].lot_id),
+    ]
+    assert sum(lot.remaining for lot in course.lots) == 5
+    assert sum(use.amount for use in course.uses) == 40 + 60 + 35
+    assert not course.truncated
 
 
 async def test_refusals(ledger, books):
