@@ -96,10 +96,13 @@ JOIN transfers ON transfers.batch_id = entries.batch_id
 WHERE entries.amount < 0 AND transfers.reason <> $4
 GROUP BY spans.account_id
 """
-# What was taken from lots, by who issued them; what one partner gave another is the giver's.
+# What was taken from lots, by who issued them, less what came back: to the lots, or as lots of its
+# own where their time was over. What one partner gave another is the giver's, until it is undone.
 _ACCEPTED = """
 WITH taken AS (
-    SELECT entries.account_id, entries.amount AS moved, transfers.debit_account_id,
+    SELECT entries.account_id, entries.amount AS moved, entries.batch_id,
+        entries.operation_index, transfers.debit_account_id, transfers.credit_account_id,
+        transfers.reason = $4 AS is_undoing, lot_takes.position,
         lot_takes.account_id AS lot_account_id, lot_takes.lot_id, lot_takes.amount
     FROM unnest($1::UUID[], $2::BIGINT[], $3::BIGINT[])
         AS spans (account_id, after_version, until_version)
@@ -118,10 +121,19 @@ JOIN lots ON lots.account_id = taken.lot_account_id AND lots.lot_id = taken.lot_
 LEFT JOIN accounts AS issuers ON issuers.account_id = lots.issuer_account_id
 GROUP BY taken.account_id, issuers.owner_id
 UNION ALL
+SELECT taken.account_id, COALESCE(issuers.owner_id, ''), -sum(lots.amount)::BIGINT
+FROM taken
+JOIN lots ON lots.account_id = taken.credit_account_id AND lots.batch_id = taken.batch_id
+    AND lots.operation_index = taken.operation_index
+LEFT JOIN accounts AS issuers ON issuers.account_id = lots.issuer_account_id
+WHERE taken.is_undoing AND taken.moved < 0 AND COALESCE(taken.position, 0) = 0
+GROUP BY taken.account_id, issuers.owner_id
+UNION ALL
 SELECT taken.account_id, givers.owner_id, sum(taken.moved)::BIGINT
 FROM taken
-JOIN accounts AS givers ON givers.account_id = taken.debit_account_id AND givers.owner_type = 6
-WHERE taken.lot_id IS NULL AND taken.moved > 0
+JOIN accounts AS givers ON givers.owner_type = 6 AND givers.account_id
+    = CASE WHEN taken.is_undoing THEN taken.credit_account_id ELSE taken.debit_account_id END
+WHERE taken.lot_id IS NULL AND (taken.moved < 0) = taken.is_undoing
 GROUP BY taken.account_id, givers.owner_id
 """
 
@@ -266,7 +278,7 @@ class Settlements:
             for row in await tx.fetch(_ISSUED, *columns, engine.REVERSE)
         }
         sums: dict[tuple[str, str], int] = {}
-        for row in await tx.fetch(_ACCEPTED, *columns):
+        for row in await tx.fetch(_ACCEPTED, *columns, engine.REVERSE):
             parties = row["issuer_id"], partners[row["account_id"]]
             sums[parties] = sums.get(parties, 0) + row["amount"]
         accepted = [engine.Accepted(*parties, amount) for parties, amount in sums.items()]

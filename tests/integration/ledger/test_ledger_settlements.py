@@ -37,9 +37,9 @@ class Coalition:
             account(name, code, PARTNER) for name in ("bank", "fuel", "grocer")
         )
 
-    async def found(self):
+    async def found(self, *, grace_days=0):
         days = asset_pb2.RollingExpiry(days=30, rounding=asset_pb2.EXPIRY_ROUNDING_NONE)
-        policy = asset_pb2.LotPolicy(rolling=days, time_zone="UTC")
+        policy = asset_pb2.LotPolicy(rolling=days, refund_grace_days=grace_days, time_zone="UTC")
         await self.ledger.asset(self.code, lot_policy=policy)
         for partner in (self.bank, self.fuel, self.grocer):
             request = ledger_service_pb2.SetAccountLimitsRequest(account=partner, floor=-10_000)
@@ -188,6 +188,37 @@ async def test_a_return_after_the_period_comes_off_the_next_one(ledger, coalitio
     statement = await one.close()
     assert _debts(statement) == [("bank", "fuel", -60, -48)]
     assert _nets(statement) == [("fuel", "bank", 48)]
+
+
+async def test_what_is_returned_after_its_expiry_is_not_owed(ledger, settlements, turned):
+    """Though it comes back as lots of their own, and is owed again when those are spent."""
+    one = Coalition(ledger, settlements, f"c{ids.new('x')[-30:]}")
+    await one.found(grace_days=5)
+    anna = ledger.member(one.code)
+    await ledger.post(move(one.bank, anna, 50))
+    turned(days=20)
+    await ledger.post(move(one.grocer, anna, 50))
+    spent = await one.accept(anna, one.fuel, 80)
+    turned(days=31)
+    await ledger.post(undo(spent, 20))  # of the grocer's, which still live
+    await ledger.post(undo(spent, 50))  # 10 of those, and 40 of the bank's, which do not
+    assert _debts(await one.close()) == [("bank", "fuel", 10, 8)]
+    await one.accept(anna, one.fuel, 40)
+    assert _debts(await one.close()) == [("bank", "fuel", 40, 32)]
+
+
+async def test_what_one_partner_gave_another_can_be_undone(ledger, coalition):
+    """In the same period nothing is left of it, in the next one it comes off."""
+    one = coalition
+    for is_closed_between, expected in (
+        (False, [("bank", "fuel", 60, 48)]),
+        (True, [("bank", "fuel", -40, -32)]),
+    ):
+        given = await ledger.post(move(one.bank, one.fuel, 100))
+        if is_closed_between:
+            await one.close()
+        await ledger.post(undo(given, 40))
+        assert _debts(await one.close()) == expected
 
 
 async def test_points_keep_their_issuer_in_a_household(ledger, coalition):
