@@ -330,6 +330,13 @@ class CampaignKeyTaken(PromotionsRefusal):
     reason = "CAMPAIGN_KEY_TAKEN"
 
 
+class CampaignVersionsFull(PromotionsRefusal):
+    """The campaign {campaign_id} has {versions_max} versions, and no campaign has more."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "CAMPAIGN_VERSIONS_FULL"
+
+
 class ReviewRequired(PromotionsRefusal):
     """The campaign {campaign_id} is {state} and needs a second person's approval first."""
 
@@ -412,6 +419,13 @@ class ProgramVersionsFull(PromotionsRefusal):
 
     category = Category.FAILED_PRECONDITION
     reason = "PROGRAM_VERSIONS_FULL"
+
+
+class ProgramKeyTaken(PromotionsRefusal):
+    """The name {key} belongs to the program {program_id}."""
+
+    category = Category.ALREADY_EXISTS
+    reason = "PROGRAM_KEY_TAKEN"
 
 
 class ProgramEnded(PromotionsRefusal):

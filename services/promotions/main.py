@@ -316,6 +316,7 @@ def _of_members(ground: _Ground, programs: _Programs) -> dict[str, object]:
             members=programs.members,
             identity=ground.identity,
             zone=zone,
+            currency_code=ground.settings.currency_code,
             now=now,
         ),
         "DrawService": DrawServicer(db, ground.terms, payouts=programs.payouts, now=now),

@@ -22,6 +22,9 @@ from services.promotions.wire import events, rules, templates
 #: Who acts when nobody asked for it.
 PLATFORM = "promotions"
 
+#: A campaign that is written anew every day has room for some years.
+_VERSIONS_MAX = 1_000
+
 log = structlog.get_logger()
 
 
@@ -375,6 +378,14 @@ class Publishing:
         if ruleset is not None:
             self._sets.offer(ruleset)
             self._relay.nudge()
+
+
+def require_room(campaign: Campaign) -> None:
+    """Raise CampaignVersionsFull when there may be no further version."""
+    if campaign.version >= _VERSIONS_MAX:
+        raise errors.CampaignVersionsFull(
+            campaign_id=campaign.campaign_id, versions_max=_VERSIONS_MAX
+        )
 
 
 def read_terms(local: Campaign) -> local_campaign_service_pb2.StartLocalCampaignRequest:

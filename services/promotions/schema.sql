@@ -371,6 +371,8 @@ CREATE TABLE programs (
     request_id TEXT NOT NULL,
     -- tessera.promotions.v1.CreateProgramRequest, to tell a repeated call from another one.
     request BYTEA NOT NULL,
+    -- The name that people and files gave it.
+    program_key TEXT,
     CONSTRAINT programs_pkey PRIMARY KEY (program_id),
     CONSTRAINT programs_request_id_key UNIQUE (request_id),
     -- One change has one version.
@@ -380,6 +382,8 @@ CREATE TABLE programs (
     -- Whatever ended knows when.
     CONSTRAINT programs_end CHECK ((state = 'ENDED') = (end_time IS NOT NULL))
 );
+
+CREATE UNIQUE INDEX programs_key_idx ON programs (program_key) WHERE state = 'LIVE';
 
 -- What programs promise after their first version, which stays with them. Never changed.
 CREATE TABLE program_revisions (

@@ -19,6 +19,7 @@ from tessera.promotions.v1 import (
     checkout_pb2,
     checkout_service_pb2,
     checkout_service_pb2_grpc,
+    program_service_pb2_grpc,
 )
 
 STORE = "acceptance-1"
@@ -39,6 +40,7 @@ class Program:
     campaigns: Any = field(init=False)
     catalogue: Any = field(init=False)
     checkout: Any = field(init=False)
+    programs: Any = field(init=False)
 
     def __post_init__(self):
         self.members = member_service_pb2_grpc.MemberServiceStub(self.channel)
@@ -47,6 +49,7 @@ class Program:
         self.campaigns = campaign_service_pb2_grpc.CampaignServiceStub(self.channel)
         self.catalogue = catalogue_service_pb2_grpc.CatalogueServiceStub(self.channel)
         self.checkout = checkout_service_pb2_grpc.CheckoutServiceStub(self.channel)
+        self.programs = program_service_pb2_grpc.ProgramServiceStub(self.channel)
 
     @property
     def metadata(self):

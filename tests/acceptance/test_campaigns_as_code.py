@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tessera.promotions.v1 import campaign_service_pb2
+from tessera.promotions.v1 import campaign_service_pb2, program_service_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = """\
@@ -144,6 +144,77 @@ async def test_files_name_campaigns_by_name(admin, tool, tmp_path):
     assert issued.campaign_id == made["acc-next-time"].campaign_id
     code, told = await tool("diff", file)
     assert code == 0, told
+
+
+PROGRAMS = """\
+currency: USD
+campaigns:
+  acc-thanks:
+    title: Thanks
+    trigger: {coupon: {codes: ACC-THANKS, personal: true}}
+    audience: {store_ids: [nowhere]}
+    rewards: [{amount_off: {amount: 5.00 USD, spread: across}}]
+    combination: coupon
+programs:
+  acc-plus:
+    title: Plus
+    plan: {plan_id: acc-plus, fee: 4.99 USD, period_months: 1}
+  acc-visits:
+    title: {en: Visits, ru: Визиты}
+    challenge:
+      measure: visits
+      goal: 1000
+      reward: {coupon: {campaign_id: acc-thanks, uses: 1}}
+"""
+
+
+async def test_programs_stand_beside_campaigns(admin, tool, tmp_path):
+    """They are written once what their rewards name is live, change from a day on, and come back."""
+    file = tmp_path / "programs.yaml"
+    file.write_text(PROGRAMS)
+    code, told = await tool("diff", file)
+    assert code == 1, told
+    assert "+ acc-plus: new" in told
+    code, told = await tool("apply", file, "--yes")
+    assert code == 0, told
+    assert "programs work at once: they are written with --publish" in told
+    code, told = await tool("apply", file, "--yes", "--publish", "--comment", "first")
+    assert code == 0, told
+    assert "acc-visits: version 1 live" in told
+    code, told = await tool("apply", file, "--yes", "--publish")
+    assert (code, told.splitlines()[-1]) == (0, "nothing to do")
+
+    file.write_text(PROGRAMS.replace("4.99", "5.99"))
+    code, told = await tool("diff", file)
+    assert code == 1, told
+    assert "~ acc-plus: changed, version 1 live" in told
+    assert "fee: 5.99 USD" in told
+    code, told = await tool("apply", file, "--yes", "--publish", "--comment", "dearer")
+    assert code == 0, told
+    assert ", version 1 live" in told.splitlines()[-1]
+    code, told = await tool("diff", file)
+    assert code == 0, told
+    file.write_text(PROGRAMS.replace("plan_id: acc-plus", "plan_id: acc-more"))
+    code, told = await tool("apply", file, "--yes", "--publish")
+    assert code == 1, told
+    assert "acc-plus: PROGRAM_INVALID" in told.splitlines()[-1]
+
+    copy = tmp_path / "copy.yaml"
+    names = [word for key in ("acc-thanks", "acc-plus", "acc-visits") for word in ("--key", key)]
+    code, told = await tool("export", "--output", copy, *names)
+    assert code == 0, told
+    file.write_text(PROGRAMS.replace("4.99", "5.99"))
+    code, told = await tool("diff", copy)
+    assert code == 0, told
+    listed = await admin.call(
+        admin.programs.ListPrograms, program_service_pb2.ListProgramsRequest()
+    )
+    for one in listed.programs:
+        if one.key.startswith("acc-"):
+            await admin.call(
+                admin.programs.EndProgram,
+                program_service_pb2.EndProgramRequest(program_id=one.program_id),
+            )
 
 
 async def test_another_currency_and_refusals_are_told_in_one_line(tool, tmp_path):

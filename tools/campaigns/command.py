@@ -2,37 +2,41 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from tessera.promotions.v1 import campaign_pb2
+from tessera.promotions.v1 import campaign_pb2, program_pb2
 
 from services.promotions import text
-from services.promotions.text import references
+from services.promotions.text import references, scalars
+from services.promotions.text.words import Unit
 from tools.campaigns import comparing, installation, sources
-from tools.campaigns.comparing import Difference, Kind
+from tools.campaigns.comparing import Kind
+from tools.campaigns.installation import Difference, ProgramDifference
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
 TEMPLATES = Path(text.__file__).parent.parent / "templates"
+_TEMPLATES_CURRENCY = "USD"
 _SIGNS = {Kind.NEW: "+", Kind.CHANGED: "~", Kind.WAITING: "…", Kind.SAME: "="}
 
 Files = Annotated[
     list[Path],
-    typer.Argument(help="Files of campaigns, or folders of them.", exists=True),
+    typer.Argument(help="Files of campaigns and programs, or folders of them.", exists=True),
 ]
 Comment = Annotated[str, typer.Option(help="Why; kept in the history of each campaign.")]
 
 
 @app.callback()
 def campaigns() -> None:
-    """Write campaigns as files, try them, and bring them into an installation.
+    """Write campaigns and programs as files, try them, and bring them into an installation.
 
-    A campaign is known by its name in the file, in every installation.
+    Each is known by its name in the file, in every installation.
     """
 
 
@@ -43,8 +47,11 @@ def validate(files: Files) -> None:
     Prints `file:line:column: place: problem` for each problem, and fails if there is one.
     """
     found = _read(files)
-    count = sum(len(one.document.campaigns) for one in found)
-    typer.echo(f"{count} campaigns in {len(found)} files are sound")
+    campaigns, programs = sources.campaigns_of(found), sources.programs_of(found)
+    counted = f"{len(campaigns)} campaigns"
+    if programs:
+        counted += f" and {len(programs)} programs"
+    typer.echo(f"{counted} in {len(found)} files are sound")
 
 
 @app.command()
@@ -79,11 +86,14 @@ def diff(
     """
     found = _read(files)
     address = installation.find(gateway, client, secret_file)
-    differences, others = _run(_compare(found, address))
-    _show(differences, whole=True)
-    for one in others:
-        typer.echo(f"  {one.key}: only there, {comparing.show_state(one)}")
-    if any(one.kind is not Kind.SAME for one in differences):
+    plan = _run(_compare(found, address))
+    _show(plan.campaigns, whole=True)
+    _show(plan.programs, whole=True)
+    for campaign in plan.other_campaigns:
+        typer.echo(f"  {campaign.key}: only there, {comparing.show_state(campaign)}")
+    for program in plan.other_programs:
+        typer.echo(f"  {program.key}: only there, {comparing.show_program(program)}")
+    if any(one.kind is not Kind.SAME for one in plan.everything):
         raise typer.Exit(1)
 
 
@@ -101,22 +111,26 @@ def apply(
     """Bring an installation to what the files say; doing it again does nothing.
 
     Writes new campaigns and new versions as drafts. With `--submit` it hands them in for review,
-    with `--publish` it puts what is written or approved live. Campaigns that are only there stay
-    as they are.
+    with `--publish` it puts what is written or approved live. Programs know no drafts, so they are
+    written with `--publish`, too, after the campaigns. What is only there stays as it is.
     """
     found = _read(files)
     address = installation.find(gateway, client, secret_file)
-    differences, _ = _run(_compare(found, address))
-    _show(differences, whole=False)
-    work = [one for one in differences if one.kind in {Kind.NEW, Kind.CHANGED}]
-    waiting = [one for one in differences if one.kind is Kind.WAITING]
-    if not work and not (waiting and (submit or publish)):
+    plan = _run(_compare(found, address))
+    _show(plan.campaigns, whole=False)
+    _show(plan.programs, whole=False)
+    work = [one for one in plan.campaigns if one.kind in {Kind.NEW, Kind.CHANGED}]
+    waiting = [one for one in plan.campaigns if one.kind is Kind.WAITING]
+    promised = [one for one in plan.programs if one.kind is not Kind.SAME]
+    if promised and not publish:
+        typer.echo("programs work at once: they are written with --publish")
+    if not work and not (waiting and (submit or publish)) and not (promised and publish):
         typer.echo("nothing to do")
         return
     if not yes:
         typer.confirm("go on?", abort=True)
     currency = sources.currency_of(found)
-    _run(_apply(differences, address, currency, comment, submit=submit, publish=publish))
+    _run(_apply(plan, address, currency, comment, submit=submit, publish=publish))
 
 
 @app.command()
@@ -128,19 +142,20 @@ def export(
     live: Annotated[bool, typer.Option(help="The live versions, not the newest.")] = False,  # noqa: FBT002  options of typer
     key: Annotated[list[str] | None, typer.Option(help="Only campaigns of this name.")] = None,
     currency: Annotated[str, typer.Option(help="Instead of the one of its stores.")] = "",
+    programs: Annotated[bool, typer.Option(help="Its live programs, too.")] = True,  # noqa: FBT002
 ) -> None:
-    """Write the campaigns of an installation as a file.
+    """Write the campaigns and programs of an installation as a file.
 
-    Campaigns without a name and local campaigns are left out: no file could find them again.
+    What has no name and local campaigns are left out: no file could find them again.
     """
     address = installation.find(gateway, client, secret_file)
-    written, left_out = _run(_export(address, key or [], currency, live=live))
+    written, left_out = _run(_export(address, key or [], currency, live=live, programs=programs))
     if output is None:
         typer.echo(written, nl=False)
     else:
         output.write_text(written, encoding="utf-8")
     if left_out:
-        typer.echo(f"{left_out} campaigns without a name were left out", err=True)
+        typer.echo(f"{left_out} without a name were left out", err=True)
 
 
 @app.command()
@@ -158,13 +173,24 @@ def new(
         return
     if template not in known:
         raise typer.BadParameter(f"known are {', '.join(known)}", param_hint="TEMPLATE")
-    written = known[template].read_text(encoding="utf-8").replace("USD", currency)
+    written = _in_currency(known[template].read_text(encoding="utf-8"), currency)
     if output is None:
         typer.echo(written, nl=False)
     elif output.exists():
         raise typer.BadParameter(f"{output} exists", param_hint="--output")
     else:
         output.write_text(written, encoding="utf-8")
+
+
+def _in_currency(template: str, currency: str) -> str:
+    """Return a template with its amounts, as many minor units each, in another currency."""
+
+    def convert(found: re.Match[str]) -> str:
+        minor = scalars.read_number(found[0], Unit.MONEY, _TEMPLATES_CURRENCY)
+        return scalars.write_number(minor, Unit.MONEY, currency)
+
+    amounts = re.sub(rf"\d+(?:\.\d+)? {_TEMPLATES_CURRENCY}", convert, template)
+    return amounts.replace(_TEMPLATES_CURRENCY, currency)
 
 
 @app.command()
@@ -184,6 +210,8 @@ def _read(files: Iterable[Path]) -> list[sources.Source]:
         typer.echo(problem)
     if problems:
         raise typer.Exit(1)
+    for warning in sources.find_warnings(found):
+        typer.echo(warning, err=True)
     return found
 
 
@@ -195,19 +223,40 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         raise typer.Exit(1) from None
 
 
-async def _compare(
-    found: Sequence[sources.Source], address: installation.Address
-) -> tuple[list[Difference], list[campaign_pb2.Campaign]]:
-    """Return each campaign of the files, and those that are only there."""
+@dataclass(frozen=True)
+class _Plan:
+    """How files stand to an installation."""
+
+    campaigns: Sequence[Difference]
+    programs: Sequence[ProgramDifference]
+    other_campaigns: Sequence[campaign_pb2.Campaign]
+    other_programs: Sequence[program_pb2.Program]
+
+    @property
+    def everything(self) -> list[Difference | ProgramDifference]:
+        return [*self.campaigns, *self.programs]
+
+
+async def _compare(found: Sequence[sources.Source], address: installation.Address) -> _Plan:
+    """Return how each campaign and program of the files stands there, and what is only there.
+
+    Whose files have no programs needs no right to read them.
+    """
+    here, promised = sources.campaigns_of(found), sources.programs_of(found)
     async with installation.connect(address) as there:
         known = comparing.latest(await there.list())
-    here = sources.campaigns_of(found)
+        listed = await there.list_programs() if promised else []
+    programs = {one.key: one for one in listed if one.key}
     currency = sources.currency_of(found)
-    others = [one for key, one in sorted(known.items()) if key not in here]
-    return comparing.compare(here, known, currency=currency), others
+    return _Plan(
+        comparing.compare(here, known, currency=currency),
+        comparing.compare_programs(promised, programs, known, currency=currency, named=here),
+        [one for key, one in sorted(known.items()) if key not in here],
+        [one for key, one in sorted(programs.items()) if key not in promised],
+    )
 
 
-def _show(differences: Iterable[Difference], *, whole: bool) -> None:
+def _show(differences: Iterable[Difference | ProgramDifference], *, whole: bool) -> None:
     for one in differences:
         state = f", {one.state}" if one.state else ""
         typer.echo(f"{_SIGNS[one.kind]} {one.key}: {one.kind.value}{state}")
@@ -217,7 +266,7 @@ def _show(differences: Iterable[Difference], *, whole: bool) -> None:
 
 
 async def _apply(
-    differences: Sequence[Difference],
+    plan: _Plan,
     address: installation.Address,
     currency: str,
     comment: str,
@@ -225,7 +274,7 @@ async def _apply(
     submit: bool,
     publish: bool,
 ) -> None:
-    draft = campaign_pb2.CAMPAIGN_STATE_DRAFT
+    draft, differences = campaign_pb2.CAMPAIGN_STATE_DRAFT, plan.campaigns
     async with installation.connect(address) as there:
         wanted = [one for one in differences if one.kind is not Kind.SAME]
         ended = {one.key: one.campaign_id for one in reversed(await there.list())}
@@ -250,6 +299,11 @@ async def _apply(
         if publish and written:
             version = await there.publish(written, comment=comment)
             typer.echo(f"{len(written)} campaigns are live in rule set {version}")
+        for promise in plan.programs if publish else ():
+            if promise.kind is not Kind.SAME:
+                ready = replace(promise, rules=references.replace(promise.rules, ids))
+                program = await there.write_program(ready, currency=currency, comment=comment)
+                typer.echo(f"{promise.key}: {comparing.show_program(program)}")
 
 
 def _in_order(wanted: Sequence[Difference]) -> Iterator[Difference]:
@@ -264,7 +318,12 @@ def _in_order(wanted: Sequence[Difference]) -> Iterator[Difference]:
 
 
 async def _export(
-    address: installation.Address, keys: Sequence[str], currency: str, *, live: bool
+    address: installation.Address,
+    keys: Sequence[str],
+    currency: str,
+    *,
+    live: bool,
+    programs: bool,
 ) -> tuple[str, int]:
     async with installation.connect(address) as there:
         found = await there.list(keys)
@@ -278,7 +337,13 @@ async def _export(
                 rules[key] = one.rules
             elif one.live_version:
                 rules[key] = await there.rules_of(one, one.live_version)
+        listed = await there.list_programs() if programs else []
+    promised = {one.key: one.rules for one in listed if one.key and (not keys or one.key in keys)}
     ended = campaign_pb2.CAMPAIGN_STATE_ENDED
-    unnamed = [one for one in found if not one.key and one.state != ended]
+    unnamed = sum(not one.key and one.state != ended for one in found)
+    unnamed += sum(not one.key for one in listed)
     names = {one.campaign_id: key for key, one in known.items()}
-    return text.dump(rules, currency=currency, names=names), len(unnamed)
+    written = text.dump(
+        rules, programs=dict(sorted(promised.items())), currency=currency, names=names
+    )
+    return written, unnamed

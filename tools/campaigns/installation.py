@@ -1,11 +1,12 @@
 """The installation that a command talks to, through its gateway."""
 
+import builtins
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import grpc
 import typer
@@ -15,17 +16,24 @@ from tessera.promotions.v1 import (
     campaign_service_pb2_grpc,
     catalogue_service_pb2,
     catalogue_service_pb2_grpc,
+    program_pb2,
+    program_service_pb2,
+    program_service_pb2_grpc,
 )
 
-from services.chassis import clients, config, errors, status
-from tools.campaigns.comparing import Difference, Kind
+from services.chassis import clients, config, errors, ids, status
+from tools.campaigns import comparing
+from tools.campaigns.comparing import Kind
 from tools.stack import layout
 from tools.stack.state import State
 
 _CAMPAIGNS = "tessera.promotions.v1.CampaignService"
 _CATALOGUE = "tessera.promotions.v1.CatalogueService"
+_PROGRAMS = "tessera.promotions.v1.ProgramService"
 _PAGE = 200
 
+Difference: TypeAlias = comparing.Difference[campaign_pb2.CampaignRules, campaign_pb2.Campaign]
+ProgramDifference: TypeAlias = comparing.Difference[program_pb2.ProgramRules, program_pb2.Program]
 Gateway = Annotated[
     str,
     typer.Option(
@@ -76,9 +84,15 @@ def find(gateway: str, client_id: str, secret_file: Path | None) -> Address:
 
 
 class Installation:
-    """Campaigns of an installation."""
+    """Campaigns and programs of an installation."""
 
-    def __init__(self, campaigns: grpc.aio.Channel, catalogue: grpc.aio.Channel) -> None:
+    def __init__(
+        self,
+        campaigns: grpc.aio.Channel,
+        catalogue: grpc.aio.Channel,
+        programs: grpc.aio.Channel,
+    ) -> None:
+        self._programs = program_service_pb2_grpc.ProgramServiceStub(programs)
         self._campaigns = campaign_service_pb2_grpc.CampaignServiceStub(campaigns)
         self._catalogue = catalogue_service_pb2_grpc.CatalogueServiceStub(catalogue)
 
@@ -95,6 +109,44 @@ class Installation:
             token = page.next_page_token
             if not token:
                 return found
+
+    async def list_programs(self) -> builtins.list[program_pb2.Program]:
+        """Return the live programs, newest first."""
+        found: list[program_pb2.Program] = []
+        token = ""
+        while True:
+            request = program_service_pb2.ListProgramsRequest(
+                state=program_pb2.PROGRAM_STATE_LIVE, page_size=_PAGE, page_token=token
+            )
+            page = await _ask("programs", self._programs.ListPrograms(request))
+            found += page.programs
+            token = page.next_page_token
+            if not token:
+                return found
+
+    async def write_program(
+        self, difference: ProgramDifference, *, currency: str, comment: str
+    ) -> program_pb2.Program:
+        """Make a program as the file has it, or write its next version."""
+        key, rules, there = difference.key, difference.rules, difference.there
+        if there is not None:
+            update = program_service_pb2.UpdateProgramRequest(
+                program_id=there.program_id,
+                version=there.version,
+                rules=rules,
+                currency_code=currency,
+                comment=comment,
+            )
+            return _program_of(await _ask(key, self._programs.UpdateProgram(update)))
+        # A name belongs to one live program, so a repeated call is refused and makes no second one.
+        create = program_service_pb2.CreateProgramRequest(
+            request_id=ids.new("apply"),
+            key=key,
+            rules=rules,
+            currency_code=currency,
+            comment=comment,
+        )
+        return _program_of(await _ask(key, self._programs.CreateProgram(create)))
 
     async def rules_of(
         self, campaign: campaign_pb2.Campaign, version: int
@@ -161,6 +213,11 @@ class Installation:
         return version
 
 
+def _program_of(answer: Any) -> program_pb2.Program:
+    program: program_pb2.Program = answer.program
+    return program
+
+
 def _campaign_of(answer: Any) -> campaign_pb2.Campaign:
     campaign: campaign_pb2.Campaign = answer.campaign
     return campaign
@@ -191,6 +248,6 @@ async def connect(address: Address) -> AsyncIterator[Installation]:
             await stack.enter_async_context(
                 clients.channel(address.gateway, service=service, tokens=tokens)
             )
-            for service in (_CAMPAIGNS, _CATALOGUE)
+            for service in (_CAMPAIGNS, _CATALOGUE, _PROGRAMS)
         ]
         yield Installation(*channels)

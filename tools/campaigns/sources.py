@@ -1,10 +1,11 @@
 """Files of campaigns, read together."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tessera.promotions.v1 import campaign_pb2
+from tessera.promotions.v1 import campaign_pb2, program_pb2
 
 from services.promotions import engine, text
 from services.promotions.text import trials
@@ -41,10 +42,21 @@ def find(paths: Iterable[Path]) -> list[Path]:
 
 def read(paths: Iterable[Path]) -> list[Source]:
     """Return what files say; raises OSError and UnicodeDecodeError."""
-    return [Source(path, text.read(path.read_text(encoding="utf-8"))) for path in find(paths)]
+    now = datetime.now(UTC)
+    return [
+        Source(path, text.read(path.read_text(encoding="utf-8"), now=now)) for path in find(paths)
+    ]
 
 
-def find_problems(sources: Iterable[Source]) -> Iterator[str]:
+def find_warnings(sources: Iterable[Source]) -> Iterator[str]:
+    """Return what is sound and hardly anybody means, one line each."""
+    for source in sources:
+        for one in source.document.warnings:
+            where = f"{source.path}:{one.line}:{one.column}"
+            yield f"{where}: warning: {one.path}: {one.text}"
+
+
+def find_problems(sources: Sequence[Source]) -> Iterator[str]:
     """Return everything that is wrong, in each file and between them, one line each."""
     owners: dict[str, Source] = {}
     currencies: dict[str, Source] = {}
@@ -61,6 +73,7 @@ def find_problems(sources: Iterable[Source]) -> Iterator[str]:
                 yield f"{source.path}:{line}:1: {key} is in {owner.path}, too"
         for key, rules in document.campaigns.items():
             campaigns.append(engine.Campaign(key, 1, wire_rules.parse_rules(rules)))
+    yield from _find_taken_names(sources)
     if len(currencies) > 1:
         named = ", ".join(f"{code} in {source.path}" for code, source in currencies.items())
         yield f"files of one program have one currency: {named}"
@@ -71,6 +84,35 @@ def find_problems(sources: Iterable[Source]) -> Iterator[str]:
             f"{source.path}:{line}:1: {taken.other_campaign_id}: the code {taken.code} belongs to"
             f" {taken.campaign_id}"
         )
+
+
+def _find_taken_names(sources: Iterable[Source]) -> Iterator[str]:
+    """Return what two programs would have: their name, or that of a level, a plan or an offer."""
+    owners: dict[tuple[str, str], str] = {}
+    for source in sources:
+        for key, line in source.document.program_lines.items():
+            names = [("program", key)]
+            if rules := source.document.programs.get(key):
+                names += _names_of(rules)
+            for what, name in names:
+                owner = owners.setdefault((what, name), f"{key} in {source.path}")
+                if owner != f"{key} in {source.path}":
+                    yield f"{source.path}:{line}:1: {key}: the {what} {name} belongs to {owner}"
+
+
+def _names_of(rules: program_pb2.ProgramRules) -> list[tuple[str, str]]:
+    """Return what campaigns call a program by."""
+    found = [("level", tier.tier_id) for tier in rules.tiers.tiers]
+    if rules.HasField("plan"):
+        found.append(("plan", rules.plan.plan_id))
+    if rules.HasField("offers"):
+        found.append(("offer", rules.offers.offer_id))
+    return found
+
+
+def programs_of(sources: Iterable[Source]) -> dict[str, program_pb2.ProgramRules]:
+    """Return every program by name."""
+    return {key: rules for one in sources for key, rules in one.document.programs.items()}
 
 
 def campaigns_of(sources: Iterable[Source]) -> dict[str, Rules]:

@@ -48,6 +48,7 @@ from services.promotions.engine.decisions import (
     PaymentOffer,
     StampMove,
 )
+from services.promotions.engine.doubts import find_doubts
 from services.promotions.engine.evaluation import (
     AmountProblem,
     Meeting,
@@ -306,6 +307,7 @@ __all__ = [
     "evaluate",
     "explain_payment",
     "find_amount_problem",
+    "find_doubts",
     "find_lost_coupons",
     "find_needs",
     "find_problems",

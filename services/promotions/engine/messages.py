@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import NamedTuple
 
+from services.promotions.engine import currencies
 from services.promotions.engine.carts import Cart, PointsTerms
 from services.promotions.engine.decisions import (
     CouponGrant,
@@ -37,7 +38,6 @@ class Extras(NamedTuple):
 NO_EXTRAS = Extras()
 NEAR_MISSES_MAX = 3
 _UNIT = 1_000
-_DECIMALS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "BHD": 3, "JOD": 3, "KWD": 3}
 
 _WHY_NOT = {
     OutcomeReason.CONDITION_NOT_MET: Text(
@@ -157,7 +157,7 @@ def explain_payment(offer: PaymentOffer, terms: PointsTerms, currency_code: str)
 
 
 def _money(amount_minor: int, currency_code: str) -> tuple[str, str]:
-    digits = _DECIMALS.get(currency_code, 2)
+    digits = currencies.decimals_of(currency_code)
     return (
         f"{_fixed(amount_minor, digits, '.')} {currency_code}",
         f"{_fixed(amount_minor, digits, ',')} {currency_code}",
@@ -344,8 +344,10 @@ def _tell_miss(miss: NearMiss, title: Text, currency_code: str) -> Text:
     en, ru = [], []
     if miss.quantity_thousandths:
         more = miss.quantity_thousandths
-        en.append("one more" if more == _UNIT else f"{_decimal(more, 3, '.')} more")
-        ru.append(f"ещё {_decimal(more, 3, ',')} шт.")
+        # Only what is weighed is short of a part of something.
+        unit = "" if more % _UNIT == 0 else " kg"
+        en.append("one more" if more == _UNIT else f"{_decimal(more, 3, '.')}{unit} more")
+        ru.append(f"ещё {_decimal(more, 3, ',')} {'кг' if unit else 'шт.'}")
     if miss.amount_minor:
         english, russian = _money(miss.amount_minor, currency_code)
         en.append(f"goods for {english} more")
@@ -361,7 +363,7 @@ def tell_missing(
 ) -> Text:
     """Return how much is missing to a goal; `kind` is the name of what is counted."""
     if kind == "SPEND":
-        digits = _DECIMALS.get(currency_code, 2)
+        digits = currencies.decimals_of(currency_code)
         en = f"{_fixed(amount, digits, '.')} {currency_code}"
         ru = f"{_fixed(amount, digits, ',')} {currency_code}"
     elif kind == "POINTS":

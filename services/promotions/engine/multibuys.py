@@ -418,18 +418,20 @@ def find_lack(
                 there |= 1 << pile
                 units[pile] = one.units
     rows, groups = [mask & there for mask in goods], given.groups
-    if not there or any(
-        group.roles == strata.TARGET and not row for group, row in zip(groups, rows, strict=True)
-    ):
+    if not there:
         return refuse(OutcomeReason.NO_TARGET_ITEMS)
     missing, required, bits = _find_missing(groups, rows, units)
+    near = NearMiss(0, missing * amounts.THOUSANDTHS, missing * 2 <= required)
+    if any(
+        group.roles == strata.TARGET and not row for group, row in zip(groups, rows, strict=True)
+    ):
+        return refuse(OutcomeReason.NO_TARGET_ITEMS, near_miss=near if missing else None)
     if not missing:
         return None
     reason = OutcomeReason.GROUP_INCOMPLETE
     if all(group.roles == strata.TARGET for n, group in enumerate(groups) if bits >> n & 1):
         reason = OutcomeReason.INSUFFICIENT_TARGET_UNITS
     details = (("available", str(required - missing)), ("required", str(required)))
-    near = NearMiss(0, missing * amounts.THOUSANDTHS, missing * 2 <= required)
     return refuse(reason, details, near)
 
 

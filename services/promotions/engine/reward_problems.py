@@ -57,7 +57,7 @@ def _check_chances(given: rules.Rules) -> Iterator[Problem]:
 
 def _check_scale(given: rules.Rules, scale: rules.Scale) -> Iterator[Problem]:
     if not 1 <= len(scale.steps) <= STEPS_MAX:
-        yield Problem("scale.steps", f"must be 1 to {STEPS_MAX}")
+        yield Problem("scale.steps", f"must hold 1 to {STEPS_MAX} steps")
         return
     yield from check_filter(scale.filter, "scale.filter")
     begins = [step.begin for step in scale.steps]
@@ -89,7 +89,7 @@ def _check_rewards(
     given: rules.Rules, rewards: Sequence[rules.Reward], where: str
 ) -> Iterator[Problem]:
     if not 1 <= len(rewards) <= REWARDS_MAX:
-        yield Problem(where, f"must be 1 to {REWARDS_MAX}")
+        yield Problem(where, f"must say what it gives, in 1 to {REWARDS_MAX} rewards")
     earning = given.combination.lane is rules.Lane.EARN
     for place, reward in enumerate(rewards):
         path = f"{where}[{place}]"
@@ -187,7 +187,7 @@ def _check_earn_percent(kind: rules.EarnPercent, path: str) -> Iterator[Problem]
     if not 1 <= kind.basis_points <= 100_000:
         yield Problem(f"{path}.basis_points", "must be 1 to 100000")
     if len(kind.multipliers) > MULTIPLIERS_MAX:
-        yield Problem(f"{path}.multipliers", f"must be at most {MULTIPLIERS_MAX}")
+        yield Problem(f"{path}.multipliers", f"must hold at most {MULTIPLIERS_MAX}")
     for place, multiplier in enumerate(kind.multipliers):
         where = f"{path}.multipliers[{place}]"
         if not 0 <= multiplier.factor_hundredths <= 10_000:
@@ -242,7 +242,7 @@ def _check_prizes(prizes: Sequence[rules.InstantPrize], path: str) -> Iterator[P
 
 def _check_instant_win(kind: rules.InstantWin, path: str) -> Iterator[Problem]:
     if not 1 <= len(kind.prizes) <= PRIZES_MAX:
-        yield Problem(f"{path}.prizes", f"must be 1 to {PRIZES_MAX}")
+        yield Problem(f"{path}.prizes", f"must hold 1 to {PRIZES_MAX} prizes")
     yield from _check_prizes(kind.prizes, f"{path}.prizes")
     if kind.period.start_time >= kind.period.end_time:
         yield Problem(f"{path}.period", "end_time must be after start_time")

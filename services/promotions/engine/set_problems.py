@@ -43,7 +43,7 @@ def find_problems(given: rules.Rules) -> Iterator[Problem]:
     if combination.lane is not rules.Lane.MULTI_BUY:
         yield Problem("multi_buy", "belongs into LANE_MULTI_BUY")
     if not 1 <= len(multi_buy.groups) <= GROUPS_MAX:
-        yield Problem("multi_buy.groups", f"must be 1 to {GROUPS_MAX}")
+        yield Problem("multi_buy.groups", f"must hold 1 to {GROUPS_MAX} groups")
     if not 0 <= multi_buy.sets_max <= SETS_MAX:
         yield Problem("multi_buy.sets_max", f"must be 0 to {SETS_MAX}")
     for place, group in enumerate(multi_buy.groups):

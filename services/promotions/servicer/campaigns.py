@@ -1,6 +1,6 @@
 """CampaignService: the life of campaigns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -60,7 +60,9 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
                 await self._publisher.note(tx, campaign, "CREATED", actor)
         if campaign is None:
             campaign = await self._first_answer(request)
-        return campaign_service_pb2.CreateCampaignResponse(campaign=self._show(campaign))
+        return campaign_service_pb2.CreateCampaignResponse(
+            campaign=self._show(campaign), warnings=self._warn(campaign)
+        )
 
     async def _first_answer(self, request: campaign_service_pb2.CreateCampaignRequest) -> Campaign:
         found = await storage.campaigns.find_by_request(self._db, request.request_id)
@@ -96,6 +98,7 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
             if found.state == storage.campaigns.ENDED:
                 raise errors.CampaignState(campaign_id=found.campaign_id, state=found.state)
             _require_version(found, request.version)
+            publishing.require_room(found)
             campaign = await storage.campaigns.write_version(
                 tx,
                 request.campaign_id,
@@ -106,7 +109,9 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
             )
             assert campaign is not None
             await self._publisher.note(tx, campaign, "UPDATED", actor)
-        return campaign_service_pb2.UpdateCampaignResponse(campaign=self._show(campaign))
+        return campaign_service_pb2.UpdateCampaignResponse(
+            campaign=self._show(campaign), warnings=self._warn(campaign)
+        )
 
     async def SubmitCampaign(
         self, request: campaign_service_pb2.SubmitCampaignRequest, context: Context
@@ -175,9 +180,11 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
     ) -> campaign_service_pb2.PublishCampaignsResponse:
         """Put the newest versions live, all in one new rule set."""
         answer = await self._publisher.publish(request.campaign_ids, _actor(request))
+        campaigns = [answer.campaigns[one] for one in request.campaign_ids]
         return campaign_service_pb2.PublishCampaignsResponse(
             ruleset_version=answer.ruleset_version,
-            campaigns=[self._show(answer.campaigns[one]) for one in request.campaign_ids],
+            campaigns=map(self._show, campaigns),
+            warnings=[warning for one in campaigns for warning in self._warn(one)],
         )
 
     async def PauseCampaign(
@@ -311,6 +318,14 @@ class CampaignServicer(campaign_service_pb2_grpc.CampaignServiceServicer):
         if campaign is None:
             raise errors.CampaignNotFound(campaign_id=campaign_id)
         return campaign
+
+    def _warn(self, campaign: Campaign) -> Iterator[campaign_service_pb2.CampaignWarning]:
+        """Return what is doubtful about the newest version."""
+        written = rules.parse_rules(campaign_pb2.CampaignRules.FromString(campaign.rules))
+        for doubt in engine.find_doubts(written, now=self._now()):
+            yield campaign_service_pb2.CampaignWarning(
+                campaign_id=campaign.campaign_id, field=doubt.field, problem=doubt.problem
+            )
 
     def _show(self, campaign: Campaign) -> campaign_pb2.Campaign:
         return shown.show(campaign, self._now())

@@ -111,6 +111,7 @@ class LocalCampaignServicer(local_campaign_service_pb2_grpc.LocalCampaignService
                 raise errors.CampaignState(campaign_id=local.campaign_id, state=local.state)
             if local.version != request.version:
                 raise errors.VersionConflict(version=local.version)
+            publishing.require_room(local)
             terms = _Start(store_ids=request.store_ids, arguments=request.arguments)
             made = publishing.make_local(await self._live_template(tx, local.template_id), terms)
             written = await self._publisher.write_local(tx, local, made, terms, actor)

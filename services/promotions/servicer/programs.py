@@ -59,10 +59,12 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         members: Members,
         identity: Identity,
         zone: tzinfo,
+        currency_code: str,
         now: clock.Clock,
     ) -> None:
         self._db = db
         self._zone = zone
+        self._currency_code = currency_code
         self._members = members
         self._identity = identity
         self._book = book
@@ -73,6 +75,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         self, request: program_service_pb2.CreateProgramRequest, context: Context
     ) -> program_service_pb2.CreateProgramResponse:
         """Make a program."""
+        self._require_currency(request.currency_code)
         _require_sound(request.rules, today=self._today())
         await _require_coupons(self._db, _rewards(request.rules))
         async with self._db.transaction() as tx:
@@ -90,7 +93,11 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
     async def _add(
         self, tx: database.Transaction, request: program_service_pb2.CreateProgramRequest
     ) -> Program:
-        self._require_free(await storage.programs.live(tx), request.rules)
+        live = await storage.programs.live(tx)
+        for other in live:
+            if request.key and other.key == request.key:
+                raise errors.ProgramKeyTaken(key=request.key, program_id=other.program_id)
+        self._require_free(live, request.rules)
         version = await storage.programs.head(tx) + 1
         program = await storage.programs.add(
             tx,
@@ -99,6 +106,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
             rules=request.rules.SerializeToString(),
             request_id=request.request_id,
             request=request.SerializeToString(),
+            key=request.key,
             now=self._now(),
         )
         if request.rules.WhichOneof("kind") == "draw":
@@ -111,6 +119,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
         self, request: program_service_pb2.UpdateProgramRequest, context: Context
     ) -> program_service_pb2.UpdateProgramResponse:
         """Write the next version."""
+        self._require_currency(request.currency_code)
         # What lies in the past already is held against the version before.
         _require_sound(request.rules, today=date.min)
         start = None
@@ -166,6 +175,12 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
                 field=f"rules.{kind}.{problem.field}", problem=problem.problem
             )
         return start
+
+    def _require_currency(self, currency_code: str) -> None:
+        if currency_code not in {"", self._currency_code}:
+            raise errors.CurrencyMismatch(
+                currency_code=currency_code, expected_currency_code=self._currency_code
+            )
 
     def _require_free(self, others: Iterable[Program], sent: program_pb2.ProgramRules) -> None:
         """Raise TierTaken, PlanTaken or OfferTaken for a name that another one has or will have."""
@@ -436,6 +451,7 @@ class ProgramServicer(program_service_pb2_grpc.ProgramServiceServicer):
             version=newest.version,
             live_version=program.at(self._today()).version,
             start_date=_show_start(newest),
+            key=program.key,
         )
 
 
@@ -456,15 +472,8 @@ async def _require_coupons(
 
 def _require_sound(sent: program_pb2.ProgramRules, *, today: date) -> None:
     """Raise ProgramInvalid with the first problem of the rules."""
-    kind, problems = sent.WhichOneof("kind"), []
-    if kind == "tiers":
-        problems = engine.find_tier_problems(programs.parse_tiers(sent.tiers))
-    elif kind == "challenge":
-        problems = engine.find_challenge_problems(programs.parse_challenge(sent.challenge))
-    elif kind == "draw":
-        problems = engine.find_draw_problems(programs.parse_draw(sent.draw), today=today)
-    for problem in problems:
-        raise errors.ProgramInvalid(field=f"rules.{kind}.{problem.field}", problem=problem.problem)
+    for problem in programs.find_problems(sent, today=today):
+        raise errors.ProgramInvalid(field=f"rules.{problem.field}", problem=problem.problem)
 
 
 def _rewards(sent: program_pb2.ProgramRules) -> list[program_pb2.ProgramReward]:

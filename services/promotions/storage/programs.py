@@ -38,6 +38,7 @@ class Program:
     versions: tuple[Version, ...]
     create_time: datetime
     end_time: datetime | None
+    key: str = ""
 
     @classmethod
     def of(cls, row: database.Record) -> Self:
@@ -50,6 +51,7 @@ class Program:
             versions=(first, *map(Version, *(column or () for column in later))),
             create_time=row["create_time"],
             end_time=row["end_time"],
+            key=row["program_key"] or "",
         )
 
     @property
@@ -98,6 +100,7 @@ async def head(db: database.Queryable) -> int:
 _SELECT = """
 SELECT
     programs.program_id, state, programs.rules, programs.create_time, end_time, request,
+    program_key,
     versions, later_rules, start_days, create_times
 FROM programs
 CROSS JOIN LATERAL (
@@ -112,8 +115,9 @@ CROSS JOIN LATERAL (
 """
 
 _ADD = """
-INSERT INTO programs (program_id, version, state, rules, create_time, request_id, request)
-VALUES ($1, $2, 'LIVE', $3, $4, $5, $6)
+INSERT INTO programs
+    (program_id, version, state, rules, create_time, request_id, request, program_key)
+VALUES ($1, $2, 'LIVE', $3, $4, $5, $6, $7)
 """
 
 
@@ -125,11 +129,13 @@ async def add(
     rules: bytes,
     request_id: str,
     request: bytes,
+    key: str,
     now: datetime,
 ) -> Program:
     """Write a live program; `version` is that of all programs."""
-    await tx.execute(_ADD, ids.parse(PREFIX, program_id), version, rules, now, request_id, request)
-    return Program(program_id, LIVE, (Version(1, rules, date.min, now),), now, None)
+    number = ids.parse(PREFIX, program_id)
+    await tx.execute(_ADD, number, version, rules, now, request_id, request, key or None)
+    return Program(program_id, LIVE, (Version(1, rules, date.min, now),), now, None, key)
 
 
 _ADD_VERSION = """

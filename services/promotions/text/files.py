@@ -1,14 +1,15 @@
-"""Files of campaigns: the currency, campaigns by name, and trials beside them."""
+"""Files: the currency, campaigns and programs by name, and trials beside them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pydantic
 import pydantic_core
 import yaml
-from tessera.promotions.v1 import campaign_pb2
+from tessera.promotions.v1 import campaign_pb2, program_pb2
 
 from services.promotions.text import nodes, reading, scalars, trials, writing
 from services.promotions.text.problems import Problem, Unreadable
@@ -16,7 +17,7 @@ from services.promotions.text.trials import Article, Terms, Trial
 
 KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 CURRENCY = re.compile(r"[A-Z]{3}")
-WORDS = ("currency", "campaigns", "points", "articles", "trials")
+WORDS = ("currency", "campaigns", "programs", "points", "articles", "trials")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +34,35 @@ class Document:
 
     currency: str = ""
     campaigns: dict[str, campaign_pb2.CampaignRules] = field(default_factory=dict)
+    programs: dict[str, program_pb2.ProgramRules] = field(default_factory=dict)
+    #: Where each campaign begins, and each program.
     lines: dict[str, int] = field(default_factory=dict)
+    program_lines: dict[str, int] = field(default_factory=dict)
     points: Terms | None = None
     articles: dict[str, Article] = field(default_factory=dict)
     tests: list[Test] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    #: What is sound and hardly anybody means.
+    warnings: list[Problem] = field(default_factory=list)
     #: Names of campaigns by the ids that stand for them in the rules.
     references: dict[str, str] = field(default_factory=dict)
 
 
-def read(text: str) -> Document:
-    """Return what a file says, with everything that is wrong with it."""
+def read(text: str, *, now: datetime | None = None) -> Document:
+    """Return what a file says, with everything that is wrong with it.
+
+    With `now` also what is doubtful about it at that moment.
+    """
     document = Document()
     try:
-        _read(text, document)
+        _read(text, document, now)
     except RecursionError:
         document.problems.append(Problem(1, 1, "", "is nested too deeply to be read"))
     document.problems.sort()
     return document
 
 
-def _read(text: str, document: Document) -> None:
+def _read(text: str, document: Document, now: datetime | None) -> None:
     try:
         root = nodes.compose(text)
     except yaml.MarkedYAMLError as error:
@@ -64,13 +73,15 @@ def _read(text: str, document: Document) -> None:
     except yaml.YAMLError as error:
         document.problems.append(Problem(1, 1, "", str(error)))
         return
-    _Parser(document).read(root)
+    _Parser(document, now).read(root)
 
 
 class _Parser:
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, now: datetime | None) -> None:
         self._document = document
-        self._reader = reading.Reader("", document.problems, document.references)
+        self._reader = reading.Reader(
+            "", document.problems, document.references, document.warnings, now
+        )
 
     def read(self, root: nodes.Node | None) -> None:
         if not isinstance(root, yaml.MappingNode):
@@ -79,19 +90,30 @@ class _Parser:
             )
             return
         parts = self._split(root, "", WORDS)
-        for name in ("currency", "campaigns"):
-            if name not in parts:
-                self._reader.complain(root, "", f"{name} is missing")
+        if "currency" not in parts:
+            self._reader.complain(root, "", "currency is missing")
+        if "campaigns" not in parts and "programs" not in parts:
+            self._reader.complain(root, "", "campaigns is missing, or programs")
         if "currency" in parts:
             self._read_currency(parts["currency"])
         if "points" in parts:
             self._document.points = self._model(Terms, parts["points"], "points")
-        if "campaigns" in parts:
-            self._read_campaigns(parts["campaigns"])
+        self._read_rules(parts)
         for sku, node in self._entries(parts.get("articles"), "articles"):
             if article := self._model(Article, node, f"articles.{sku}"):
                 self._document.articles[sku] = article
         self._read_trials(parts.get("trials"))
+
+    def _read_rules(self, parts: Mapping[str, nodes.Node]) -> None:
+        """Read campaigns and programs."""
+        for key, value in self._named(parts.get("campaigns"), "campaigns"):
+            self._document.lines[key] = value.start_mark.line + 1
+            if rules := reading.read_rules(self._reader, value, name=key):
+                self._document.campaigns[key] = rules
+        for key, value in self._named(parts.get("programs"), "programs"):
+            self._document.program_lines[key] = value.start_mark.line + 1
+            if program := reading.read_program(self._reader, value, name=key):
+                self._document.programs[key] = program
 
     def _split(
         self, node: yaml.MappingNode, path: str, known: Iterable[str] | None = None
@@ -126,15 +148,14 @@ class _Parser:
             return
         self._document.currency = self._reader.currency = value
 
-    def _read_campaigns(self, node: nodes.Node) -> None:
-        for key, value in self._entries(node, "campaigns"):
-            if not KEY.fullmatch(key):
+    def _named(self, node: nodes.Node | None, path: str) -> Iterator[tuple[str, nodes.Node]]:
+        """Return campaigns or programs that have a name by which they can be found."""
+        for key, value in self._entries(node, path):
+            if KEY.fullmatch(key):
+                yield key, value
+            else:
                 text = "names are up to 64 small letters, digits and hyphens"
-                self._reader.complain(value, f"campaigns.{key}", text)
-                continue
-            self._document.lines[key] = value.start_mark.line + 1
-            if rules := reading.read_rules(self._reader, value, name=key):
-                self._document.campaigns[key] = rules
+                self._reader.complain(value, f"{path}.{key}", text)
 
     def _read_trials(self, node: nodes.Node | None) -> None:
         if node is None:
@@ -193,11 +214,15 @@ def dump(
     campaigns: Mapping[str, campaign_pb2.CampaignRules],
     *,
     currency: str,
+    programs: Mapping[str, program_pb2.ProgramRules] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> str:
-    """Return campaigns as the text of a file; `names` are those of campaigns by id."""
-    written = {
-        key: writing.write_rules(rules, currency=currency, names=names)
-        for key, rules in campaigns.items()
-    }
-    return writing.dump({"currency": currency, "campaigns": written})
+    """Return campaigns and programs as the text of a file; `names` are those of campaigns by id."""
+    written: dict[str, Any] = {"currency": currency}
+    for word, held in (("campaigns", campaigns), ("programs", programs or {})):
+        if held or word == "campaigns":
+            written[word] = {
+                key: writing.write_rules(rules, currency=currency, names=names)
+                for key, rules in held.items()
+            }
+    return writing.dump(written)

@@ -3,20 +3,24 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import date, datetime
+from typing import Any, TypeAlias
 
 import protovalidate
 import yaml
 from google.protobuf import message
-from tessera.promotions.v1 import campaign_pb2
+from google.type import date_pb2
+from tessera.promotions.v1 import campaign_pb2, program_pb2
 
 from services.chassis import errors as chassis_errors
 from services.chassis import validation
-from services.promotions import engine
-from services.promotions.text import nodes, references, scalars, words
+from services.promotions import engine, errors
+from services.promotions.text import nodes, references, scalars, wording, words
 from services.promotions.text.problems import Problem, Unreadable
+from services.promotions.wire import programs, templates
 from services.promotions.wire import rules as wire_rules
-from services.promotions.wire import templates
+
+Rules: TypeAlias = campaign_pb2.CampaignRules | program_pb2.ProgramRules
 
 _NUMBERS = {words.Field.TYPE_INT32: 31, words.Field.TYPE_INT64: 63}
 _NUMBER = re.compile(r"-?\d+")
@@ -31,11 +35,18 @@ class Reader:
     problems: list[Problem] = field(default_factory=list)
     #: Names of campaigns by the ids that stand for them.
     references: dict[str, str] = field(default_factory=dict)
+    #: What sound rules say and hardly anybody means, at `now`; not looked for without it.
+    warnings: list[Problem] = field(default_factory=list)
+    now: datetime | None = None
 
     def complain(self, node: nodes.Node, path: str, text: str) -> None:
         """Note a problem at a node."""
-        mark = node.start_mark
-        self.problems.append(Problem(mark.line + 1, mark.column + 1, path, text))
+        self.problems.append(_problem(node, path, text))
+
+
+def _problem(node: nodes.Node, path: str, text: str) -> Problem:
+    mark = node.start_mark
+    return Problem(mark.line + 1, mark.column + 1, path, text)
 
 
 def read_rules(reader: Reader, node: nodes.Node, *, name: str) -> campaign_pb2.CampaignRules | None:
@@ -43,29 +54,51 @@ def read_rules(reader: Reader, node: nodes.Node, *, name: str) -> campaign_pb2.C
 
     `name` stands before the paths of problems.
     """
-    walk, before = _Walk(reader, name), len(reader.problems)
-    made = walk.read_rules(node)
+    made = campaign_pb2.CampaignRules()
+    walk = _Walk(reader, name, made)
+    if not _read_sound(walk, reader, node, made):
+        return None
+    if reader.now is not None:
+        for doubt in engine.find_doubts(wire_rules.parse_rules(made), now=reader.now):
+            walk.warn_at(node, doubt.field, doubt.problem)
+    return made
+
+
+def read_program(reader: Reader, node: nodes.Node, *, name: str) -> program_pb2.ProgramRules | None:
+    """Return a program's rules at a node like `read_rules`; whatever day it is."""
+    made = program_pb2.ProgramRules()
+    return made if _read_sound(_Walk(reader, name, made), reader, node, made) else None
+
+
+def _read_sound(walk: "_Walk", reader: Reader, node: nodes.Node, made: Rules) -> bool:
+    """Read rules, and tell whether nothing is wrong with them."""
+    before = len(reader.problems)
+    walk.read_message(node, made, "")
     if len(reader.problems) == before:
         for path, problem in _find_problems(made, reader.currency):
             walk.complain_at(node, path, problem)
-    return made if len(reader.problems) == before else None
+    return len(reader.problems) == before
 
 
-def parse_rules(reader: Reader, node: nodes.Node) -> campaign_pb2.CampaignRules:
-    """Return the rules at a node as they are written, whether they make sense or not."""
-    return _Walk(reader, "").read_rules(node)
+def parse_rules(reader: Reader, node: nodes.Node, made: Rules) -> Rules:
+    """Return the rules at a node, read into `made`, whether they make sense or not."""
+    _Walk(reader, "", made).read_message(node, made, "")
+    return made
 
 
-def _find_problems(made: campaign_pb2.CampaignRules, currency: str) -> Iterator[tuple[str, str]]:
+def _find_problems(made: Rules, currency: str) -> Iterator[tuple[str, str]]:
     broken = protovalidate.collect_violations(made)
     for violation in broken:
         shown = validation.describe(violation.proto, made.DESCRIPTOR)
-        described = shown.description
+        described = wording.tell_rule(violation.proto, shown.description)
         if shown.rule.startswith(("int32.", "int64.")):
             unit = _unit_at(made, violation.proto)
             described = _in_unit(described, unit, currency)
         yield shown.field, described
     if broken:
+        return
+    if isinstance(made, program_pb2.ProgramRules):
+        yield from _find_program_problems(made)
         return
     try:
         parsed = wire_rules.parse_rules(made)
@@ -77,7 +110,18 @@ def _find_problems(made: campaign_pb2.CampaignRules, currency: str) -> Iterator[
         yield problem.field, problem.problem
 
 
-def _unit_at(made: campaign_pb2.CampaignRules, violation: Any) -> words.Unit:
+def _find_program_problems(made: program_pb2.ProgramRules) -> Iterator[tuple[str, str]]:
+    try:
+        # A file stays right when its days have passed.
+        problems = programs.find_problems(made, today=date.min)
+    except errors.ProgramInvalid as refusal:
+        yield str(refusal.fields["field"]).removeprefix("rules."), str(refusal.fields["problem"])
+        return
+    for problem in problems:
+        yield problem.field, problem.problem
+
+
+def _unit_at(made: Rules, violation: Any) -> words.Unit:
     """Return what the number that breaks a rule counts."""
     *parents, last = violation.field.elements
     holder: Any = made
@@ -96,26 +140,32 @@ def _in_unit(described: str, unit: words.Unit, currency: str) -> str:
 class _Walk:
     """Reads one message and remembers where its fields stand."""
 
-    def __init__(self, reader: Reader, name: str) -> None:
+    def __init__(self, reader: Reader, name: str, rules: Rules) -> None:
         self._reader = reader
         self._name = name
         self._places: dict[str, nodes.Node] = {}
-        self._rules = campaign_pb2.CampaignRules()
-
-    def read_rules(self, node: nodes.Node) -> campaign_pb2.CampaignRules:
-        self.read_message(node, self._rules, "")
-        return self._rules
+        self._rules = rules
 
     def complain(self, node: nodes.Node, path: str, text: str) -> None:
-        parts = [part for part in (self._name, words.to_words(path)) if part]
-        self._reader.complain(node, ": ".join(parts), text)
+        self._reader.complain(node, self._tell(path), wording.in_words(text))
 
     def complain_at(self, root: nodes.Node, path: str, text: str) -> None:
         """Note a problem with a field of the contract at the nearest place that was written."""
-        place = path
-        while place and place not in self._places:
-            place = place[: max(place.rfind("."), place.rfind("["), 0)]
-        self.complain(self._places.get(place, root), path, text)
+        self.complain(self._find(root, path), path, text)
+
+    def warn_at(self, root: nodes.Node, path: str, text: str) -> None:
+        """Note a doubt about a field like a problem with it."""
+        found = _problem(self._find(root, path), self._tell(path), wording.in_words(text))
+        self._reader.warnings.append(found)
+
+    def _tell(self, path: str) -> str:
+        shown = words.to_words(path, self._rules.DESCRIPTOR)
+        return ": ".join(part for part in (self._name, shown) if part)
+
+    def _find(self, root: nodes.Node, path: str) -> nodes.Node:
+        while path and path not in self._places:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self._places.get(path, root)
 
     def read_message(self, node: nodes.Node, into: message.Message, path: str) -> None:
         """Read what a node says into a message."""
@@ -144,6 +194,9 @@ class _Walk:
             return False
         if into.DESCRIPTOR.full_name == "google.protobuf.Timestamp":
             into.CopyFrom(scalars.read_time(node.value))
+            return True
+        if isinstance(into, date_pb2.Date):
+            into.CopyFrom(scalars.read_date(node.value))
             return True
         if isinstance(into, campaign_pb2.HourWindow):
             into.start_minute, into.end_minute = scalars.read_window(node.value)

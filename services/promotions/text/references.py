@@ -7,10 +7,11 @@ that were read from files, stands an id that follows from the name.
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 from google.protobuf import message
-from tessera.promotions.v1 import campaign_pb2
 
+Named = TypeVar("Named", bound=message.Message)
 ID = re.compile(r"cmp_[0-9a-f]{32}")
 #: Every field of the rules that names a campaign is called so.
 FIELD = "campaign_id"
@@ -21,16 +22,14 @@ def placeholder(key: str) -> str:
     return "cmp_" + hashlib.sha256(f"tessera.campaign.{key}".encode()).hexdigest()[:32]
 
 
-def find(rules: campaign_pb2.CampaignRules) -> set[str]:
+def find(rules: message.Message) -> set[str]:
     """Return the ids that the rules name."""
     return {getattr(holder, FIELD) for holder in _holders(rules)}
 
 
-def replace(
-    rules: campaign_pb2.CampaignRules, ids: Mapping[str, str]
-) -> campaign_pb2.CampaignRules:
+def replace(rules: Named, ids: Mapping[str, str]) -> Named:
     """Return the rules with other ids for those that they name; the unknown stay as they are."""
-    made = campaign_pb2.CampaignRules()
+    made = type(rules)()
     made.CopyFrom(rules)
     for holder in _holders(made):
         known = getattr(holder, FIELD)

@@ -18,14 +18,13 @@ Schema = dict[str, Any]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PATTERNS = {
-    Unit.MONEY: r"^-?\d{1,18}(\.\d{1,2})? [A-Z]{3}$",
+    Unit.MONEY: r"^-?\d{1,18}(\.\d{1,3})? [A-Z]{3}$",
     Unit.PERCENT: r"^-?\d{1,18}(\.\d{1,2})? ?%$",
 }
 #: Without its zone a time would be another one in each store.
 _TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$"
+_DATE = r"^\d{4}-\d{2}-\d{2}$"
 _WINDOW = r"^\d{1,2}:\d{2} ?- ?\d{1,2}:\d{2}$"
-#: Numbers that are money or not, depending on what is said beside them.
-_EITHER = {("Reward", "amount_max"), ("Step", "begin")}
 _BOUND = "A number in the unit of the field."
 
 
@@ -33,6 +32,7 @@ def make_schema() -> Schema:
     """Return the schema of files."""
     definitions: dict[str, Schema] = {}
     rules = _message(words.RULES, definitions)
+    program = _message(words.PROGRAM, definitions)
     trial = trials.Trial.model_json_schema(ref_template="#/$defs/{model}")
     definitions |= trial.pop("$defs", {})
     return {
@@ -40,7 +40,8 @@ def make_schema() -> Schema:
         "title": "Campaigns of Tessera",
         "type": "object",
         "additionalProperties": False,
-        "required": ["currency", "campaigns"],
+        "required": ["currency"],
+        "anyOf": [{"required": ["campaigns"]}, {"required": ["programs"]}],
         "properties": {
             "currency": {"type": "string", "pattern": f"^{CURRENCY.pattern}$"},
             "points": trials.Terms.model_json_schema(),
@@ -52,6 +53,11 @@ def make_schema() -> Schema:
                 "type": "object",
                 "propertyNames": {"pattern": f"^{KEY.pattern}$"},
                 "additionalProperties": rules,
+            },
+            "programs": {
+                "type": "object",
+                "propertyNames": {"pattern": f"^{KEY.pattern}$"},
+                "additionalProperties": program,
             },
             "trials": {"type": "array", "items": trial},
         },
@@ -70,6 +76,8 @@ def _message(kind: descriptor.Descriptor, definitions: dict[str, Schema]) -> Sch
 def _describe(kind: descriptor.Descriptor, definitions: dict[str, Schema]) -> Schema:
     if kind.full_name == "google.protobuf.Timestamp":
         return {"type": "string", "pattern": _TIME}
+    if kind.full_name == "google.type.Date":
+        return {"type": "string", "pattern": _DATE}
     if kind is campaign_pb2.NumberBounds.DESCRIPTOR:
         return _number_bounds(kind)
     mapping: Schema = {
@@ -158,7 +166,7 @@ def _text(rules: Any) -> Schema:
 
 def _number(field: words.Field, rules: Any) -> Schema:
     unit = words.unit_of(field)
-    if field.containing_type and (field.containing_type.name, field.name) in _EITHER:
+    if field.containing_type and (field.containing_type.name, field.name) in words.EITHER:
         money: Schema = {"type": "string", "pattern": _PATTERNS[Unit.MONEY]}
         return {"anyOf": [money, {"type": "integer", "minimum": 0}]}
     if unit in _PATTERNS:

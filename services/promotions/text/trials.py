@@ -17,11 +17,11 @@ from services.promotions.text.words import Unit, unit_of
 from services.promotions.wire import rules as wire_rules
 from services.promotions.wire import templates
 
-_MONEY = r"^-?\d{1,15}\.\d{2} [A-Z]{3}$"
+_MONEY = r"^-?\d{1,15}(\.\d{1,3})? [A-Z]{3}$"
 Money = Annotated[str, StringConstraints(pattern=_MONEY)]
 _LINE = re.compile(
     r"(?P<quantity>\d{1,6}(?:\.\d{1,3})?) (?P<sku>\S+) at (?P<price>\S+ [A-Z]{3})"
-    r"(?: was (?P<was>\S+ [A-Z]{3}))?(?: for (?P<kind>goods|delivery|service))?"
+    r"(?: was (?P<was>\S+ [A-Z]{3}))?(?: for (?P<kind>goods|delivery|fee))?"
 )
 _PLAIN_LINE = f"^{re.sub(r'[?]P<[a-z]+>', '', _LINE.pattern)}$"
 Line = Annotated[str, StringConstraints(pattern=_PLAIN_LINE)]
@@ -85,6 +85,7 @@ class Shopper(_Part):
 
     segments: list[str] = []
     tiers: list[str] = []
+    plans: list[str] = []
     purchases_before: int | None = 0
     points: int = 0
     stamps: dict[str, int] = {}
@@ -94,12 +95,16 @@ class Shopper(_Part):
 
 
 class Left(_Part):
-    """What is left of a campaign's limits; what is not said is plenty."""
+    """What is left of a campaign's limits; of what is not said all of it is, and one coupon."""
 
-    uses: int = Field(default=1_000_000, ge=0)
-    per_member: int = Field(default=1_000_000, ge=0)
+    uses: int | None = Field(default=None, ge=0)
+    per_member: int | None = Field(default=None, ge=0)
     budget: Money | None = None
     coupons: int = Field(default=1, ge=0)
+    units: int | None = Field(default=None, ge=0)
+    #: Of each article that is named; of the others nothing was sold yet.
+    units_per_article: dict[str, Annotated[int, Field(ge=0)]] = {}
+    units_per_member: int | None = Field(default=None, ge=0)
 
 
 class Near(_Part):
@@ -112,8 +117,10 @@ class Near(_Part):
 class Expectation(_Part):
     """What the cart must get; only what is written is held against it."""
 
-    #: What is left to pay.
+    #: What the cart costs in the end; points may pay a part of it.
     pay: Money | None = None
+    #: How much of it points pay.
+    points_pay: Money | None = None
     #: What each line comes to, by its number from 1.
     lines: dict[str, Money] | None = None
     #: Every campaign that gives a discount, and how much.
@@ -152,6 +159,8 @@ class Trial(_Part):
     format: str = ""
     channel: Channel = "till"
     coupons: list[str] = []
+    #: Which gifts the shopper has chosen, by campaign.
+    chooses: dict[str, list[str]] = {}
     pay_with_points: Money | None = None
     till_says: dict[str, str] = {}
     pays_with: list[Payment] = []
@@ -210,6 +219,7 @@ def run(
     )
     return [
         *_differences(expected, decision, currency),
+        *_reason_differences(expected, decision, currency),
         *_extra_differences(expected, decision, campaigns),
     ]
 
@@ -254,6 +264,7 @@ class _Reader:
             coupon_codes=tuple(trial.coupons),
             points_payment_minor=self._money(trial.pay_with_points),
             attributes=trial.till_says,
+            gift_choices={key: tuple(skus) for key, skus in trial.chooses.items()},
             planned_payments=tuple(_payment(text) for text in trial.pays_with),
         )
 
@@ -269,14 +280,18 @@ class _Reader:
             regular_unit_price_minor=self._money(found["was"]),
         )
 
-    def facts(self, campaigns: Iterable[str]) -> engine.Facts:
+    def facts(self, campaigns: Mapping[str, campaign_pb2.CampaignRules]) -> engine.Facts:
         trial = self._trial
         _require_known(trial.left, campaigns)
+        _require_known(trial.chooses, campaigns)
         return engine.Facts(
             store=engine.Store(trial.region, trial.format),
             articles={sku: self._article(one) for sku, one in self._articles.items()},
             member=None if trial.member is None else _member(trial.member),
-            remaining={key: self._remaining(trial.left.get(key, Left())) for key in campaigns},
+            remaining={
+                key: self._remaining(trial.left.get(key, Left()), rules.limits)
+                for key, rules in campaigns.items()
+            },
             terms=self._points(),
             identity_answered=not trial.identity_is_away,
         )
@@ -292,9 +307,20 @@ class _Reader:
             points_payment_excluded=article.not_for_points,
         )
 
-    def _remaining(self, left: Left) -> engine.Remaining:
-        budget = 10**15 if left.budget is None else self._money(left.budget)
-        return engine.Remaining(left.uses, left.per_member, budget, left.coupons)
+    def _remaining(self, left: Left, limits: campaign_pb2.Limits) -> engine.Remaining:
+        """Return what is left: what the trial says, else as much as the campaign begins with."""
+        fresh = dict.fromkeys(_skus(self._trial.cart), limits.units_per_article_max)
+        return engine.Remaining(
+            uses=_first(left.uses, limits.uses_max),
+            member_uses=_first(left.per_member, limits.uses_per_member_max),
+            budget_minor=_first(
+                None if left.budget is None else self._money(left.budget), limits.budget_minor
+            ),
+            coupons=left.coupons,
+            units=_first(left.units, limits.units_max),
+            article_units=fresh | left.units_per_article,
+            member_units=_first(left.units_per_member, limits.units_per_member_max),
+        )
 
     def _points(self) -> engine.PointsTerms:
         if self._terms is None:
@@ -333,6 +359,14 @@ class _Reader:
         return made
 
 
+def _first(left: int | None, limit: int) -> int:
+    return limit if left is None else left
+
+
+def _skus(cart: Iterable[str]) -> list[str]:
+    return [line.split(" ", 2)[1] for line in cart]
+
+
 def _payment(text: str) -> engine.PlannedPayment:
     kind, _, prefix = text.partition(" ")
     return engine.PlannedPayment(engine.PaymentType[kind.upper()], prefix)
@@ -345,6 +379,7 @@ def _member(shopper: Shopper) -> engine.Member:
         purchases_before=shopper.purchases_before,
         points_balance=shopper.points,
         tier_ids=frozenset(shopper.tiers),
+        plan_ids=frozenset(shopper.plans),
         stamps=shopper.stamps,
         attributes=shopper.says,
         dates={name: date.fromisoformat(day) for name, day in shopper.dates.items()},
@@ -353,37 +388,67 @@ def _member(shopper: Shopper) -> engine.Member:
 
 
 def _differences(expected: Expectation, decision: engine.Decision, currency: str) -> Iterable[str]:
+    """Return differences in money and points."""
+
     def money(minor: int) -> str:
         return scalars.write_number(minor, Unit.MONEY, currency)
 
     applied = [one for one in decision.outcomes if one.reason is engine.OutcomeReason.APPLIED]
     why = {one.campaign_id: one for one in decision.outcomes}
-    if expected.pay is not None and expected.pay != money(decision.total_minor):
-        yield f"pay is {money(decision.total_minor)}, not {expected.pay}"
+    for what, wanted, minor in (
+        ("pay", expected.pay, decision.total_minor),
+        ("what points pay", expected.points_pay, decision.points_payment_minor),
+    ):
+        if wanted is not None and _same(wanted, currency) != money(minor):
+            yield f"{what} is {money(minor)}, not {_same(wanted, currency)}"
     lines = {line.line_id: money(line.total_minor) for line in decision.lines}
-    for line_id, wanted in (expected.lines or {}).items():
+    for line_id, text in (expected.lines or {}).items():
+        wanted = _same(text, currency)
         if lines.get(line_id) != wanted:
             yield f"line {line_id} comes to {lines.get(line_id, 'nothing')}, not {wanted}"
     discounts = {
         one.campaign_id: money(one.discount_minor) for one in applied if one.discount_minor
     }
-    yield from _compare("discount", expected.discounts, discounts, why)
+    promised = expected.discounts and {
+        key: _same(text, currency) for key, text in expected.discounts.items()
+    }
+    yield from _compare("discount", promised, discounts, why)
     points = {one.campaign_id: one.points for one in applied if one.points}
     yield from _compare("points", expected.points, points, why)
+
+
+def _same(text: str, currency: str) -> str:
+    """Return an amount as it is shown, `5 USD` as `5.00 USD`; raises Unreadable."""
+    return scalars.write_number(
+        scalars.read_number(text, Unit.MONEY, currency), Unit.MONEY, currency
+    )
+
+
+def _reason_differences(
+    expected: Expectation, decision: engine.Decision, currency: str
+) -> Iterable[str]:
+    """Return differences in why campaigns do not apply, and in what is missing to them."""
+    why = {one.campaign_id: one for one in decision.outcomes}
     for key, reason in (expected.why_not or {}).items():
         found = _tell(why.get(key))
         if found.partition(" ")[0] != reason:
             yield f"{key} is {found}, not {reason}"
-    for key, wanted_near in (expected.near or {}).items():
-        missing = why[key].near_miss if key in why else None
-        near = Near(
-            money=money(missing.amount_minor) if missing and missing.amount_minor else None,
-            units=missing.quantity_thousandths / 1_000
-            if missing and missing.quantity_thousandths
-            else None,
-        )
-        if near != wanted_near:
-            yield f"to {key} is missing {_show(near)}, not {_show(wanted_near)}"
+    for key, wanted in (expected.near or {}).items():
+        money = None if wanted.money is None else _same(wanted.money, currency)
+        promised = Near(money=money, units=wanted.units)
+        near = _near(why[key].near_miss if key in why else None, currency)
+        if near != promised:
+            yield f"to {key} is missing {_show(near)}, not {_show(promised)}"
+
+
+def _near(missing: engine.NearMiss | None, currency: str) -> Near:
+    if missing is None:
+        return Near()
+    amount, quantity = missing.amount_minor, missing.quantity_thousandths
+    return Near(
+        money=scalars.write_number(amount, Unit.MONEY, currency) if amount else None,
+        units=quantity / 1_000 if quantity else None,
+    )
 
 
 def _extra_differences(

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from google.protobuf import message
-from tessera.promotions.v1 import campaign_pb2
+from google.protobuf import message, timestamp_pb2
+from google.type import date_pb2
+from tessera.promotions.v1 import campaign_pb2, program_pb2
 
 from services.promotions.text import references, scalars, words
 from services.promotions.wire import templates
@@ -59,7 +60,10 @@ def dump(document: Any) -> str:
 
 
 def write_rules(
-    rules: campaign_pb2.CampaignRules, *, currency: str, names: Mapping[str, str] | None = None
+    rules: campaign_pb2.CampaignRules | program_pb2.ProgramRules,
+    *,
+    currency: str,
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return rules as plain values, ready to be dumped; `names` are those of campaigns by id."""
     written = _Writer(currency, rules, names or {}).write(rules)
@@ -67,9 +71,25 @@ def write_rules(
     return written
 
 
+def _write_single(value: message.Message) -> str | None:
+    """Return a message that is written as one value; None for what is not."""
+    if isinstance(value, timestamp_pb2.Timestamp):
+        return str(value.ToJsonString())
+    if isinstance(value, date_pb2.Date):
+        return scalars.write_date(value)
+    if isinstance(value, campaign_pb2.HourWindow) and scalars.is_window(
+        value.start_minute, value.end_minute
+    ):
+        return scalars.write_window(value.start_minute, value.end_minute)
+    return None
+
+
 class _Writer:
     def __init__(
-        self, currency: str, rules: campaign_pb2.CampaignRules, names: Mapping[str, str]
+        self,
+        currency: str,
+        rules: campaign_pb2.CampaignRules | program_pb2.ProgramRules,
+        names: Mapping[str, str],
     ) -> None:
         self._currency = currency
         self._rules = rules
@@ -77,11 +97,9 @@ class _Writer:
 
     def write(self, value: message.Message) -> Any:
         """Return a message as a mapping, or as briefly as it may be written."""
+        if (single := _write_single(value)) is not None:
+            return Bare(single)
         kind: Any = value.DESCRIPTOR
-        if kind.full_name == "google.protobuf.Timestamp":
-            return Bare(value.ToJsonString())  # type: ignore[attr-defined]
-        if isinstance(value, campaign_pb2.HourWindow):
-            return Bare(scalars.write_window(value.start_minute, value.end_minute))
         if isinstance(value, campaign_pb2.Parameter):
             return self._parameter(value)
         present = value.ListFields()
@@ -119,7 +137,9 @@ class _Writer:
             if one.name == "field":
                 written["field"] = words.to_words(held)
             elif one.name == "number":
-                spot = templates.locate(self._rules, parameter.field)
+                spot = None
+                if isinstance(self._rules, campaign_pb2.CampaignRules):
+                    spot = templates.locate(self._rules, parameter.field)
                 unit = words.Unit.COUNT
                 if spot is not None:
                     unit = words.unit_of(spot.field, spot.holder, self._rules)

@@ -19,6 +19,18 @@ def parse_title(sent: program_pb2.ProgramRules) -> engine.Text:
     return rules.parse_text(sent.title)
 
 
+def find_problems(sent: program_pb2.ProgramRules, *, today: date) -> list[engine.Problem]:
+    """Return what forbids these rules to be written on a day; raises ProgramInvalid for no date."""
+    kind, found = sent.WhichOneof("kind"), []
+    if kind == "tiers":
+        found = programs.find_tier_problems(parse_tiers(sent.tiers))
+    elif kind == "challenge":
+        found = programs.find_challenge_problems(parse_challenge(sent.challenge))
+    elif kind == "draw":
+        found = programs.find_draw_problems(parse_draw(sent.draw), today=today)
+    return [engine.Problem(f"{kind}.{one.field}", one.problem) for one in found]
+
+
 def parse_measure(measure: program_pb2.Measure) -> programs.Measure:
     """Return what is counted."""
     return programs.Measure(

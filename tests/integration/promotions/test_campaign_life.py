@@ -19,6 +19,7 @@ from tessera.promotions.v1 import (
 )
 from tessera.type.v1 import interval_pb2
 
+from services.chassis import ids
 from services.promotions import config
 from tests.integration.promotions import promises
 from tests.integration.promotions.houses import CURRENCY, STORE, cart_of, line, stamp
@@ -440,3 +441,44 @@ async def test_every_process_knows_within_two_seconds_and_mixes_no_versions(
     record_property("propagation_ms", [round(delay * 1000) for delay in delays])
     assert max(delays) < PROPAGATION_S_MAX
     await house.end(milk, bread)
+
+
+async def test_versions_have_an_end(house):
+    """The last one that there may be is written, and after it none; the name can go on."""
+    rules = promises.percent_off(1000, "milk")
+    made = (await house.call(house.campaigns.CreateCampaign, create(rules))).campaign
+    await house.db.execute(
+        "UPDATE campaigns SET version = 999 WHERE campaign_id = $1",
+        ids.parse("cmp", made.campaign_id),
+    )
+    update = api.UpdateCampaignRequest(campaign_id=made.campaign_id, version=999, rules=rules)
+    assert (await house.call(house.campaigns.UpdateCampaign, update)).campaign.version == 1_000
+    update.version = 1_000
+    said = await house.refusal(house.campaigns.UpdateCampaign, update)
+    assert (said.reason, said.metadata["versions_max"]) == ("CAMPAIGN_VERSIONS_FULL", "1000")
+
+
+async def test_what_hardly_anybody_means_is_told_and_goes_live(house):
+    """Goods for nothing without a bound: each step says it, and none refuses."""
+    free = promises.percent_off(10_000, "never-sold")
+    answer = await house.call(house.campaigns.CreateCampaign, create(free))
+    campaign_id = answer.campaign.campaign_id
+    (warning,) = answer.warnings
+    assert (warning.campaign_id, warning.field) == (campaign_id, "rewards[0].percent_off")
+    assert warning.problem.startswith("gives any amount of goods for nothing")
+    publish = api.PublishCampaignsRequest(campaign_ids=[campaign_id])
+    published = await house.call(house.campaigns.PublishCampaigns, publish)
+    assert list(published.warnings) == [warning]
+    bounded = promises.percent_off(10_000, "never-sold")
+    bounded.rewards[0].amount_max = 100
+    update = api.UpdateCampaignRequest(campaign_id=campaign_id, version=1, rules=bounded)
+    assert not (await house.call(house.campaigns.UpdateCampaign, update)).warnings
+    await house.end(campaign_id)
+
+
+async def test_a_period_that_has_passed_is_told(house):
+    """Purchases of then may still come from tills that were offline, so it is no refusal."""
+    rules = promises.percent_off(1000, "milk")
+    rules.validity.period.end_time.CopyFrom(stamp(datetime.now(UTC) - timedelta(seconds=1)))
+    answer = await house.call(house.campaigns.CreateCampaign, create(rules))
+    assert [one.field for one in answer.warnings] == ["validity.period.end_time"]

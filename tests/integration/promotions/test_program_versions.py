@@ -25,7 +25,7 @@ from tessera.promotions.v1 import (
 from services.chassis import auth, clock, ids, status
 from services.promotions import main
 from tests.integration.promotions import programs, promises
-from tests.integration.promotions.houses import House, cart_of, line
+from tests.integration.promotions.houses import CURRENCY, House, cart_of, line
 
 PURCHASE = program_pb2.TIER_CHANGE_CAUSE_PURCHASE
 TIME = program_pb2.TIER_CHANGE_CAUSE_TIME
@@ -427,3 +427,43 @@ async def test_versions_have_an_end(house, made):
     stub = program_service_pb2_grpc.ProgramServiceStub(house.channel)
     said = await house.refusal(stub.UpdateProgram, update_of(program_id, rules, version=500))
     assert (said.reason, said.metadata["versions_max"]) == ("PROGRAM_VERSIONS_FULL", "500")
+
+
+async def test_a_name_belongs_to_one_live_program(house):
+    """Whoever comes second is told who has it; when that has ended it is free again."""
+    stub = programs.stub(house)
+
+    def request(prefix):
+        return program_service_pb2.CreateProgramRequest(
+            request_id=secrets.token_hex(8), rules=programs.ladder(prefix, 0), key="the-club"
+        )
+
+    first = (await house.call(stub.CreateProgram, request("k"))).program
+    assert first.key == "the-club"
+    said = await house.refusal(stub.CreateProgram, request("l"))
+    assert (said.reason, said.metadata) == (
+        "PROGRAM_KEY_TAKEN",
+        {"key": "the-club", "program_id": first.program_id},
+    )
+    await programs.end(house, first.program_id)
+    again = (await house.call(stub.CreateProgram, request("l"))).program
+    got = program_service_pb2.GetProgramRequest(program_id=again.program_id)
+    assert (await house.call(stub.GetProgram, got)).program.key == "the-club"
+    await programs.end(house, again.program_id)
+
+
+async def test_programs_in_another_currency_are_refused(house, made):
+    """A fee of 499 is not the same everywhere, so who says its currency is held to it."""
+    stub, rules = programs.stub(house), programs.ladder("c", 0)
+    create = program_service_pb2.CreateProgramRequest(
+        request_id=secrets.token_hex(8), rules=rules, currency_code="JPY"
+    )
+    said = await house.refusal(stub.CreateProgram, create)
+    assert (said.reason, said.metadata["currency_code"]) == ("CURRENCY_MISMATCH", "JPY")
+    program_id = await made(rules)
+    change = update_of(program_id, rules)
+    change.currency_code = "JPY"
+    said = await house.refusal(stub.UpdateProgram, change)
+    assert said.reason == "CURRENCY_MISMATCH"
+    change.currency_code = CURRENCY
+    assert (await house.call(stub.UpdateProgram, change)).program.version == 2

@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from tessera.promotions.v1 import campaign_pb2
+from google.type import date_pb2
+from tessera.promotions.v1 import campaign_pb2, program_pb2
 from typer.testing import CliRunner
 
+from services.promotions import text
 from services.promotions.text import references
 from tools.campaigns import command, comparing
 from tools.campaigns.comparing import Difference, Kind
@@ -107,6 +109,169 @@ def test_what_turns_out_otherwise_is_said(file, expected, told):
     assert lines[-1] == "0 of 1 trials turned out as expected"
 
 
+LIMITED = """\
+currency: USD
+campaigns:
+  few:
+    title: Few
+    trigger: automatic
+    rewards: [{percent_off: 50%}]
+    combination: item
+    limits: {units_max: 3, units_per_article_max: 2, units_per_member_max: 4}
+  budget:
+    title: Budget
+    trigger: automatic
+    rewards: [{percent_off: 50%}]
+    combination: receipt
+    limits: {budget: 1.50 USD}
+  plus:
+    title: Plus
+    trigger: automatic
+    audience: {plan_ids: [plus]}
+    rewards: [{percent_off: 10%}]
+    combination: item
+  packing:
+    title: Packing
+    trigger: automatic
+    rewards: [{percent_off: 50%, target: {kinds: fee}}]
+    combination: item
+  gift:
+    title: Gift
+    trigger: automatic
+    rewards: [{gift_items: {items: [{sku: cup, units: 1}, {sku: plate, units: 1}], choose: 1}}]
+    combination: receipt
+trials:
+  - name: Trial
+    cart: [5 a at 1.00 USD]
+"""
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        # As much as a campaign begins with is left, unless the trial says otherwise.
+        "{campaigns: [few], member: {}, expect: {pay: 4.00 USD}}",
+        "{campaigns: [few], member: {}, left: {few: {units: 1}}, expect: {pay: 4.50 USD}}",
+        (
+            "{campaigns: [few], member: {}, left: {few: {units_per_article: {a: 1}}},"
+            " expect: {pay: 4.50 USD}}"
+        ),
+        (
+            "{campaigns: [few], member: {}, left: {few: {units_per_member: 0}},"
+            " expect: {why_not: {few: member_limit_reached}}}"
+        ),
+        "{campaigns: [budget], expect: {pay: 3.50 USD}}",
+        "{campaigns: [budget], left: {budget: {budget: 1 USD}}, expect: {pay: 4 USD}}",
+        "{campaigns: [plus], member: {plans: [plus]}, expect: {pay: 4.50 USD}}",
+        "{campaigns: [plus], member: {}, expect: {why_not: {plus: not_in_audience}}}",
+        "{campaigns: [packing], cart: [1 bag at 1.00 USD for fee], expect: {pay: 0.50 USD}}",
+        "{campaigns: [gift], expect: {gifts: {}}}",
+        "{campaigns: [gift], chooses: {gift: [plate]}, expect: {gifts: {plate: 1}}}",
+        (
+            "{campaigns: [], member: {points: 500}, pay_with_points: 2.00 USD,"
+            " expect: {pay: 5.00 USD, points_pay: 2.00 USD}}"
+        ),
+    ],
+)
+def test_trials_say_what_a_till_knows(file, trial):
+    """Limits, plans, fees, choices of gifts and payment with points."""
+    written = LIMITED.replace("currency: USD", "currency: USD\npoints: {worth: 0.01 USD}")
+    lines = written.partition("trials:")[0]
+    named = trial.replace("{", "{name: A, ", 1)
+    if "cart" not in named:
+        named = named.replace("{", "{cart: [5 a at 1.00 USD], ", 1)
+    file.write_text(f"{lines}trials:\n  - {named}\n")
+    done = run("test", file)
+    assert done.exit_code == 0, done.output
+
+
+def test_doubts_are_printed_and_stop_nothing(file):
+    """With their place; on the error stream, so that a pipe stays clean."""
+    file.write_text(SOUND.replace("10%", "100%"))
+    done = run("validate", file)
+    assert (done.exit_code, done.stdout) == (0, "1 campaigns in 1 files are sound\n")
+    assert done.stderr.startswith(f"{file}:6:29: warning: bread: rewards[0].percent_off: gives any")
+
+
+PROGRAMS = """\
+currency: USD
+programs:
+  club:
+    title: Club
+    tiers: {measure: visits, rolling: 90, tiers: [{tier_id: base, title: Base}]}
+  plus:
+    title: Plus
+    plan: {plan_id: plus, fee: 4.99 USD, period_months: 1}
+  often:
+    title: Often
+    offers: {offer_id: often}
+"""
+
+
+def test_programs_are_counted_beside_campaigns(file):
+    """A file may hold nothing else."""
+    file.with_name("programs.yaml").write_text(PROGRAMS)
+    done = run("validate", file.parent)
+    assert done.output == "1 campaigns and 3 programs in 2 files are sound\n"
+
+
+def test_names_of_programs_are_theirs_alone(file):
+    """So are those of levels, plans and offers, by which campaigns call them."""
+    file.write_text(PROGRAMS)
+    other = file.with_name("other.yaml")
+    other.write_text(PROGRAMS.replace("  plus:", "  more:"))
+    done = run("validate", file, other)
+    assert done.exit_code == 1
+    assert done.output.splitlines() == [
+        f"{other}:4:1: club: the program club belongs to club in {file}",
+        f"{other}:4:1: club: the level base belongs to club in {file}",
+        f"{other}:7:1: more: the plan plus belongs to plus in {file}",
+        f"{other}:10:1: often: the program often belongs to often in {file}",
+        f"{other}:10:1: often: the offer often belongs to often in {file}",
+    ]
+
+
+def test_programs_are_compared_by_the_names_of_their_coupons():
+    """What waits for its day is there; what is otherwise is shown."""
+    rules = text.read(PROGRAMS).programs["club"]
+    friends = program_pb2.ProgramRules(
+        challenge=program_pb2.ChallengeRules(
+            reward=program_pb2.ProgramReward(
+                coupon=program_pb2.RewardCoupon(campaign_id=references.placeholder("next"), uses=1)
+            )
+        )
+    )
+    real = "cmp_" + "5" * 32
+    there = {
+        "club": program_pb2.Program(
+            version=3,
+            live_version=2,
+            rules=rules,
+            start_date=date_pb2.Date(year=2027, month=1, day=1),
+        ),
+        "friends": program_pb2.Program(
+            version=1,
+            live_version=1,
+            rules=references.replace(friends, {references.placeholder("next"): real}),
+        ),
+    }
+    campaigns = {"next": campaign_pb2.Campaign(campaign_id=real, key="next")}
+    here = {"club": rules, "friends": friends, "new": rules}
+    found = comparing.compare_programs(here, there, campaigns, currency="USD")
+    assert [one.kind for one in found] == [Kind.SAME, Kind.SAME, Kind.NEW]
+    assert [one.state for one in found] == [
+        "version 3 from 2027-01-01, version 2 live",
+        "version 1 live",
+        "",
+    ]
+    friends.challenge.reward.coupon.uses = 2
+    (changed,) = comparing.compare_programs({"friends": friends}, there, campaigns, currency="USD")
+    assert changed.kind is Kind.CHANGED
+    assert "+    coupon: {campaign_id: next, uses: 2}" in [
+        line.replace("      ", "    ") for line in changed.lines
+    ]
+
+
 GIFTS = """\
 currency: USD
 campaigns:
@@ -180,6 +345,16 @@ def test_a_new_file_begins_with_a_template(tmp_path):
     listed = run("new").output
     assert "three-for-two" in listed
     assert "of three units the cheapest is free" in listed
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("currency", ["JPY", "KWD"])
+def test_templates_work_in_any_currency(tmp_path, path, currency):
+    """Amounts keep their minor units, so what trials expect stays right."""
+    output = tmp_path / "mine.yaml"
+    assert run("new", path.stem, "--output", output, "--currency", currency).exit_code == 0
+    done = run("test", output)
+    assert done.exit_code == 0, done.output
 
 
 def test_the_schema_is_json():

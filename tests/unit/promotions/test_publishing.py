@@ -425,7 +425,9 @@ def test_a_rule_set_refuses_what_has_problems():
     """Nothing goes live together with a campaign that cannot work."""
     good = engine.Campaign("cmp_1", 1, _rules())
     bad = engine.Campaign("cmp_2", 1, _rules(rewards=()))
-    with pytest.raises(engine.RulesetInvalid, match="cmp_2: rewards must be 1 to 10"):
+    with pytest.raises(
+        engine.RulesetInvalid, match="cmp_2: rewards must say what it gives, in 1 to 10 rewards"
+    ):
         engine.compile([good, bad], version=1)
     with pytest.raises(engine.RulesetInvalid, match="campaign_id is there twice"):
         engine.compile([good, good], version=1)

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 
 from google.protobuf import message_factory, timestamp_pb2
+from google.type import date_pb2
 from hypothesis import strategies as st
-from tessera.promotions.v1 import campaign_pb2
+from tessera.promotions.v1 import campaign_pb2, program_pb2
 
 from services.promotions.text import references, words
 
@@ -27,6 +28,7 @@ PATHS = st.sampled_from(
         "nowhere[3].at.all",
     ]
 )
+YEARS, MONTHS, DAYS = st.integers(0, 9_999), st.integers(0, 13), st.integers(0, 32)
 _DEPTH_MAX = 5
 
 
@@ -40,6 +42,8 @@ def messages(draw, kind, depth=0):
         made.FromDatetime(moment.replace(tzinfo=UTC))
         made.nanos += draw(st.integers(0, 999))
         return made
+    if kind is date_pb2.Date.DESCRIPTOR:
+        return draw(st.builds(date_pb2.Date, year=YEARS, month=MONTHS, day=DAYS))
     if kind is campaign_pb2.HourWindow.DESCRIPTOR:
         return campaign_pb2.HourWindow(
             start_minute=draw(st.integers(0, 1440)), end_minute=draw(st.integers(0, 1440))
@@ -89,3 +93,4 @@ def _values(one):
 
 
 rules = messages(campaign_pb2.CampaignRules.DESCRIPTOR)
+programs = messages(program_pb2.ProgramRules.DESCRIPTOR)

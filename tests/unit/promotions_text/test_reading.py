@@ -1,13 +1,14 @@
 """Every mistake is found, at its line and column, and said in the words of the file."""
 
 import textwrap
+from datetime import UTC, datetime
 
 import pytest
 import yaml
-from tessera.promotions.v1 import campaign_pb2
+from tessera.promotions.v1 import campaign_pb2, program_pb2
 
 from services.promotions import text
-from services.promotions.text import references
+from services.promotions.text import references, wording
 
 FRAME = "currency: USD\ncampaigns: {}\n"
 NOON = "2026-03-02T12:00:00Z"
@@ -254,3 +255,118 @@ def test_bounds_are_told_in_the_units_of_the_file():
     assert problem.endswith("greater than or equal to 0.01% and less than or equal to 100%")
     (problem,) = problems_of(in_campaign("limits: {budget: -5.00 USD}"))
     assert "greater than or equal to 0.00 USD" in problem
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "minor", "wrong"),
+    [
+        ("USD", "5 USD", 500, "5.005 USD"),
+        ("JPY", "500 JPY", 500, "5.00 JPY"),
+        ("KWD", "0.500 KWD", 500, "0.5005 KWD"),
+    ],
+)
+def test_money_has_as_many_decimals_as_its_currency(currency, amount, minor, wrong):
+    """There are no hundredths of a yen, and 5.00 JPY is not five hundred."""
+    written = SOUND.replace("currency: USD", f"currency: {currency}")
+    document = text.read(written + f"    limits: {{budget: {amount}}}\n")
+    assert document.problems == []
+    assert document.campaigns["bread"].limits.budget_minor == minor
+    again = text.read(text.dump(document.campaigns, currency=currency))
+    assert again.campaigns == document.campaigns
+    (problem,) = problems_of(written + f"    limits: {{budget: {wrong}}}\n")
+    assert "limits.budget: must be an amount like 1" in problem
+    assert problem.endswith(f"not {wrong}")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (
+            "validity: {hours: '25:00-26:00'}",
+            "validity.hours[0]: must be a part of the day like 18:00-20:00, not 25:00-26:00",
+        ),
+        ("validity: {hours: '10:75-12:00'}", "must be a part of the day like 18:00-20:00, not 10:75-12:00"),
+        ("multi_buy: {groups: [{units: 3}]}", "multi_buy: belongs into lane multi_buy"),
+        (
+            "condition: {every_line: {amount_min: 30.00 USD, amount_max: 20.00 USD}}",
+            "condition.every_line.amount_max: must not be below amount_min",
+        ),
+        (
+            "condition: {member_date: {name: Birth, days_from: 0, days_to: 0}}",
+            "must be up to 64 small Latin letters, digits and _, a letter first",
+        ),
+        ("audience: {membership: friends}", "known are everybody, members"),
+    ],
+)
+def test_problems_are_told_in_words_of_files(line, problem):
+    """Nobody who writes files has to know names, patterns and units of the contract."""
+    (found,) = problems_of(in_campaign(line))
+    assert found.endswith(problem)
+
+
+def test_every_pattern_of_the_contract_has_words():
+    """A new one does not reach marketers as a regular expression."""
+    shown = {one: wording.tell_pattern(one) for one in wording.find_patterns()}
+    assert [one for one, words in shown.items() if one in words] == []
+
+
+CLUB = """
+currency: USD
+programs:
+  club:
+    title: Club
+    tiers:
+      tiers:
+        - {tier_id: base, title: Base}
+        - {tier_id: gold, title: Gold, from_amount: 1000.00 USD}
+      rolling: 90
+      measure: spend
+"""
+
+
+def test_programs_are_read_like_campaigns():
+    """Briefly, with what they count in money when that is what is counted."""
+    document = text.read(CLUB)
+    assert document.problems == []
+    tiers = document.programs["club"].tiers
+    assert tiers.measure.kind == program_pb2.MEASURE_KIND_SPEND
+    assert (tiers.rolling.days, tiers.tiers[1].from_amount) == (90, 100_000)
+    again = text.read(text.dump({}, programs=document.programs, currency="USD"))
+    assert (again.problems, again.programs) == ([], document.programs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("spend", "visits", "tiers.tiers[1].from_amount: must be a whole number, not 1000.00 USD"),
+        ("rolling: 90", "rolling: 9000", "tiers.rolling.days: must be greater than or equal to 1"),
+        ("1000.00 USD", "0 USD", "tiers.tiers[1].from_amount: must"),
+        ("rolling: 90", "calendar: week", "week is not known; known are month, quarter, year"),
+        ("    title: Club\n", "", "title: is missing"),
+        ("programs:", "program:", "program is not known; perhaps programs"),
+    ],
+)
+def test_mistakes_in_programs_are_shown_where_they_are(old, new, problem):
+    """The contract's bounds and the engine's rules, as with campaigns."""
+    assert old in CLUB
+    assert problem in " ".join(problems_of(CLUB.replace(old, new)))
+
+
+def test_days_of_programs_may_have_passed():
+    """What is in git stays sound, and a day that is none is told."""
+    challenge = "challenge: {measure: visits, goal: 3, last_date: 2020-02-28, reward: {points: 5}}"
+    written = f"currency: USD\nprograms: {{a: {{title: A, {challenge}}}}}\n"
+    assert problems_of(written) == []
+    (problem,) = problems_of(written.replace("02-28", "02-30"))
+    assert problem.endswith("must be a day like 2026-03-01, not 2020-02-30")
+
+
+def test_what_hardly_anybody_means_is_a_warning():
+    """With its place, when the moment is told; the campaign is sound all the same."""
+    written = SOUND.replace("10%", "100%")
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    document = text.read(written, now=now)
+    assert (document.problems, list(document.campaigns)) == ([], ["bread"])
+    (warning,) = document.warnings
+    assert str(warning).startswith("7:29: bread: rewards[0].percent_off: gives any amount of goods")
+    assert text.read(written).warnings == []

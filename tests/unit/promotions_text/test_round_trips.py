@@ -1,7 +1,7 @@
 """What is written is read as the same message."""
 
 from hypothesis import given, settings
-from tessera.promotions.v1 import campaign_pb2
+from tessera.promotions.v1 import campaign_pb2, program_pb2
 
 from services.promotions.text import nodes, reading, words, writing
 from tests.unit.promotions_text import messages
@@ -9,10 +9,10 @@ from tests.unit.promotions_text import messages
 CURRENCY = "USD"
 
 
-def read(text: str) -> campaign_pb2.CampaignRules:
+def read(text: str, kind=campaign_pb2.CampaignRules):
     reader, root = reading.Reader(CURRENCY), nodes.compose(text)
     assert root is not None
-    made = reading.parse_rules(reader, root)
+    made = reading.parse_rules(reader, root, kind())
     assert reader.problems == []
     return made
 
@@ -27,9 +27,19 @@ def test_any_message_survives_twice(rules):
     assert writing.dump(writing.write_rules(again, currency=CURRENCY)) == text
 
 
+@settings(max_examples=300)
+@given(messages.programs)
+def test_any_program_survives_twice(rules):
+    """The same for programs, whose numbers are money or not by what they measure."""
+    text = writing.dump(writing.write_rules(rules, currency=CURRENCY))
+    again = read(text, program_pb2.ProgramRules)
+    assert again == rules
+    assert writing.dump(writing.write_rules(again, currency=CURRENCY)) == text
+
+
 def _kinds():
     """Return every message that rules are made of."""
-    found, waiting = {}, [campaign_pb2.CampaignRules.DESCRIPTOR]
+    found, waiting = {}, [words.RULES, words.PROGRAM]
     while waiting:
         kind = waiting.pop()
         if kind.full_name not in found:
