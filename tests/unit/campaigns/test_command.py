@@ -423,10 +423,10 @@ def test_the_guides_file_works(tmp_path, name, count):
     """What the guide shows is sound, and its trials turn out as it says."""
     guide = Path(__file__).parents[3] / "docs" / "guides" / f"{name}.md"
     shown = re.findall(r"```yaml\n(currency.*?)```", guide.read_text(), re.DOTALL)
-    assert len(shown) == 1
-    file = tmp_path / "guide.yaml"
-    file.write_text(shown[0])
-    done = run("test", file)
+    assert shown
+    for place, one in enumerate(shown):
+        (tmp_path / f"{place}.yaml").write_text(one)
+    done = run("test", tmp_path)
     assert (done.exit_code, done.output) == (
         0,
         f"{count} of {count} trials turned out as expected\n",
