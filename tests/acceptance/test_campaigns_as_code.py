@@ -169,7 +169,7 @@ programs:
 
 
 async def test_programs_stand_beside_campaigns(admin, tool, tmp_path):
-    """They are written once what their rewards name is live, change from a day on, and come back."""
+    """Written once what their rewards name is live; they change from a day on, and come back."""
     file = tmp_path / "programs.yaml"
     file.write_text(PROGRAMS)
     code, told = await tool("diff", file)

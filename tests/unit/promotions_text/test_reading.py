@@ -285,7 +285,10 @@ def test_money_has_as_many_decimals_as_its_currency(currency, amount, minor, wro
             "validity: {hours: '25:00-26:00'}",
             "validity.hours[0]: must be a part of the day like 18:00-20:00, not 25:00-26:00",
         ),
-        ("validity: {hours: '10:75-12:00'}", "must be a part of the day like 18:00-20:00, not 10:75-12:00"),
+        (
+            "validity: {hours: '10:75-12:00'}",
+            "must be a part of the day like 18:00-20:00, not 10:75-12:00",
+        ),
         ("multi_buy: {groups: [{units: 3}]}", "multi_buy: belongs into lane multi_buy"),
         (
             "condition: {every_line: {amount_min: 30.00 USD, amount_max: 20.00 USD}}",
