@@ -19,6 +19,11 @@ class _Command:
 _COMMANDS = {
     "stack": _Command("tools.stack.commands", "app", "Run the whole platform on this machine."),
     "generate": _Command("tools.commands", "generate", "Generate the stubs from protos/."),
+    "contracts": _Command(
+        "tools.commands",
+        "write_contracts",
+        "Write all contracts into one file, for other languages.",
+    ),
     "permissions": _Command(
         "tools.permissions", "permissions", "Write down who may call what, from the contracts."
     ),

@@ -3,6 +3,7 @@
 import importlib
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -51,13 +52,14 @@ def generate() -> int:
 
 def compile_image(target: Path, protos: Path = PROTOS) -> None:
     """Write a descriptor set with comments and imports, the input of `buf`."""
-    validate = target.with_suffix(".validate.binpb")
-    validate.write_bytes(_validation_descriptors())
     contracts = sorted(
         str(path.relative_to(protos)) for path in (protos / "tessera").rglob("*.proto")
     )
     arguments = [f"--descriptor_set_out={target}", "--include_imports", "--include_source_info"]
-    _compile(validate, [*arguments, *contracts], protos)
+    with tempfile.TemporaryDirectory() as scratch:
+        validate = Path(scratch) / "validate.binpb"
+        validate.write_bytes(_validation_descriptors())
+        _compile(validate, [*arguments, *contracts], protos)
 
 
 def _compile(validate: Path, arguments: Sequence[str], protos: Path = PROTOS) -> None:

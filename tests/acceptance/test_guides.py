@@ -15,11 +15,11 @@ GUIDE = ROOT / "docs" / "guides" / "pos-integration.md"
 pytestmark = pytest.mark.usefixtures("example")
 
 
-def block(page, language):
-    """The first code block of a language."""
-    found = re.search(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+def blocks(page, language):
+    """The code blocks of a language, one behind the other."""
+    found = re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert found, f"{page} has no {language}"
-    return found[1]
+    return "".join(found)
 
 
 def here(script, stack):
@@ -58,11 +58,11 @@ async def example(stack):
 
 
 async def test_the_till_of_one_page_sells_and_takes_back(stack):
-    """The Python page records a purchase once and refunds a piece."""
+    """The Python pages record a purchase once, refund a piece, and read a refusal."""
     told = await run(
         sys.executable,
         "-c",
-        block(GUIDE, "python"),
+        blocks(GUIDE, "python"),
         TESSERA_GATEWAY=stack.address("gateway"),
         TESSERA_SECRET=stack.vault.read("client-pos-demo"),
         PYTHONPATH=f"{ROOT}:{ROOT / 'protos'}",
@@ -70,6 +70,7 @@ async def test_the_till_of_one_page_sells_and_takes_back(stack):
     assert "to pay 597, saved 40" in told
     assert "recorded once: True" in told
     assert "one piece back: give 179" in told
+    assert "TOTAL_CHANGED - show 597" in told
 
 
 @pytest.mark.parametrize("page", [GUIDE, ROOT / "README.md"], ids=lambda page: page.stem)
