@@ -6,7 +6,7 @@ from typing import Any
 
 from services.promotions import engine
 from services.promotions.engine import PickOrder
-from tools.conformance.promotions import conditions, goods
+from tools.conformance.promotions import conditions, goods, picks
 from tools.conformance.promotions.gifts import Gift, Setting
 from tools.conformance.promotions.words import Unsupported, Words, read_whole
 
@@ -35,7 +35,7 @@ def read_sets(
     groups = _read_groups(words, setting, reward)
     if groups:
         return _make(words, setting, reward, groups)
-    per_bundle = words.flag("per_bundle", "per_set")
+    per_bundle = is_per_set(words)
     if not by_group and not per_bundle:
         return None
     groups = _groups_of_bundle(setting)
@@ -44,6 +44,21 @@ def read_sets(
     return _make(words, setting, reward, groups)
 
 
+def is_per_set(words: Words) -> bool:
+    """Tell whether a reward is for each set: `per_bundle`, `bundle_scaling: multiply`."""
+    found = False
+    for name in words.left:
+        parts = {*name.split("_")}
+        said = words.peek(name)
+        if parts & _SET_PARTS and parts & _TIMES_PARTS and isinstance(said, bool | str):
+            words.drop(name)
+            found = said is True or (isinstance(said, str) and any(one in said for one in _TIMES))
+    return found
+
+
+_SET_PARTS = frozenset({"bundle", "bundles", "set", "sets"})
+_TIMES_PARTS = frozenset({"per", "each", "multiply", "multiplied", "scaling", "scale", "times"})
+_TIMES = ("multipl", "each", "per_")
 _SIZE_WORDS = ("size", "qty", "count", "n", "packager", "sort", "sorter", "order")
 _LIFTED = ("pick", "per_bundle", "qualifier", "select", "max_units_total", "max_units_per_line")
 _NUMBERS = ("group_number", "on_group", "group_index", "index", *_GROUP_WORDS)
@@ -61,8 +76,12 @@ def lift(target: Words, words: Words, *, by_group: bool) -> None:
         if name in target:
             words.put(name, target.take(name))
     for name in _EACH_TIME:
-        if isinstance(words.peek(name), int):
-            words.put("pick", {**words.table("pick"), "count": words.take(name)})
+        bound = words.peek(name)
+        if isinstance(bound, Mapping) and len({*bound.values()}) == 1 and "prices" not in words:
+            bound = next(iter(bound.values()))  # the same for all articles
+        if isinstance(bound, int):
+            words.drop(name)
+            words.put("pick", {**words.table("pick"), "count": bound})
             words.put("per_bundle", value=True)
     sized = any(name in words for name in _LOOSE_SIZES)
     if sized and "select" in words and not any(name in words for name in _PICKED):
@@ -152,8 +171,8 @@ def _on_groups(reward: engine.Reward, *places: int) -> engine.Reward:
 
 def _sets_of(words: Words, setting: Setting, *groups: engine.UnitGroup) -> engine.MultiBuy:
     """Return sets of these groups: as many as there are, unless the campaign says less."""
-    most = words.whole("max_sets", "max_groups", "max_bundles", "max_repeats")
-    bounds = [bound for bound in (setting.sets_max, most) if bound]
+    most = words.whole(*conditions.MOST_SETS)
+    bounds = [bound for bound in (setting.sets_max, setting.terms.sets_max, most) if bound]
     if not words.flag("repeat", "repeats", default=True):
         bounds.append(1)
     return engine.MultiBuy(groups, min(bounds, default=0), _read_sharing(words))
@@ -203,7 +222,14 @@ def read_buy_get(words: Words, setting: Setting) -> Gift:
         kind = engine.FixedPrice(price)
     buy.close()
     get.close()
-    return _gift(engine.Reward(kind, groups=(1,)), _sets_of(words, setting, *groups))
+    sets = _sets_of(words, setting, *groups)
+    reward = engine.Reward(kind, groups=(1,))
+    free_max = words.whole("max_free_units", "max_reward_units", "max_units_total", "max_units")
+    if free_max:
+        sets_max = -(-free_max // groups[1].units)
+        sets = replace(sets, sets_max=min(sets_max, sets.sets_max or sets_max))
+        reward = replace(reward, pick=engine.Pick(total_max=free_max))
+    return _gift(reward, sets)
 
 
 def _gift(reward: engine.Reward, multi_buy: engine.MultiBuy) -> Gift:
@@ -252,8 +278,9 @@ def read_percent_off_group(words: Words, setting: Setting) -> Gift:
     percent = words.basis_points("percent", "value")
     if percent is None:
         raise Unsupported("a percentage without its value")
-    reward = engine.Reward(engine.PercentOff(percent))
-    return _gift(reward, _sets_of(words, setting, _read_units(words, setting)))
+    group = _read_units(words, setting)
+    reward = engine.Reward(engine.PercentOff(percent), pick=picks.read_pick(words, ""))
+    return _gift(reward, _sets_of(words, setting, group))
 
 
 def read_amount_off_group(words: Words, setting: Setting) -> Gift:

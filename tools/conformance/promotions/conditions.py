@@ -17,12 +17,22 @@ from tools.conformance.promotions.words import (
 )
 
 _SOMETHING_THOUSANDTHS = 1
+MOST_SETS = ("max_sets", "max_groups", "max_bundles", "max_repeats", "max_applications")
 _SUBJECTS = "(?P<subject>sku|article|product|category|tag|brand|collection)s?"
 _CONTAINS = re.compile(
-    rf"(?:cart_)?(?P<no>not_)?contains_(?:(?P<how>any|all)_(?:of_)?)?{_SUBJECTS}"
+    r"(?:(?:cart|order|basket)_)?(?P<no>not_|no_)?(?:contains?|has|includes?|holds)"
+    rf"(?:_(?P<how>any|all)(?:_of)?)?(?:_{_SUBJECTS}(?:_in)?)?"
 )
+_IN_CART = re.compile(rf"{_SUBJECTS}_(?P<no>not_)?(?:in|present)(?:_(?:cart|order|basket))?")
+_DISTINCT = re.compile(r"(?:distinct|different|unique|coverage)(?:_\w+?)?(?:_(?:gte|min))?")
+_FIRST = re.compile(r"(?:is_)?(?:(?:member|customer)_)?first_(?:order|purchase)")
+_BELONGS = re.compile(
+    r"(?:member|customer|user)_(?P<no>not_)?(?:is_)?(?:has|in|belongs_to)"
+    r"_(?:segment|group|tier|level|role)s?"
+)
+_AFTER = re.compile(r"_(?P<when>after|before)_discounts?")
 _LINES = re.compile(
-    r"(?P<which>every|any)_line_(?P<measure>amount|total|subtotal|value|qty|quantity|units)"
+    r"(?:(?P<which>every|any)_)?line_(?P<measure>amount|total|subtotal|value|qty|quantity|units)"
     r"(?:_(?P<comparison>gte|gt|lte|lt))?"
 )
 _GROUPS = re.compile(
@@ -80,6 +90,7 @@ class Terms:
     hours: tuple[engine.HourWindow, ...] = ()
     asked: list[Asked] = field(default_factory=list)
     bundle: list[engine.UnitGroup] = field(default_factory=list)
+    sets_max: int = 0
 
     def take_asked(self) -> Asked | None:
         """Return the only demand for units or an amount, which is no condition any more."""
@@ -154,7 +165,10 @@ def segment_of(name: str) -> str:
 
 def _read(words: Words, cart_goods: Goods, terms: Terms) -> None:
     name = fold(words.text("type"))
-    if name not in _READERS and not _CONTAINS.fullmatch(name):
+    if found := _AFTER.search(name):
+        words.put("basis", f"{found['when']}_discounts")
+        name = _AFTER.sub("", name)
+    if name not in _READERS and not any(one.fullmatch(name) for one, _ in _PATTERNS):
         name = measures.rearrange(name)
     if name in _READERS:
         _READERS[name](words, cart_goods, terms)
@@ -190,15 +204,23 @@ def _read_lines(words: Words, cart_goods: Goods, terms: Terms, found: re.Match[s
 
 def _read_contains(words: Words, cart_goods: Goods, terms: Terms, found: re.Match[str]) -> None:
     """Read that goods are there: any of the names, or all of them, or none."""
-    names = goods.read_values(words) or words.names(found["subject"], f"{found['subject']}_in")
+    subject = found["subject"] or next(
+        (one for one in _NAMES if any(name in words for name in (one, f"{one}_in", f"{one}s"))),
+        "sku",
+    )
+    names = words.names("values", "value")
+    names = names or words.names(subject, f"{subject}_in", f"{subject}s", "names", "of")
     least = words.thousandths("qty", "quantity", "min_qty") or _SOMETHING_THOUSANDTHS
-    wanted = [names] if found["how"] != "all" else [frozenset({name}) for name in sorted(names)]
+    every = found.groupdict().get("how") == "all"
+    wanted = [frozenset({name}) for name in sorted(names)] if every else [names]
     groups = tuple(
-        engine.ItemGroup(_filter_of(words, cart_goods, found["subject"], some), least)
-        for some in wanted
+        engine.ItemGroup(_filter_of(words, cart_goods, subject, some), least) for some in wanted
     )
     asked: engine.Condition = groups[0] if len(groups) == 1 else engine.AllOf(groups)
     terms.conditions.append(engine.Not(asked) if found["no"] else asked)
+
+
+_NAMES = ("sku", "article", "product", "category", "tag", "brand", "collection")
 
 
 def _filter_of(
@@ -288,6 +310,18 @@ def _read_every_order(words: Words, _: Goods, terms: Terms) -> None:
     terms.conditions.append(engine.PurchaseNumber(every=every or 0))
 
 
+def _read_first(_: Words, __: Goods, terms: Terms, ___: re.Match[str]) -> None:
+    terms.conditions.append(engine.PurchaseNumber(number=1))
+
+
+def _read_belongs(words: Words, _: Goods, terms: Terms, found: re.Match[str]) -> None:
+    (_read_no_segments if found["no"] else _read_segments)(words, _NO_GOODS, terms)
+
+
+def _read_how_many(words: Words, cart_goods: Goods, terms: Terms, _: re.Match[str]) -> None:
+    _read_distinct(words, cart_goods, terms)
+
+
 def _read_distinct(words: Words, cart_goods: Goods, terms: Terms) -> None:
     meant = (
         goods.read_filter(words.open("filter"), cart_goods)
@@ -340,6 +374,7 @@ def _read_window(words: Words, _: Goods, terms: Terms) -> None:
 def _read_groups(words: Words, cart_goods: Goods, terms: Terms, _: re.Match[str]) -> None:
     """Read the parts of a set, or the only one: articles or goods of a filter, and how many."""
     name = next((one for one in ("items", "groups", "parts", "sets") if one in words), "")
+    terms.sets_max = words.whole(*MOST_SETS) or 0
     parts = words.open_all(name) if name else [words]
     for part in parts:
         terms.bundle.append(read_group(part, cart_goods))
@@ -365,6 +400,11 @@ def read_group(words: Words, cart_goods: Goods) -> engine.UnitGroup:
         amount_min_minor=amount or 0,
         order=read_order(order, words) or engine.PickOrder.DEAREST,
     )
+
+
+def says_order(text: str) -> bool:
+    """Tell whether a text says which units come first."""
+    return any(sign in text for signs in _ORDERS.values() for sign in signs)
 
 
 def read_order(name: str, words: Words) -> engine.PickOrder | None:
@@ -434,7 +474,10 @@ _READERS: Mapping[str, _Reader] = {
     "distinct_skus_gte": _read_distinct,
     "distinct_lines_gte": _read_distinct,
     "line_count_gte": _read_distinct,
-    "cart_has_no_discounted_items": _read_none_reduced,
+    **dict.fromkeys(
+        ("cart_has_no_discounted_items", "no_discounted_items", "no_sale_items"),
+        _read_none_reduced,
+    ),
     "cart_has_discounted_items": _read_some_reduced,
     "time_window": _read_window,
     "weekday_in": _read_window,
@@ -447,6 +490,10 @@ _READERS: Mapping[str, _Reader] = {
 }
 _PATTERNS: tuple[tuple[re.Pattern[str], _PatternReader], ...] = (
     (_CONTAINS, _read_contains),
+    (_IN_CART, _read_contains),
+    (_DISTINCT, _read_how_many),
+    (_FIRST, _read_first),
+    (_BELONGS, _read_belongs),
     (_LINES, _read_lines),
     (_ATTRIBUTES, _read_attribute),
     (_PURCHASES, _read_purchases),

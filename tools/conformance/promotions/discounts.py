@@ -293,7 +293,7 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
     reward = engine.Reward(
         kind,
         goods.discountable(meant, setting.goods),
-        words.minor("max_amount", "max_discount", "max_value") or 0,
+        words.minor(*_find_most(words, of_lines=False)) or 0,
         picks.read_pick(words, allocation),
         floor_rest=_read_floor_rest(words),
     )
@@ -306,7 +306,7 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
     )
     if made:
         made = replace(made, reward=_fit_to_sets(made.reward, setting))
-    line_max = words.minor("max_amount_per_line", "max_discount_per_line")
+    line_max = words.minor(*_find_most(words, of_lines=True))
     if line_max and made:
         raise Unsupported("a bound for each line inside of sets")
     rewards = (made.reward if made else reward,)
@@ -336,6 +336,21 @@ def _ask_for_least(words: Words, setting: Setting, meant: engine.ItemFilter) -> 
         setting.terms.conditions.append(engine.ItemGroup(meant, least))
 
 
+def _find_most(words: Words, *, of_lines: bool) -> list[str]:
+    """Return the words for a bound on what comes off: `max_amount`, `max_discount_per_line`."""
+    return [
+        name
+        for name in words.left
+        for parts in [{*name.split("_")}]
+        if parts & _MOST and parts & _MONEY and bool(parts & _LINE) is of_lines
+    ]
+
+
+_MOST = frozenset({"max", "maximum", "cap", "capped"})
+_MONEY = frozenset({"amount", "discount", "value", "cap"})
+_LINE = frozenset({"line", "lines", "item"})
+
+
 def _bound_lines(
     reward: engine.Reward, line_max: int, setting: Setting
 ) -> tuple[engine.Reward, ...]:
@@ -359,7 +374,7 @@ def _fit_to_sets(reward: engine.Reward, setting: Setting) -> engine.Reward:
     """Return a reward as sets can have it: bounds count over all sets, lines are units."""
     pick, kind = reward.pick, reward.kind
     if reward.beside_sets:
-        return _fit_beside_sets(reward)
+        return _fit_beside_sets(reward, setting)
     if isinstance(kind, engine.AmountOff) and kind.spread is engine.AmountSpread.EACH_LINE:
         kind = replace(kind, spread=engine.AmountSpread.EACH_UNIT)
     if pick is None:
@@ -377,11 +392,19 @@ def _fit_to_sets(reward: engine.Reward, setting: Setting) -> engine.Reward:
     )
 
 
-def _fit_beside_sets(reward: engine.Reward) -> engine.Reward:
+def _fit_beside_sets(reward: engine.Reward, setting: Setting) -> engine.Reward:
     """Return a reward on goods beside sets: what is picked has but an order and bounds."""
     pick = reward.pick
     if pick is None or pick == engine.Pick(pick.order):
         return replace(reward, pick=None)
+    if pick.units_per_line_max and not pick.count_max:
+        meant = [
+            one
+            for one in setting.goods.counted_lines
+            if goods.means(reward.target, one.sku, setting.goods.articles[one.sku])
+        ]
+        if len(meant) < 2:  # of one line it is a bound for each set
+            pick = replace(pick, count_max=pick.units_per_line_max, units_per_line_max=0)
     plain = engine.Pick(pick.order, pick.count_max, total_max=pick.total_max)
     if pick != plain:
         raise Unsupported(

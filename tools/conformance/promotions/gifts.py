@@ -59,9 +59,9 @@ class Gift:
     `value` and `percent` are what orders "by value" compare. `on_order` says that the source gives
     it to the order and not to lines; `fractional` that points have decimals; `points_per_currency`
     what a currency unit is in points, where the campaign says it. An earning rate is points for a
-    currency unit. Where there is a `scale`, `rewards` are those of all its steps. `rounding` and
-    `allocation` are the case's own words; `in_line_order` says that the source takes units as they
-    were scanned.
+    currency unit, `earned_max` the most of them on a receipt (0 is no bound). Where there is a
+    `scale`, `rewards` are those of all its steps. `rounding` and `allocation` are the case's own
+    words; `in_line_order` says that the source takes units as they were scanned.
     """
 
     rewards: tuple[engine.Reward, ...] = ()
@@ -76,6 +76,7 @@ class Gift:
     mixed: bool = False
     fractional: bool = False
     rate: Fraction | None = None
+    earned_max: int = 0
     target: engine.ItemFilter = _EVERYTHING
     points_per_currency: Fraction | None = None
     payment: Payment | None = None

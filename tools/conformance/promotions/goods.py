@@ -53,7 +53,7 @@ class Goods:
         """Return the goods of which these cannot be paid with points."""
         articles = {
             sku: replace(article, points_payment_excluded=True)
-            if _means(excluded, sku, article)
+            if means(excluded, sku, article)
             else article
             for sku, article in self.articles.items()
         }
@@ -268,8 +268,8 @@ def _read_prices(words: Words) -> tuple[int, int]:
     return lowest or 0, highest or 0
 
 
-def _means(meant: engine.ItemFilter, sku: str, article: engine.Article) -> bool:
-    """Tell whether a filter of names means an article: just enough for what cannot be paid."""
+def means(meant: engine.ItemFilter, sku: str, article: engine.Article) -> bool:
+    """Tell whether a filter of names means an article: just enough for cases."""
     return bool(
         sku in meant.skus
         or article.category_ids & meant.category_ids

@@ -14,12 +14,12 @@ AtLeast: TypeAlias = Callable[[int], engine.Condition]
 PATTERN = re.compile(
     r"(?P<bound>min_|max_)?"
     r"(?:(?P<subject>goods|cart|order|basket|items?|total|sku|article|product|category|tag|brand"
-    r"|collection)_)?"
-    r"(?P<measure>total|subtotal|amount|value|spend|qty|quantity|units)"
+    r"|collection|eligible)_)?"
+    r"(?P<measure>total|subtotal|amount|value|spend|qty|quantity|units|count)"
     r"(?:_(?P<comparison>gte|gt|lte|lt|eq|ne|between))?"
 )
 _SUBJECTS = frozenset({"sku", "article", "product", "category", "tag", "brand", "collection"})
-_COUNTS = frozenset({"qty", "quantity", "units"})
+_COUNTS = frozenset({"qty", "quantity", "units", "count"})
 _COMPARISONS = {
     ">=": "gte",
     ">": "gt",
@@ -111,15 +111,9 @@ def read_subject(
             names = words.names("values")
         inner = Words({f"{subject}_in": sorted(names)}, words.where, words.gaps)
         return goods.read_filter(inner, cart_goods), engine.Basis.RUNNING
-    named = {
-        f"{one}_in": sorted(words.names(f"{one}_in", one, f"{one}s"))
-        for one in _SUBJECTS
-        if any(name in words for name in (f"{one}_in", one, f"{one}s"))
-    }
-    if named:
-        return goods.read_filter(Words(named, words.where, words.gaps), cart_goods), (
-            engine.Basis.RUNNING
-        )
+    if named := _read_named(words):
+        meant = goods.read_filter(Words(named, words.where, words.gaps), cart_goods)
+        return meant, engine.Basis.RUNNING
     if "filter" in words:
         return goods.read_filter(words.open("filter"), cart_goods), engine.Basis.RUNNING
     if measure == "subtotal":
@@ -135,11 +129,23 @@ def read_subject(
     return meant, engine.Basis.RUNNING
 
 
+def _read_named(words: Words) -> dict[str, list[str]]:
+    """Return the goods that a condition names beside its type, as a filter says them."""
+    return {
+        f"{one}_in": sorted(words.names(f"{one}_in", one, f"{one}s"))
+        for one in _SUBJECTS
+        if any(name in words for name in (f"{one}_in", one, f"{one}s"))
+    }
+
+
 def read_line_bound(words: Words, cart_goods: Goods, found: re.Match[str]) -> engine.Condition:
     """Read what is asked of every line, or of any line: an amount or a quantity."""
     meant = goods.everything(cart_goods)
+    named = _read_named(words)
     if "filter" in words:
         meant = goods.read_filter(words.open("filter"), cart_goods)
+    elif named:
+        meant = goods.read_filter(Words(named, words.where, words.gaps), cart_goods)
     by_units = counts_units(found["measure"])
     comparison = read_comparison(words, found["comparison"])
     value = (words.thousandths if by_units else words.minor)("value")

@@ -56,7 +56,7 @@ _CHOICE_SIGNS = {
     engine.GroupChoice.FIRST: ("first", "listorder", "list_order"),
     engine.GroupChoice.LATEST_CODE: ("last", "latest"),
 }
-_STOPS = ("stop", "stop_after", "stop_processing", "stop_further", "stop_after_this")
+_STOP_SIGNS = frozenset({"stop", "stops", "discard", "discards"})
 _LIVE = frozenset({"live", "active", "enabled", "published"})
 _NOT_LIVE = frozenset(
     {"draft", "inactive", "paused", "ended", "disabled", "archived", "stopped", "expired"}
@@ -189,7 +189,8 @@ def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
     if hierarchy is not None:  # the smaller one goes first
         rank = -hierarchy
     stacking = _read_stacking(inner)
-    if any(words.flag(name) for name in _STOPS):
+    stops = _find_stops(words)
+    if any(words.flag(name) for name in stops):
         stacking = replace(stacking, stop=True)
     phase = words.text("phase")
     if phase not in {"", "catalogue"}:
@@ -336,7 +337,7 @@ def _read_limits(words: Words) -> Limits:
     units_max, units_used = _read_bound(words, _find_bound(words, set()))
     reusable = words.flag(*_REUSABLE, default=True)
     # What is no set is given once anyway.
-    sets_max = words.whole("max_applications", "max_sets", "per_order") or 0
+    sets_max = words.whole(*conditions.MOST_SETS, "per_order") or 0
     words.close()
     return Limits(
         uses_max=uses_max,
@@ -356,6 +357,24 @@ def _read_limits(words: Words) -> Limits:
         partial=partial if isinstance(partial, bool) else None,
         reusable=reusable,
     )
+
+
+def _find_stops(words: Words) -> list[str]:
+    """Return the words that say that nothing comes after: `stop_processing`, `discard_later`."""
+    return [name for name in words.left if _STOP_SIGNS & {*name.split("_")}]
+
+
+def _find_foes(words: Words) -> list[str]:
+    """Return the words for whom it does not go with: `not_with`, `cannot_be_combined_with`."""
+    return [
+        name
+        for name in words.left
+        if name in {"excludes", "exclusions"}
+        or (name.endswith("_with") and _AGAINST & {*name.split("_")})
+    ]
+
+
+_AGAINST = frozenset({"not", "incompatible", "cannot", "never", "exclusive", "without"})
 
 
 def _read_stacking(words: Words) -> Stacking:
@@ -386,7 +405,7 @@ def _read_stacking(words: Words) -> Stacking:
         by_value=by_value,
         by_priority=by_priority,
         sets_first=order.startswith("buy_get first"),
-        stop=any(words.flag(name) for name in _STOPS),
+        stop=any(words.flag(name) for name in _find_stops(words)),
         always=mode in _ALWAYS_MODES,
         combinable=words.flag("combinable", "combines", default=True),
         lane=lane,
@@ -398,7 +417,7 @@ def _read_stacking(words: Words) -> Stacking:
         side=_ALONE if mode == "exclusive_if_better" else side,
         kind=words.text("class"),
         combines_with=words.names("combines_with"),
-        incompatible_with=words.names("incompatible_with", "excludes", "not_with"),
+        incompatible_with=words.names(*_find_foes(words)) if _find_foes(words) else frozenset(),
     )
     words.close()
     return stacking
@@ -412,7 +431,7 @@ def _read_order(text: str, words: Words) -> tuple[int, int]:
         return sign, 0
     if "priority" in last or "hierarchy" in last:
         return 0, sign
-    if text and not any(one in last for one in ("request", "given", "file", "listed")):
+    if text and not any(one in last for one in ("request", "given", "file", "list")):
         words.gaps.add(f"unknown word: stacking.order {text}")
     return 0, 0
 

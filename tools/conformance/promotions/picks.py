@@ -13,15 +13,30 @@ from tools.conformance.promotions.words import Unsupported, Words, read_whole
 _KINDS_BY = {"unit": engine.PickBy.UNIT, "line": engine.PickBy.LINE}
 _LOOSE = ("apply_to", "applier", "picker", "usage", "max_usage", "sorter")
 _PREFIXES = ("filter_", "pick_", "picker_")
+# Parts of words that only a pick has, wherever they stand.
+_OF_PICKS = frozenset({"nth", "picker", "applier", "sorter", "picking"})
 # In this order: `max_nth` would be a bound, `apply_to_nth` is a place.
 _PARTS = {
     "order": {"order", "sort", "sorter", "sorting", "select"},
     "bound": {"max", "maximum", "usage", "usages", "uses", "limit"},
-    "place": {"nth", "applier", "apply", "position", "index", "rank", "n", "item", "place"},
+    "place": {
+        "nth",
+        "applier",
+        "apply",
+        "position",
+        "index",
+        "rank",
+        "n",
+        "item",
+        "place",
+        "number",
+        "which",
+        "ordinal",
+    },
     "scope": {"scope", "picker", "picking", "mode", "per", "across", "over", "within"},
 }
-_OVER_ALL = ("horizontal", "over", "across", "all_", "total")
-_IN_EACH = ("vertical", "each", "per", "in")
+_OVER_ALL = ("horizontal", "over", "across", "all", "total")
+_IN_EACH = ("vertical", "each", "per", "in", "group", "set")
 
 
 def read_pick(words: Words, allocation: str) -> engine.Pick | None:
@@ -29,6 +44,7 @@ def read_pick(words: Words, allocation: str) -> engine.Pick | None:
     name = words.text("select", "choose") or ("cheapest" if allocation == "once" else "")
     inner = words.open("pick")
     _gather(words, inner)
+    _tell_apart(inner)
     by = inner.text("target", "by") or "unit"
     if by not in _KINDS_BY:
         words.gaps.add(f"unknown word: reward.pick.target {by}")
@@ -57,8 +73,29 @@ def _gather(words: Words, inner: Words) -> None:
     """Let words that stand beside the pick count as said in it."""
     for name in words.left:
         prefix = next((one for one in _PREFIXES if name.startswith(one)), "")
-        if prefix or name in _LOOSE:
+        if prefix or name in _LOOSE or _OF_PICKS & {*name.split("_")}:
             inner.put(name.removeprefix(prefix), words.take(name))
+
+
+def _tell_apart(words: Words) -> None:
+    """Put texts under the words that they are of: an order and a scope tell themselves."""
+    for name in words.left:
+        said = words.peek(name)
+        if isinstance(said, bool) and said and "first" in name:
+            words.drop(name)
+            words.put("count", 1)
+        if not isinstance(said, str) or name in {"target", "by"} or _is_all(said):
+            continue
+        folded = said.lower()
+        if not said.isdigit():
+            words.drop(name)
+            in_order = conditions.says_order(folded)
+            words.put("order" if in_order else "scope", said)
+            if in_order and _ALONE & {*name.split("_")}:  # "for the cheapest": only that one
+                words.put("count", 1)
+
+
+_ALONE = frozenset({"for", "only"})
 
 
 def _find(words: Words, parts: set[str]) -> list[str]:

@@ -34,6 +34,7 @@ def read_points(words: Words, setting: Setting) -> Gift:
         rate = Fraction(back, 10_000) * (worth or 1)
     return Gift(
         target=target,
+        earned_max=words.whole("max_points") or 0,
         rate=rate,
         fractional=back is not None,
         points_per_currency=worth,
@@ -52,7 +53,7 @@ def _read_basis(words: Words, basis: str) -> engine.EarnBasis:
     return earn_basis
 
 
-_ONCE_WORDS = ("per_order", "per_purchase", "per_receipt", "once")
+_ONCE_WORDS = ("per_order", "per_purchase", "per_receipt", "per_visit", "once", "fixed", "flat")
 _STEP_WORDS = ("step", "per_step", "per_full", "per_amount", "for_each", "threshold_step")
 
 
@@ -187,7 +188,9 @@ def make_earning(gift: Gift, worth: Fraction) -> engine.Reward:
     """Return the reward that gives points for money at the campaign's rate."""
     assert gift.rate is not None, "the campaign gives points for money"
     basis_points = gift.rate / worth * 10_000
+    if gift.earned_max and gift.fractional:
+        raise Unsupported("a bound on points with decimals")
     if basis_points.denominator != 1:
         raise Unsupported("percentages finer than a hundredth")
     kind = engine.EarnPercent(int(basis_points), basis=gift.earn_basis)
-    return engine.Reward(kind, gift.target)
+    return engine.Reward(kind, gift.target, gift.earned_max)

@@ -19,14 +19,14 @@ def read_gift_items(words: Words, setting: Setting) -> Gift:
         raise Unsupported("a gift without its articles")
     mode = (words.text("mode") or "always_add").lower()
     missing = "missing" in mode
-    if not missing and "add" not in mode:
+    if not missing and "add" not in mode and "same" not in mode:
         words.gaps.add(f"unknown word: reward.mode {mode}")
     on_return = words.text("on_return") or "keep"
     if on_return not in {"keep", "deduct_value"}:
         words.gaps.add(f"unknown word: reward.on_return {on_return}")
     step = words.whole("per_qualifying_units") or 0
     sets = None
-    if words.flag("per_bundle", "per_set"):
+    if bundles.is_per_set(words):
         sets = bundles.read_own_sets(words, setting)
     if sets is not None and missing:
         step, sets, counted = _as_steps(sets)
@@ -70,6 +70,7 @@ def _find_counted(setting: Setting) -> engine.ItemFilter:
 def read_upgrade(words: Words, _: Setting) -> Gift:
     """Read a better article at the price of the first; the cart has the better one already."""
     words.drop("to_unit_price")
+    bundles.is_per_set(words)  # as many as there are better articles in the cart
     kind = engine.Upgrade(
         from_sku=words.text("from"),
         to_sku=words.text("to"),

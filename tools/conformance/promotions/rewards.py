@@ -101,7 +101,9 @@ _READERS: Mapping[str, _Reader] = {
     "split_ab_group": bundles.read_split_pair,
     **dict.fromkeys(("more_than_qty", "above_qty"), discounts.read_more_than),
     "points": points.read_points,
-    "points_per_unit": points.read_points_per_unit,
+    **dict.fromkeys(
+        ("points_per_unit", "points_per_item", "points_per_piece"), points.read_points_per_unit
+    ),
     **dict.fromkeys(("points_fixed", "fixed_points"), points.read_fixed_points),
     "points_per_order": points.read_fixed_points,
     "points_per_step": points.read_points_per_step,

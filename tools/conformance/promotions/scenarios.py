@@ -130,7 +130,7 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
     together = _read_all_or_none(state) or any(one.stacking.all_or_none for one in found)
     setting = replace(setting, all_or_none=together)
     requests = state.whole("parallel_requests", "concurrent_requests", "simultaneous") or 1
-    most = state.whole("max_redeemables", "max_codes", "max_coupons", "code_limit")
+    most = state.whole(*_find_most_codes(state))
     given = [_bound_codes(one, most) for one in _read_state(state, found, shopper)]
     event = _read_event(whole.open("event"), setting.goods)
     event = replace(event, requests=max(event.requests, requests))
@@ -143,6 +143,16 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
         raise Unsupported(gaps.found[0])
     given = [contests.as_sets(one) for one in given] if contests.is_open(given) else given
     return _compose(case, given, setting, shopper, event)
+
+
+def _find_most_codes(state: Words) -> list[str]:
+    return [
+        name
+        for name in state.left
+        if {"max", "limit"} & {*name.split("_")}
+        and any(sign in name for sign in ("redeemable", "code", "coupon", "voucher"))
+        and isinstance(state.peek(name), int)
+    ]
 
 
 def _bound_codes(offer: Offer, most: int | None) -> Offer:
@@ -298,6 +308,7 @@ def _find(told: object, keys: AbstractSet[str]) -> list[object]:
 
 _CANCELS = ("cancel", "void", "rollback", "undo")
 _RETURNS = ("return", "refund")
+_RACE_SIGNS = ("concurren", "parallel", "simultan")
 _RACES = frozenset({"concurrent", "concurrent_requests", "concurrent_commits", "parallel", "race"})
 
 
@@ -308,11 +319,13 @@ def _read_event(words: Words, cart_goods: Goods) -> _Event:
     if any(sign in kind for sign in _CANCELS):
         everything = {line.line_id: line.quantity_thousandths for line in cart_goods.lines}
         event = _Event(everything, cancelled=True)
-    elif kind in _RACES:
+    elif kind in _RACES or any(sign in kind for sign in _RACE_SIGNS):
         event = _Event(requests=words.whole("requests", "count", "n", "parallel") or 1)
         if not 1 <= event.requests <= _REQUESTS_MAX:
             raise Unsupported(f"{words.where}.requests that are none, or too many")
     elif any(sign in kind for sign in _RETURNS):
+        if isinstance(listed := words.peek("lines"), list):
+            words.put("lines", _read_returned(listed))
         lines = words.table("lines")
         event = _Event(
             {line: read_thousandths(quantity, "event.lines") for line, quantity in lines.items()}
@@ -323,6 +336,18 @@ def _read_event(words: Words, cart_goods: Goods) -> _Event:
         event = _Event()
     words.close()
     return event
+
+
+def _read_returned(listed: list[object]) -> dict[str, object]:
+    """Return what comes back by line, of a list of entries; a name alone is one unit."""
+    found: dict[str, object] = {}
+    for one in listed:
+        if isinstance(one, Mapping):
+            words = Words(one, "event.lines", Gaps())
+            found[words.text("line", "id", "line_id", "sku")] = words.take("qty", "quantity") or 1
+        else:
+            found[str(one)] = 1
+    return found
 
 
 def _find_contests(given: list[Offer]) -> list[str]:
