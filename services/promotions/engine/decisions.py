@@ -151,11 +151,12 @@ class Gift(NamedTuple):
 
 
 class GiftOffer(NamedTuple):
-    """Articles of which the shopper may still choose so many."""
+    """Articles of which the shopper may still choose so many, for nothing or for less."""
 
     campaign_id: str
     skus: tuple[str, ...]
     number: int
+    basis_points: int = 10_000
 
 
 class CouponGrant(NamedTuple):

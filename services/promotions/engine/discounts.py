@@ -11,6 +11,7 @@ from services.promotions.engine import amounts, filters, picks, rules, strata
 from services.promotions.engine.baskets import Basket
 from services.promotions.engine.decisions import OutcomeReason
 from services.promotions.engine.offers import (
+    Invitation,
     Offer,
     Present,
     Shares,
@@ -29,7 +30,7 @@ class Given(NamedTuple):
     touched: strata.Ledger | None = None
     units: tuple[tuple[str, int], ...] = ()
     presents: tuple[Present, ...] = ()
-    choices: tuple[tuple[tuple[str, ...], int], ...] = ()
+    choices: tuple[Invitation, ...] = ()
 
 
 Giver: TypeAlias = Callable[[Turn], Given]
@@ -200,7 +201,8 @@ def _split(found: strata.Strata, chosen: Sequence[picks.Choice], amount: int) ->
 def _compile_gift(reward: rules.Reward, kind: rules.GiftItems) -> Giver:
     """Add articles, as often as the target goods say; some may be in the cart already."""
     select = filters.compile_filter(reward.target)
-    free = picks.compile_cut(rules.PercentOff(amounts.BASIS_POINTS), rules.Basis.RUNNING)
+    off = kind.basis_points or amounts.BASIS_POINTS
+    cut = picks.compile_cut(rules.PercentOff(off), rules.Basis.RUNNING)
 
     def give(turn: Turn) -> Given:
         basket = turn.basket
@@ -217,13 +219,16 @@ def _compile_gift(reward: rules.Reward, kind: rules.GiftItems) -> Giver:
                 turn._replace(units=None, article_units=wanted), own, _EVERY_UNIT
             )
             if found:
-                made = cut_choices(turn, found, free, 0)
+                made = cut_choices(turn, found, cut, 0)
         there = dict(count_units(made.units))
         presents = tuple(
             Present(one.sku, count, one.value_minor)
             for one in items
             if (count := one.units * times - there.get(one.sku, 0)) > 0
         )
+        if kind.reduces:  # nobody sells what was not asked for
+            choices += tuple(Invitation((one.sku,), one.units, off) for one in presents)
+            presents = ()
         return made._replace(presents=presents, choices=choices)
 
     return give
@@ -242,7 +247,7 @@ def _count_gifts(turn: Turn, piles: Sequence[int], kind: rules.GiftItems) -> int
 
 def choose_gifts(
     kind: rules.GiftItems, chosen: Sequence[str]
-) -> tuple[list[rules.GiftItem], tuple[tuple[tuple[str, ...], int], ...]]:
+) -> tuple[list[rules.GiftItem], tuple[Invitation, ...]]:
     """Return what is given, and what may still be chosen."""
     if not kind.choose:
         return list(kind.items), ()
@@ -250,7 +255,8 @@ def choose_gifts(
     items = [by_sku[sku] for sku in chosen if sku in by_sku][: kind.choose]
     rest = min(kind.choose, len(by_sku)) - len(items)
     open_skus = tuple(sku for sku in by_sku if sku not in {one.sku for one in items})
-    return items, ((open_skus, rest),) if rest else ()
+    off = kind.basis_points or amounts.BASIS_POINTS
+    return items, (Invitation(open_skus, rest, off),) if rest else ()
 
 
 def _compile_upgrade(kind: rules.Upgrade) -> Giver:

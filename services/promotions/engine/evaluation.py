@@ -386,7 +386,11 @@ def _find_extras(run: lanes.Run) -> messages.Extras:
 def _list_charges(run: lanes.Run) -> tuple[Charge, ...]:
     codes = traces.presented_codes(run.cart)
     held = run.facts.bearers
-    charges = [charge(one, offer, codes, held) for one, offer in run.applied if one.need]
+    charges = [
+        charge(one, offer, codes, held)
+        for one, offer in run.applied
+        if one.need and not offer.is_open
+    ]
     if run.vain:
         applied = {one.place for one, _ in run.applied}
         charges += [

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import NamedTuple
 
-from services.promotions.engine import currencies
+from services.promotions.engine import amounts, currencies
 from services.promotions.engine.carts import Cart, PointsTerms
 from services.promotions.engine.decisions import (
     CouponGrant,
@@ -213,13 +213,9 @@ def _tell_extras(extras: Extras) -> list[Message]:
             f"Ваш подарок: {gift.sku}, {gift.units} шт.",
         )
         found.append(Message(receipt, text, gift.campaign_id))
-    for offer in extras.gift_offers:
-        skus = ", ".join(offer.skus)
-        text = Text(
-            f"The shopper may choose {offer.number} of these gifts: {skus}",
-            f"Покупатель может выбрать {count_in_russian(offer.number, _GIFT)} из: {skus}",
-        )
-        found.append(Message(cashier, text, offer.campaign_id))
+    found += [
+        Message(cashier, _tell_choice(offer), offer.campaign_id) for offer in extras.gift_offers
+    ]
     for grant in extras.coupon_grants:
         text = Text(
             f"A coupon for later: {grant.uses} {'use' if grant.uses == 1 else 'uses'}",
@@ -236,6 +232,20 @@ def _tell_extras(extras: Extras) -> list[Message]:
         )
         found.append(Message(receipt, text, chances.campaign_id))
     return found
+
+
+def _tell_choice(offer: GiftOffer) -> Text:
+    skus, count = ", ".join(offer.skus), offer.number
+    if offer.basis_points == amounts.BASIS_POINTS:
+        return Text(
+            f"The shopper may choose {count} of these gifts: {skus}",
+            f"Покупатель может выбрать {count_in_russian(count, _GIFT)} из: {skus}",
+        )
+    percent = f"{offer.basis_points / 100:g}"
+    return Text(
+        f"Offer {count_units(count)} at {percent}% off: {skus}",
+        f"Предложите дешевле на {percent.replace('.', ',')} %: {skus}, {count} шт.",
+    )
 
 
 def tell_win(campaign_id: str, title: Text, *, is_handed_over: bool) -> tuple[Message, ...]:

@@ -20,7 +20,7 @@ from services.promotions.engine.discounts import (
     cut_choices,
     why_nothing,
 )
-from services.promotions.engine.offers import Offer, Present, Turn, count_units, refuse
+from services.promotions.engine.offers import Invitation, Offer, Present, Turn, count_units, refuse
 
 Rows: TypeAlias = Sequence[Sequence[int]]
 
@@ -125,10 +125,10 @@ def _count_units(sale: _Sale) -> tuple[tuple[str, int], ...]:
 
 def _hand_out(
     given: sets.SetRules, turn: Turn, count: int
-) -> tuple[tuple[Present, ...], tuple[tuple[tuple[str, ...], int], ...]]:
+) -> tuple[tuple[Present, ...], tuple[Invitation, ...]]:
     """Return the articles that are added for these sets."""
     presents: list[Present] = []
-    choices: list[tuple[tuple[str, ...], int]] = []
+    choices: list[Invitation] = []
     for kind in given.presents:
         times = min(count, kind.times_max) if kind.times_max else count
         items, still_open = choose_gifts(kind, turn.chosen)

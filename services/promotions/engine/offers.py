@@ -38,13 +38,21 @@ class Present(NamedTuple):
     value_minor: int
 
 
+class Invitation(NamedTuple):
+    """Articles of which the shopper may have so many, and what comes off their price."""
+
+    skus: tuple[str, ...]
+    number: int
+    basis_points: int
+
+
 class Offer(NamedTuple):
     """Amounts by pile, piles ascending, discounts in minor units or points.
 
     `desired` is what it would have been without a budget. `reason` says why it gives nothing.
     `lots` are points by the days that they live. `strata` is what units cost afterwards, by pile,
     where units of a pile differ; `details` and `near_miss` are for the trace. `presents` are
-    added to the purchase, `choices` is what may still be chosen (articles, how many), `stamps` are
+    added to the purchase, `choices` is what may still be chosen, `stamps` are
     (card, how many), `coupons` are (campaign, uses, days, bearer). `units` are rewarded units by
     article, `sets` how many sets were made, `chances` how many chances of winning at once.
     """
@@ -59,7 +67,7 @@ class Offer(NamedTuple):
     details: Details = ()
     near_miss: NearMiss | None = None
     presents: tuple[Present, ...] = ()
-    choices: tuple[tuple[tuple[str, ...], int], ...] = ()
+    choices: tuple[Invitation, ...] = ()
     stamps: tuple[tuple[str, int], ...] = ()
     coupons: tuple[tuple[str, int, int, bool], ...] = ()
     units: tuple[tuple[str, int], ...] = ()
@@ -77,6 +85,11 @@ class Offer(NamedTuple):
             or self.coupons
             or self.chances
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether all depends on what the shopper will choose."""
+        return bool(self.choices) and not self._replace(choices=()).gives
 
 
 def refuse(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from services.promotions.engine import rules, set_problems
+from services.promotions.engine import amounts, rules, set_problems
 from services.promotions.engine.instant_wins import CHANCES_MAX
 from services.promotions.engine.set_problems import Problem, check_filter
 
@@ -179,6 +179,10 @@ def _check_gift_items(kind: rules.GiftItems, path: str) -> Iterator[Problem]:
         step = getattr(kind, name)
         if step < 0 or (step > 0) != (kind.spread is spread):
             yield Problem(f"{path}.{name}", f"must be above 0 for {spread.name} and 0 otherwise")
+    if not 0 <= kind.basis_points <= amounts.BASIS_POINTS:
+        yield Problem(f"{path}.basis_points", f"must be 0 to {amounts.BASIS_POINTS}")
+    if kind.reduces and not kind.add_missing:
+        yield Problem(f"{path}.basis_points", "needs add_missing: what is cheaper must be bought")
     if kind.on_return is rules.GiftReturn.DEDUCT and any(not one.value_minor for one in kind.items):
         yield Problem(f"{path}.items", "must have a value that a return can take off")
 

@@ -44,7 +44,12 @@ def show_decision(
             for one in decision.gifts
         ],
         gift_offers=[
-            checkout_pb2.GiftOffer(campaign_id=one.campaign_id, skus=one.skus, count=one.number)
+            checkout_pb2.GiftOffer(
+                campaign_id=one.campaign_id,
+                skus=one.skus,
+                count=one.number,
+                basis_points=one.basis_points,
+            )
             for one in decision.gift_offers
         ],
         coupon_grants=[

@@ -126,6 +126,13 @@ gifts = st.one_of(
     ),
     st.builds(
         engine.GiftItems,
+        st.just((engine.GiftItem("cup", 1, 150), engine.GiftItem("bun", 2, 99))),
+        choose=st.sampled_from([0, 0, 1]),
+        add_missing=st.just(value=True),
+        basis_points=st.integers(1, 10_000),
+    ),
+    st.builds(
+        engine.GiftItems,
         st.just((engine.GiftItem("cup", 1, 150),)),
         spread=st.just(engine.GiftSpread.EACH_UNITS),
         step_units=st.integers(1, 2),

@@ -106,7 +106,11 @@ def _tell(decision):
     """Return what a decision gives in the words of the guide."""
     words = [f"costs {Decimal(decision.total_minor) / 100:.2f}"]
     words += [f"{one.units} {one.sku} for nothing" for one in decision.gifts]
-    words += [f"{one.number} of {' or '.join(one.skus)}" for one in decision.gift_offers]
+    words += [
+        f"{one.number} of {' or '.join(one.skus)}"
+        + (f" at {one.basis_points / 100:g}% off" if one.basis_points < 10_000 else "")
+        for one in decision.gift_offers
+    ]
     words += [
         f"{one.uses} {'printed ' if one.bearer else ''}coupon for later"
         for one in decision.coupon_grants

@@ -62,6 +62,17 @@ def test_a_choice_of_gifts_is_asked_for():
     ]
 
 
+def test_what_would_be_cheaper_is_offered():
+    """With how many units and by how much."""
+    assert _write(gift_offers=(engine.GiftOffer("c", ("cup",), 2, 1_250),)) == [
+        (
+            "CASHIER",
+            "Offer 2 units at 12.5% off: cup",
+            "Предложите дешевле на 12,5 %: cup, 2 шт.",
+        )
+    ]
+
+
 def test_coupons_and_stamps_are_printed():
     """What is taken comes before what is given."""
     told = _write(

@@ -227,6 +227,13 @@ def _rewarded(kind=_PERCENT[0].kind, **changes):
             "rewards[0].gift_items.items",
         ),
         (_rewarded(engine.GiftItems((_CUP,)), pick=engine.Pick()), "rewards[0].pick"),
+        *[
+            (
+                _rewarded(engine.GiftItems((_CUP,), add_missing=missing, basis_points=off)),
+                "rewards[0].gift_items.basis_points",
+            )
+            for missing, off in ((True, -1), (True, 10_001), (False, 5_000))
+        ],
         (
             _rewarded(engine.AmountOff(1, _EACH_UNIT, engine.ShareBy.QUANTITY)),
             "rewards[0].amount_off.share_by",

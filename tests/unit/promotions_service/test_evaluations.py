@@ -125,14 +125,14 @@ def test_gifts_coupons_and_stamps_survive():
     given = dataclasses.replace(
         decision,
         gifts=(engine.Gift("cmp_0", "cup", 2, 150),),
-        gift_offers=(engine.GiftOffer("cmp_0", ("cup", "plate"), 1),),
+        gift_offers=(engine.GiftOffer("cmp_0", ("cup", "plate"), 1, 2_500),),
         coupon_grants=(engine.CouponGrant("cmp_0", "cmp_9", 2, 14, bearer=True),),
         stamp_moves=(engine.StampMove("cmp_0", "coffee", 2, 9),),
     )
     shown = evaluations.show_decision(given)
     gift, offer, grant = shown.gifts[0], shown.gift_offers[0], shown.coupon_grants[0]
     assert (gift.sku, gift.units, gift.value_minor) == ("cup", 2, 150)
-    assert (list(offer.skus), offer.count) == (["cup", "plate"], 1)
+    assert (list(offer.skus), offer.count, offer.basis_points) == (["cup", "plate"], 1, 2_500)
     told = (grant.coupon_campaign_id, grant.uses, grant.expire_days, grant.bearer)
     assert told == ("cmp_9", 2, 14, True)
     read = evaluations.parse_evaluation(shown)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, TypeAlias
 
+from services.promotions import engine
 from services.promotions.engine import OutcomeReason as Reason
 from tools.conformance.promotions import reasons, results, scenarios
 from tools.conformance.promotions.goods import FEE_LINE
@@ -21,6 +22,7 @@ from tools.conformance.promotions.words import (
 )
 
 _MINOR = 100
+_WHOLE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +214,16 @@ def _compare_refund(plain: Any, _: Scenario, result: Result) -> list[Difference]
     return _amounts("refund", plain, result.refund.refund_minor)
 
 
-def _compare_gifts(plain: Any, _: Scenario, result: Result) -> list[Difference]:
-    wanted = []
+def _compare_gifts(plain: Any, scenario: Scenario, result: Result) -> list[Difference]:
+    """Compare what is added for nothing, and what is offered for less, at its price."""
+    wanted: list[tuple[Any, ...]] = []
+    offered: list[tuple[Any, ...]] = []
     for answer in read_list(plain, "expected.gifts"):
         one = Words(answer, "expected.gifts", Gaps())
-        one.drop("price", "unit_price")
-        wanted.append((one.text("campaign"), one.text("sku"), one.whole("qty"), one.minor("value")))
+        price = one.minor("price", "unit_price")
+        told = (one.text("campaign"), one.text("sku"), one.whole("qty"), one.minor("value"))
         one.close()
+        (offered if price else wanted).append((*told, price) if price else told)
         if one.gaps.found:
             raise Unsupported(one.gaps.found[0])
     valued = {(name, sku) for name, sku, _, value in wanted if value is not None}
@@ -231,7 +236,28 @@ def _compare_gifts(plain: Any, _: Scenario, result: Result) -> list[Difference]:
         )
         for one in result.decision.gifts
     ]
-    return _compare_lists("gifts", wanted, actual)
+    return [
+        *_compare_lists("gifts", wanted, actual),
+        *_compare_lists("gifts.offered", offered, _find_offered(scenario, result)),
+    ]
+
+
+def _find_offered(scenario: Scenario, result: Result) -> list[tuple[Any, ...]]:
+    """Return the articles that are offered for less: each campaign's, with value and price."""
+    values = {
+        (offer.name, item.sku): item.value_minor
+        for offer in scenario.offers
+        for reward in offer.gift.rewards
+        if isinstance(reward.kind, engine.GiftItems)
+        for item in reward.kind.items
+    }
+    found = []
+    for one in result.decision.gift_offers:
+        if one.basis_points < _WHOLE and len(one.skus) == 1:
+            value = values[one.campaign_id, one.skus[0]]
+            price = value * (_WHOLE - one.basis_points) // _WHOLE
+            found.append((one.campaign_id, one.skus[0], one.number, one.number * value, price))
+    return found
 
 
 def _compare_coupons(plain: Any, _: Scenario, result: Result) -> list[Difference]:

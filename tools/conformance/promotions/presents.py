@@ -11,12 +11,17 @@ LATER_CAMPAIGN = "cmp_later"
 def read_gift_items(words: Words, setting: Setting) -> Gift:
     """Read articles for nothing, once or for so many units of the goods asked for."""
     items = []
+    parts = [_read_off(words, None)]
     for inner in words.open_all("gifts"):
         units, value = inner.whole("qty"), inner.minor("value")
+        parts.append(_read_off(inner, value))
         items.append(engine.GiftItem(inner.text("sku"), units or 1, value or 0))
         inner.close()
     if not items:
         raise Unsupported("a gift without its articles")
+    (off, *more) = {part for part in parts if part is not None} or {0}
+    if more:
+        raise Unsupported("gifts at several parts of their prices")
     mode = (words.text("mode") or "always_add").lower()
     missing = "missing" in mode
     if not missing and "add" not in mode and "same" not in mode:
@@ -41,12 +46,32 @@ def read_gift_items(words: Words, setting: Setting) -> Gift:
         spread=engine.GiftSpread.EACH_UNITS if step else engine.GiftSpread.ONCE,
         step_units=step,
         times_max=words.whole("per_order") or 0,
-        add_missing=missing,
+        add_missing=missing or 0 < off < _WHOLE,
+        basis_points=off,
         on_return=engine.GiftReturn.DEDUCT if deducts else engine.GiftReturn.KEEP,
     )
     return Gift(
         rewards=(engine.Reward(kind, engine.ItemFilter() if sets else counted),), multi_buy=sets
     )
+
+
+_WHOLE = 10_000
+_PERCENTS = ("percent", "percent_off", "discount_percent", "discount_percentage")
+_PRICES = ("price", "unit_price", "fixed_price", "at_price")
+
+
+def _read_off(words: Words, value: int | None) -> int | None:
+    """Return what comes off a gift's price, in hundredths of a percent; None where it is unsaid."""
+    off = words.basis_points(*_PERCENTS)
+    price, amount = words.minor(*_PRICES), words.minor("amount_off", "discount_amount")
+    if price is not None or amount is not None:
+        if not value:
+            raise Unsupported("the price of a gift that is worth nobody knows what")
+        taken = value - price if price is not None else amount or 0
+        off, rest = divmod(max(0, taken) * _WHOLE, value)
+        if rest:
+            raise Unsupported("percentages finer than a hundredth")
+    return off
 
 
 def _as_steps(sets: engine.MultiBuy) -> tuple[int, None, engine.ItemFilter]:

@@ -24,6 +24,8 @@ from services.promotions.engine.rules.vocabulary import (
     Text,
 )
 
+_WHOLE = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class PercentOff:
@@ -97,7 +99,11 @@ class GiftItem:
 
 @dataclass(frozen=True, slots=True)
 class GiftItems:
-    """Gives articles for nothing; `choose` 0 gives all of them, `times_max` 0 has no bound."""
+    """Gives articles for nothing; `choose` 0 gives all of them, `times_max` 0 has no bound.
+
+    With `basis_points` it is that part of their price which comes off, 0 means all: then those in
+    the cart are cheaper, and what is missing is offered.
+    """
 
     items: tuple[GiftItem, ...]
     choose: int = 0
@@ -107,6 +113,12 @@ class GiftItems:
     times_max: int = 0
     add_missing: bool = False
     on_return: GiftReturn = GiftReturn.KEEP
+    basis_points: int = 0
+
+    @property
+    def reduces(self) -> bool:
+        """Tell whether the articles are only cheaper."""
+        return 0 < self.basis_points < _WHOLE
 
 
 @dataclass(frozen=True, slots=True)
