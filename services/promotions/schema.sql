@@ -267,7 +267,7 @@ CREATE TABLE purchases (
     -- NULL for an unknown shopper.
     member_id UUID,
     ruleset_version BIGINT NOT NULL,
-    -- tessera.promotions.v1.CommitRequest.
+    -- tessera.promotions.v1.CommitRequest with veils instead of secret codes and phones.
     request BYTEA NOT NULL,
     -- What the evaluation knew besides the cart, as JSON.
     facts BYTEA NOT NULL,
@@ -289,6 +289,8 @@ CREATE TABLE purchases (
     receipt_number TEXT,
     -- Campaigns of which it took chances of winning at once; NULL, which no index holds, for none.
     chance_campaign_ids UUID[],
+    -- The phone of a shopper whom identity could not name yet; NULL as soon as it can.
+    awaited_phone TEXT,
     CONSTRAINT purchases_pkey PRIMARY KEY (receipt_id, purchase_time)
 ) PARTITION BY RANGE (purchase_time);
 
@@ -746,6 +748,7 @@ GRANT UPDATE (receipt_id) ON reservations TO promotions;
 GRANT SELECT, INSERT, DELETE ON purchases, returns TO promotions;
 -- What was promised is delivered.
 GRANT UPDATE (member_id, facts, evaluation, batch, conflicts, campaign_ids) ON purchases TO promotions;
+GRANT UPDATE (awaited_phone) ON purchases TO promotions;
 GRANT SELECT, INSERT, DELETE ON outbox_events TO promotions;
 GRANT EXECUTE ON FUNCTION ensure_month_partitions(DATE, INTEGER) TO promotions;
 GRANT SELECT, INSERT, UPDATE ON programs, standings TO promotions;

@@ -149,7 +149,7 @@ def show_context(context: members.Context) -> member_pb2.MemberContext:
         segment_ids=context.segment_ids,
         language_code=context.language_code,
         time_zone=context.time_zone,
-        birth_date=_show_birth_date(context.birth_date),
+        birth_date=_show_birthday(context.birth_date),
         create_time=timestamps.show(context.create_time),
         purchase_count=context.purchase_count,
         last_purchase_time=timestamps.show(context.last_purchase_time),
@@ -172,6 +172,10 @@ def _show_birth_date(born: members.BirthDate | None) -> member_pb2.BirthDate | N
     if born is None:
         return None
     return member_pb2.BirthDate(year=born.year, month=born.month, day=born.day)
+
+
+def _show_birthday(born: members.BirthDate | None) -> member_pb2.BirthDate | None:
+    return None if born is None else member_pb2.BirthDate(month=born.month, day=born.day)
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from services.chassis import timestamps
 from services.promotions import engine, storage
+from services.promotions.checkout import veils
 from services.promotions.checkout.offers import Decided
 from services.promotions.checkout.settlement import new_batch_id
 from services.promotions.storage.receipts import Receipt
@@ -27,8 +28,10 @@ def draw_up(
 ) -> Receipt:
     """Return a purchase whose batch waits for the ledger, or that moves nothing.
 
-    What must happen `first` stands before everything else in its batch.
+    What must happen `first` stands before everything else in its batch. A phone is kept only until
+    identity has said whose it is.
     """
+    unanswered = not decided.gathered.facts.identity_answered
     occurred_time = times.read(request.occurred_time, field="occurred_time")
     store_id = request.cart.store_id
     batch = draw_batch(
@@ -53,7 +56,8 @@ def draw_up(
         store_id=store_id,
         member_id=decided.gathered.member_id,
         ruleset_version=decided.decision.ruleset_version,
-        request=request.SerializeToString(),
+        request=veils.without_phone(request).SerializeToString(),
+        awaited_phone=request.cart.member_key.phone if unanswered else "",
         facts=decided.gathered.dump(),
         evaluation=decided.evaluation.SerializeToString(),
         batch_id=batch.batch_id if batch else "",

@@ -319,13 +319,12 @@ def _is_for_tills(coupon: coupon_service_pb2.Coupon, ruleset: engine.Ruleset) ->
 
 
 def _dates(context: member_pb2.MemberContext) -> dict[str, date]:
-    """Return the member's dates; a birthday whose year nobody knows is of a leap year."""
+    """Return the member's dates; a birthday, which has no year, is of a leap year."""
     found = {}
     if context.HasField("create_time"):
         found["joined"] = timestamps.read(context.create_time).date()
     if context.HasField("birth_date"):
-        birth = context.birth_date
-        found["birth"] = date(birth.year or 4, birth.month, birth.day)
+        found["birth"] = date(4, context.birth_date.month, context.birth_date.day)
     return found
 
 

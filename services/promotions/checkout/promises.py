@@ -101,13 +101,15 @@ class Promises:
 
     async def _meet(self, receipt: Receipt) -> _Met:
         request = checkout_service_pb2.CommitRequest.FromString(receipt.request)
-        cart = carts.parse_cart(request.cart)
+        cart, key = carts.parse_cart(request.cart), request.cart.member_key
+        if receipt.awaited_phone:
+            key = member_pb2.MemberKey(phone=receipt.awaited_phone)
         ruleset = await self._rulesets.find(receipt.ruleset_version)
         kept = facts.load(receipt.facts, occurred_time=receipt.occurred_time)
         sold = engine.evaluate(ruleset, cart, kept.facts, now=kept.now)
         question = Question(
             cart=cart,
-            member_key=request.cart.member_key,
+            member_key=key,
             ruleset=ruleset,
             occurred_time=receipt.occurred_time,
             is_binding=True,

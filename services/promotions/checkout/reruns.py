@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from tessera.identity.v1 import member_pb2
 from tessera.promotions.v1 import (
     checkout_pb2,
     checkout_service_pb2,
@@ -10,7 +11,7 @@ from tessera.promotions.v1 import (
 )
 
 from services.promotions import catalogue, engine
-from services.promotions.checkout import chances, facts
+from services.promotions.checkout import chances, facts, veils
 from services.promotions.checkout.facts import Collector, Gathered, Question
 from services.promotions.rulesets import Rulesets
 from services.promotions.storage.receipts import Receipt
@@ -57,13 +58,17 @@ class Reruns:
         if request.HasField("occurred_time"):
             moment = times.read(request.occurred_time, field="occurred_time")
         kept = facts.load(receipt.facts, occurred_time=moment)
-        if _is_same_shopper(cart, bought.cart) and cart.store_id == bought.cart.store_id:
+        is_same_shopper = _is_same_shopper(cart, bought.cart)
+        if is_same_shopper and cart.store_id == bought.cart.store_id:
             gathered = self._complete(kept, parsed)
         else:
+            key = cart.member_key if cart.HasField("member_key") else None
+            if is_same_shopper and receipt.member_id:
+                key = member_pb2.MemberKey(member_id=receipt.member_id)
             gathered = await self._collector.collect(
                 Question(
                     cart=parsed,
-                    member_key=cart.member_key if cart.HasField("member_key") else None,
+                    member_key=key,
                     ruleset=ruleset,
                     occurred_time=moment,
                     is_binding=True,
@@ -90,7 +95,7 @@ class Reruns:
 
 
 def _is_same_shopper(cart: checkout_pb2.Cart, bought: checkout_pb2.Cart) -> bool:
-    return cart.member_key == bought.member_key
+    return veils.hide_phone(cart).member_key == veils.hide_phone(bought).member_key
 
 
 def _decide(

@@ -82,7 +82,7 @@ class Reserving:
             reservation_id=reservation_id,
             request_id=request.request_id,
             store_id=request.cart.store_id,
-            request=request.SerializeToString(),
+            request=veils.without_phone(request).SerializeToString(),
             ruleset_version=decided.decision.ruleset_version,
             facts=decided.gathered.dump(),
             evaluation=decided.evaluation.SerializeToString(),

@@ -1,8 +1,10 @@
-"""Secret codes in what is kept: stand-ins by which a repetition is known and nothing is bought.
+"""What is kept of a cart: by it a repetition is known, but nothing is bought and nobody called.
 
-A stand-in follows from the code and from the purchase that it was shown with. It is a slow hash:
-nobody can try all codes for all purchases at once, and each trial for one of them costs. So carts
-with many codes are hashed beside the calls in flight.
+Secret codes have stand-ins. A stand-in follows from the code and from the purchase that it was
+shown with. It is a slow hash: nobody can try all codes for all purchases at once, and each trial
+for one of them costs. So carts with many codes are hashed beside the calls in flight.
+
+Of a phone the last four digits stay. No hash would hide it: there are too few phones.
 """
 
 import asyncio
@@ -20,6 +22,10 @@ from services.promotions import engine
 _MARK = "--"
 _ROUNDS = 5_000
 _BYTES = 15
+_DIGITS_SHOWN = 4
+_HIDDEN = "*"
+#: The contract's, for what is kept is read by it again.
+_PHONE_LENGTH_MIN = 5
 
 #: What brings a cart that is kept.
 Request = TypeVar(
@@ -55,15 +61,34 @@ def with_cart(request: Request, cart: checkout_pb2.Cart) -> Request:
     return kept
 
 
+def without_phone(request: Request) -> Request:
+    """Return a request as it is kept: with the last digits of its phone, if it has one."""
+    if request.cart.member_key.WhichOneof("key") != "phone":
+        return request
+    return with_cart(request, hide_phone(request.cart))
+
+
+def hide_phone(cart: checkout_pb2.Cart) -> checkout_pb2.Cart:
+    """Return a cart with the last digits of its phone, if it has one; what is hidden stays so."""
+    if cart.member_key.WhichOneof("key") != "phone":
+        return cart
+    hidden = checkout_pb2.Cart()
+    hidden.CopyFrom(cart)
+    hidden.member_key.phone = _mask(cart.member_key.phone)
+    return hidden
+
+
 async def find_request_difference(stored: Request, sent: Request, *, salt: str) -> str:
-    """Return the path of the first field in which requests differ, whichever codes are veiled."""
+    """Return the path of the first field in which requests differ, whatever of them is veiled."""
     if difference := await find_difference(stored.cart, sent.cart, salt=salt):
         return f"cart.{difference}"
     return differences.find_difference(with_cart(stored, sent.cart), sent)
 
 
 async def find_difference(stored: checkout_pb2.Cart, sent: checkout_pb2.Cart, *, salt: str) -> str:
-    """Return the path of the first field in which carts differ, whichever codes are veiled."""
+    """Return the path of the first field in which carts differ, whatever of them is veiled."""
+    if stored.member_key != sent.member_key:
+        stored, sent = hide_phone(stored), hide_phone(sent)
     if stored.coupon_codes != sent.coupon_codes:
         # All codes of both: what was secret then may be public now.
         shown = {code.upper() for code in (*stored.coupon_codes, *sent.coupon_codes)}
@@ -90,3 +115,10 @@ def _hash(code: str, salt: str) -> str:
         return code
     digest = hashlib.pbkdf2_hmac("sha256", code.encode(), salt.encode(), _ROUNDS, dklen=_BYTES)
     return _MARK + base64.b32encode(digest).decode()
+
+
+def _mask(phone: str) -> str:
+    """Return the digits of a phone, all but the last ones hidden; how it was spelt is lost."""
+    digits = [one for one in phone if one.isdigit() or one == _HIDDEN]
+    shown = "".join(digits[-_DIGITS_SHOWN:])
+    return shown.rjust(max(len(digits), _PHONE_LENGTH_MIN), _HIDDEN)

@@ -84,9 +84,9 @@ class Member:
     """The shopper, when known.
 
     `purchases_before` and `points_balance` (smallest unit of the asset) are None when the one who
-    knows did not answer, and so are `stamps` by card. `dates` are by name; a birthday without its
-    year is of the year 4, which had a 29 February. `last_purchase_time` is None before the first
-    purchase. `tier_ids` are the member's levels in programs.
+    knows did not answer, and so are `stamps` by card. `dates` are by name; a birthday has no year
+    here and is of the year 4, which had a 29 February. `last_purchase_time` is None before the
+    first purchase. `tier_ids` are the member's levels in programs.
     """
 
     member_id: str

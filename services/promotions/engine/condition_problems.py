@@ -119,6 +119,8 @@ def _check_member_date(condition: rules.MemberDate, path: str) -> Iterator[Probl
         yield Problem(f"{path}.days_to", "must not be before days_from")
     elif condition.yearly and max(-condition.days_from, condition.days_to) > _YEARLY_DAYS_MAX:
         yield Problem(f"{path}.days_to", f"must be within {_YEARLY_DAYS_MAX} days of a yearly date")
+    elif condition.name == rules.BIRTH and not condition.yearly:
+        yield Problem(f"{path}.yearly", "must be true for birth: its year is not known here")
 
 
 def _check_last_purchase(condition: rules.LastPurchase, path: str) -> Iterator[Problem]:

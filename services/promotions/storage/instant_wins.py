@@ -59,7 +59,7 @@ _DRAWN = """
 SELECT
     receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
     receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
-    ruleset_version, request, facts, evaluation, batch, given
+    ruleset_version, request, facts, evaluation, batch, given, awaited_phone
 FROM purchases
 JOIN receipts ON receipts.receipt_id = purchases.receipt_id
 WHERE

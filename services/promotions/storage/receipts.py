@@ -50,6 +50,8 @@ class Receipt:
     #: tessera.promotions.v1.RecordReceiptRequest with the lines alone, of a till that decided by
     #: itself; empty when they are those of the evaluation.
     given: bytes = b""
+    #: By which the shopper is to be found as soon as identity answers; the request has no phone.
+    awaited_phone: str = ""
     #: What receipts are found by besides; not read back.
     total_minor: int = 0
     campaign_ids: tuple[str, ...] = ()
@@ -84,6 +86,7 @@ class Receipt:
             promised=row["promised"],
             conflicts=row["conflicts"] or b"",
             given=row["given"] or b"",
+            awaited_phone=row["awaited_phone"] or "",
         )
 
 
@@ -96,11 +99,11 @@ WITH sent AS (
         $1::UUID[], $2::TIMESTAMPTZ[], $3::TIMESTAMPTZ[], $4::TEXT[], $5::TEXT[], $6::UUID[],
         $7::BIGINT[], $8::BYTEA[], $9::BYTEA[], $10::BYTEA[], $11::UUID[], $12::BYTEA[],
         $13::BIGINT[], $14::TEXT[], $15::BOOLEAN[], $16::BYTEA[], $17::BYTEA[],
-        $18::TEXT[], $19::TEXT[], $20::UUID[], $21::BYTEA[], $22::TEXT[]
+        $18::TEXT[], $19::TEXT[], $20::UUID[], $21::BYTEA[], $22::TEXT[], $23::TEXT[]
     ) AS sent (
         receipt_id, purchase_time, record_time, state, store_id, member_id, ruleset_version,
         request, facts, evaluation, batch_id, batch, total_minor, campaign_ids, promised, conflicts,
-        given, till_id, receipt_number, event_id, event, chance_campaign_ids
+        given, till_id, receipt_number, event_id, event, chance_campaign_ids, awaited_phone
     )
 ),
 free AS (
@@ -119,12 +122,12 @@ written AS (
     INSERT INTO purchases (
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
         facts, evaluation, batch, total_minor, campaign_ids, conflicts, given, till_id,
-        receipt_number, chance_campaign_ids
+        receipt_number, chance_campaign_ids, awaited_phone
     )
     SELECT
         receipt_id, purchase_time, record_time, store_id, member_id, ruleset_version, request,
         facts, evaluation, batch, total_minor, campaign_ids::UUID[], conflicts, given, till_id,
-        receipt_number, chance_campaign_ids::UUID[]
+        receipt_number, chance_campaign_ids::UUID[], awaited_phone
     FROM sent JOIN free USING (receipt_id)
 ),
 told AS (
@@ -165,6 +168,7 @@ def _columns(receipt: Receipt, event: Event | None) -> tuple[object, ...]:
         receipt.receipt_number,
         *(event or (None, None)),
         _array(receipt.chance_campaign_ids) if receipt.chance_campaign_ids else None,
+        receipt.awaited_phone or None,
     )
 
 
@@ -236,7 +240,7 @@ _DELIVER = """
 WITH delivered AS (
     UPDATE purchases
     SET member_id = $3, facts = $4, evaluation = $5, batch = $6, conflicts = $7,
-        campaign_ids = $8::UUID[]
+        campaign_ids = $8::UUID[], awaited_phone = NULL
     WHERE receipt_id = $1 AND purchase_time = $2
     RETURNING receipt_id
 )
@@ -343,7 +347,7 @@ _FIND = """
 SELECT
     receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
     receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
-    ruleset_version, request, facts, evaluation, batch, given
+    ruleset_version, request, facts, evaluation, batch, given, awaited_phone
 FROM receipts
 JOIN purchases ON purchases.receipt_id = receipts.receipt_id
 WHERE receipts.receipt_id = $1 AND purchases.receipt_id = $1 AND purchases.purchase_time = $2
@@ -414,7 +418,7 @@ _OF_MEMBER = """
 SELECT
     receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
     receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
-    ruleset_version, request, facts, evaluation, batch, given
+    ruleset_version, request, facts, evaluation, batch, given, awaited_phone
 FROM purchases
 JOIN receipts ON receipts.receipt_id = purchases.receipt_id
 WHERE

@@ -121,7 +121,7 @@ _CONFLICTED = """
 SELECT
     receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
     receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
-    ruleset_version, request, facts, evaluation, batch, given
+    ruleset_version, request, facts, evaluation, batch, given, awaited_phone
 FROM receipts
 JOIN purchases
     ON purchases.receipt_id = receipts.receipt_id

@@ -119,12 +119,12 @@ async def test_every_key_leads_to_the_same_member(identity: Any) -> None:
 
 
 async def test_context_holds_what_prices_a_cart_and_no_contact(identity: Any) -> None:
-    """Segments, language, zone, birthday and history, but nothing to reach the person by."""
+    """Segments, language, zone, birthday and history; no age, and nothing to reach anybody by."""
     member = await register(
         identity,
         language_code="ru",
         time_zone="Europe/Moscow",
-        birth_date=member_pb2.BirthDate(month=2, day=29),
+        birth_date=member_pb2.BirthDate(year=1988, month=2, day=29),
     )
     for segment in ("zeta", "alpha"):
         await identity.call(

@@ -76,8 +76,13 @@ profile_leaves = st.one_of(
         st.sampled_from(engine.AttributeSource),
     ),
     st.builds(
-        engine.MemberDate, st.just("birth"), st.integers(-9, 0), st.integers(0, 9), st.booleans()
+        engine.MemberDate,
+        name=st.just("birth"),
+        days_from=st.integers(-9, 0),
+        days_to=st.integers(0, 9),
+        yearly=st.just(True),  # noqa: FBT003 - a strategy
     ),
+    st.builds(engine.MemberDate, st.just("joined"), st.integers(-9, 0), st.integers(0, 9)),
     st.builds(engine.LastPurchase, st.integers(0, 40), st.sampled_from([0, 50]), st.booleans()),
 )
 
@@ -437,7 +442,7 @@ members = st.builds(
     purchases_before=st.sampled_from([None, 0, 1, 2, 3]),
     points_balance=st.sampled_from([None, 0, 7, 500, 3_000, 90_000]),
     attributes=st.sampled_from([{}, {"flag": "a"}]),
-    dates=st.sampled_from([{}, {"birth": date(4, 2, 29)}, {"birth": date(1990, 3, 4)}]),
+    dates=st.sampled_from([{}, {"birth": date(4, 2, 29)}, {"joined": date(2026, 3, 4)}]),
     last_purchase_time=st.sampled_from([None, NOW - timedelta(days=45)]),
     stamps=st.sampled_from([None, {}, {"coffee": 1}, {"coffee": 7, "tea": 2}]),
 )

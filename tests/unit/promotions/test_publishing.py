@@ -310,6 +310,7 @@ def _rewarded(kind=_PERCENT[0].kind, **changes):
             "condition.attribute.values",
         ),
         ({"condition": engine.MemberDate("birth", 1, 0)}, "condition.member_date.days_to"),
+        ({"condition": engine.MemberDate("birth", 0, 9)}, "condition.member_date.yearly"),
         (
             {"condition": engine.MemberDate("birth", 0, 200, yearly=True)},
             "condition.member_date.days_to",

@@ -3,6 +3,9 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tessera.identity.v1 import member_pb2
 from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from services.promotions import engine
@@ -82,3 +85,52 @@ async def test_codes_of_campaigns_are_kept_as_they_are():
     mixed, secrets = await veils.veil(request_of("open", "SECRET"), known, salt=SALT)
     assert mixed.cart.coupon_codes[0] == "open"
     assert list(secrets.values()) == ["SECRET"]
+
+
+def cart_by(phone):
+    return checkout_pb2.Cart(store_id="s1", member_key=member_pb2.MemberKey(phone=phone))
+
+
+def hidden(phone):
+    return veils.hide_phone(cart_by(phone)).member_key.phone
+
+
+@pytest.mark.parametrize(
+    ("phone", "kept"),
+    [
+        ("+7 (916) 123-45-67", "*******4567"),
+        ("89161234567", "*******4567"),
+        ("123456", "**3456"),
+        ("12345", "*2345"),
+        ("no phone", "*****"),
+        ("١٢٣٤٥٦٧", "***٤٥٦٧"),
+    ],
+)
+def test_of_a_phone_the_last_digits_stay(phone, kept):
+    assert hidden(phone) == kept
+
+
+@given(st.text(min_size=5, max_size=32))
+def test_a_hidden_phone_tells_four_digits_at_most_and_stays_hidden(phone):
+    """Whatever a till sends, what is kept fits the contract and hides no further."""
+    kept = hidden(phone)
+    assert 5 <= len(kept) <= 32
+    assert sum(one != "*" for one in kept) <= 4
+    assert hidden(kept) == kept
+
+
+async def test_a_repeated_phone_is_known_however_it_is_spelt():
+    stored = veils.hide_phone(cart_by("89161234567"))
+    assert not await veils.find_difference(stored, cart_by("8 916 123-45-67"), salt=SALT)
+    assert await veils.find_difference(stored, cart_by("89161234568"), salt=SALT) == (
+        "member_key.phone"
+    )
+    other = checkout_pb2.Cart(store_id="s1", member_key=member_pb2.MemberKey(card_number="4567"))
+    assert await veils.find_difference(stored, other, salt=SALT)
+
+
+def test_who_showed_a_card_is_kept_as_they_came():
+    request = checkout_service_pb2.CommitRequest(
+        cart=checkout_pb2.Cart(member_key=member_pb2.MemberKey(card_number="9161234567"))
+    )
+    assert veils.without_phone(request) is request

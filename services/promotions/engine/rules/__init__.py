@@ -19,6 +19,7 @@ from services.promotions.engine.rules.campaigns import (
     Validity,
 )
 from services.promotions.engine.rules.conditions import (
+    BIRTH,
     AllOf,
     AnyOf,
     Attribute,
@@ -99,6 +100,7 @@ from services.promotions.engine.rules.vocabulary import (
 )
 
 __all__ = [
+    "BIRTH",
     "EARNS",
     "EVERYTHING",
     "AllOf",

@@ -91,6 +91,10 @@ class EveryLine:
     quantity_max_thousandths: int = 0
 
 
+#: The date whose year nobody but identity knows.
+BIRTH = "birth"
+
+
 @dataclass(frozen=True, slots=True)
 class MemberDate:
     """Asks that today lies so many days around a date of the member, or a return of it."""
