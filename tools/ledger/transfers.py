@@ -105,11 +105,10 @@ def _sentence(violation: protovalidate.Violation) -> str:
     return f"{path}: {violation.proto.message}" if path else str(violation.proto.message)
 
 
-def parse(row: Mapping[str, Any]) -> batch_pb2.Transfer:
+def parse(row: Mapping[Any, Any]) -> batch_pb2.Transfer:
     """Return the transfer that a row names. Raises RowProblem."""
-    unknown = sorted(str(name) for name in row if name not in _KNOWN)
-    if unknown:
-        raise RowProblem(f"{unknown[0]} is not a known column")
+    for name, value in row.items():
+        _check_cell(name, value)
     missing = [name for name in REQUIRED if row.get(name) in {None, ""}]
     if missing:
         raise RowProblem(f"{missing[0]} is missing")
@@ -126,6 +125,19 @@ def parse(row: Mapping[str, Any]) -> batch_pb2.Transfer:
         if row.get(name):
             getattr(transfer, name).CopyFrom(timestamps.show(_instant(name, row[name])))
     return transfer
+
+
+def _check_cell(name: str | None, value: object) -> None:
+    if name is None:
+        raise RowProblem("it has more cells than there are columns")
+    try:
+        f"{name}{value}".encode()
+    except UnicodeEncodeError:
+        raise RowProblem(f"{name!a} is {value!a}, which is no text") from None
+    if name not in _KNOWN:
+        raise RowProblem(f"{name} is not a known column")
+    if not isinstance(value, str | int | float | None):
+        raise RowProblem(f"{name} is neither a text nor a number")
 
 
 def _owner(name: str, value: object) -> account_pb2.Owner:
@@ -179,6 +191,6 @@ def _read_json(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | None]]:
             if text.strip():
                 try:
                     row = json.loads(text)
-                except ValueError:
+                except (ValueError, RecursionError):
                     row = None
                 yield line, row if isinstance(row, dict) else None

@@ -56,6 +56,11 @@ def test_json_lines_and_tables_say_the_same(tmp_path):
         ({"debit": "shop:1"}, "debit is 'shop', none of world"),
         ({"reason": "gift"}, "reason is 'gift', none of earn"),
         ({"colour": "red"}, "colour is not a known column"),
+        ({None: ["more"]}, "more cells than there are columns"),
+        ({"debit": ["world:issuance"]}, "debit is neither a text nor a number"),
+        ({"campaign_id": {}}, "campaign_id is neither a text nor a number"),
+        ({"asset_code": "\ud800"}, "asset_code' is '.*ud800', which is no text"),
+        ({"\udfff": "1"}, "which is no text"),
         ({"up_to": "maybe"}, "up_to is 'maybe'"),
         ({"lot_expire_time": "soon"}, "lot_expire_time is 'soon'"),
         ({"lot_expire_time": "2027-01-01T00:00:00"}, "lacks its time zone"),
@@ -65,6 +70,12 @@ def test_row_that_is_no_transfer_says_why(fields, problem):
     """One sentence a row, for whoever made the file."""
     with pytest.raises(RowProblem, match=problem):
         transfers.parse({**GOOD, **fields})
+
+
+def test_a_line_without_end_is_no_row(tmp_path):
+    """However deep it goes."""
+    read = source(tmp_path, "[" * 100_000 + "\n", "file.ndjson")
+    assert read.problems == {1: "it is not a JSON object"}
 
 
 def test_bad_rows_are_kept_by_line_and_good_ones_go_on(tmp_path):
