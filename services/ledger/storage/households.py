@@ -5,9 +5,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from services.chassis import database
+from services.ledger import engine
 from services.ledger.storage import reading
 
-# What is past its expiry is used, booked or not; accounts that slide keep lots alive.
+# What is past its expiry is used, booked or not; accounts that slide keep lots alive. What refunds
+# renewed was brought before.
 _SHARES = """
 WITH given AS (
     SELECT lot_takes.lot_id, sum(lot_takes.amount) AS amount
@@ -22,7 +24,9 @@ WITH given AS (
     WHERE entries.account_id = $1
     GROUP BY lot_takes.lot_id
 )
-SELECT bringers.owner_type, bringers.owner_id, sum(lots.amount)::BIGINT AS brought,
+SELECT bringers.owner_type, bringers.owner_id,
+    COALESCE(sum(lots.amount) FILTER (WHERE makers.reason <> ALL($4::SMALLINT[])), 0)::BIGINT
+        AS brought,
     COALESCE(sum(given.amount), 0)::BIGINT AS given_back,
     sum(CASE
         WHEN greatest(
@@ -33,6 +37,8 @@ SELECT bringers.owner_type, bringers.owner_id, sum(lots.amount)::BIGINT AS broug
     END)::BIGINT AS remaining
 FROM lots
 JOIN accounts ON accounts.account_id = lots.account_id
+JOIN transfers AS makers ON makers.batch_id = lots.batch_id
+    AND makers.operation_index = lots.operation_index
 LEFT JOIN given ON given.lot_id = lots.lot_id
 LEFT JOIN accounts AS bringers ON bringers.account_id = lots.bringer_account_id
 WHERE lots.account_id = $1
@@ -60,5 +66,6 @@ class Households:
     async def shares(self, account_id: UUID, *, now: datetime, split: int) -> list[Share]:
         """Return what everybody has in an account; `split` is the reason of giving back."""
         async with reading.wide(self._source) as tx:
-            rows = await tx.fetch(_SHARES, account_id, now, split)
+            refunds = [engine.REVERSE, engine.OWE]
+            rows = await tx.fetch(_SHARES, account_id, now, split, refunds)
         return [Share(*row) for row in rows]

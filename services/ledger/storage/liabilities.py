@@ -56,7 +56,7 @@ FROM accounts
 WHERE {_OWED}
 """  # noqa: S608  constants only
 
-# Handovers neither give out nor use up: the lot that they make is of the same month.
+# Handovers and refunds neither give out nor use up: the lot that they make is of the same month.
 _CREDITED = f"""
 SELECT cohort, sum(amount)::BIGINT
 FROM (
@@ -86,12 +86,22 @@ FROM (
     JOIN transfers ON transfers.batch_id = lot_takes.batch_id
         AND transfers.operation_index = lot_takes.operation_index
     WHERE {_OWED} AND transfers.reason <> ALL($3::SMALLINT[])
+    UNION ALL
+    -- What a refund renewed after its expiry was not used, as if it had come back to its lot.
+    SELECT {_month("lot_time(lots.lot_id)")}, {_month("transfers.occurred_time")},
+        transfers.reason, -lots.amount
+    FROM lots
+    JOIN accounts ON accounts.account_id = lots.account_id
+    JOIN transfers ON transfers.batch_id = lots.batch_id
+        AND transfers.operation_index = lots.operation_index
+    WHERE {_OWED} AND transfers.reason = ANY($6::SMALLINT[])
 ) AS gone
 WHERE cohort >= $4
 GROUP BY cohort, age
 """  # noqa: S608  constants only
 
 _HANDOVERS = [engine.POOL, engine.SPLIT]
+_REFUNDS = [engine.REVERSE, engine.OWE]
 
 
 class Liabilities:
@@ -116,9 +126,9 @@ class Liabilities:
                 return engine.liability(live, engine.History((), ()), expired=0, month=month)
             rows = await tx.fetch(_OUTSTANDING, asset.code, zone, now)
             outstanding = [engine.Outstanding(*row) for row in rows]
-            arguments = asset.code, zone, _HANDOVERS, since
-            credited = await tx.fetch(_CREDITED, *arguments)
-            taken = await tx.fetch(_TAKEN, *arguments, engine.EXPIRE)
+            names = asset.code, zone
+            credited = await tx.fetch(_CREDITED, *names, [*_HANDOVERS, *_REFUNDS], since)
+            taken = await tx.fetch(_TAKEN, *names, _HANDOVERS, since, engine.EXPIRE, _REFUNDS)
         history = engine.History(
             [(row[0], row[1]) for row in credited], [engine.Taken(*row) for row in taken]
         )

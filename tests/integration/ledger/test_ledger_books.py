@@ -26,6 +26,15 @@ HOUSEHOLD = account_pb2.OWNER_TYPE_HOUSEHOLD
 
 
 @pytest.fixture(scope="module")
+async def ledger(ledger_database, valkey):
+    """Run a ledger whose checker sleeps: to it, a clock that was put back is a contradiction."""
+    async with running(ledger_database, valkey.url, check_interval_s=3600) as started:
+        await started.asset("points", lot_policy=asset_pb2.LotPolicy(time_zone="UTC"))
+        await started.asset("coins")
+        yield started
+
+
+@pytest.fixture(scope="module")
 def books(ledger):
     return books_service_pb2_grpc.BooksServiceStub(ledger.channel)
 
@@ -393,6 +402,29 @@ async def test_the_liability_is_what_members_could_still_claim(ledger, books, tu
         expected_breakage_minor=45,
         liability_minor=29,
     )
+
+
+async def test_a_refund_for_a_time_of_grace_is_no_new_earning(ledger, books, turned):
+    """Breakage is learnt from it as from any other refund."""
+    days = asset_pb2.RollingExpiry(days=20, rounding=asset_pb2.EXPIRY_ROUNDING_NONE)
+    found = []
+    start = ledger.now()
+    first = (start.replace(day=1) + timedelta(days=64)).replace(day=5, hour=12)
+    for code, grace_days in (("strict", 0), ("graceful", 2)):
+        policy = asset_pb2.LotPolicy(rolling=days, refund_grace_days=grace_days, time_zone="UTC")
+        await ledger.asset(code, lot_policy=policy)
+        anna = ledger.member(code)
+        turned(seconds=(first - start).total_seconds())
+        await ledger.earn(anna, 100)
+        spent = await ledger.spend(anna, 40)
+        turned(seconds=(first - start).total_seconds() + 21 * 86_400)
+        await ledger.post(undo(spent, 30))
+        turned(seconds=(first - start).total_seconds() + 70 * 86_400)
+        await ledger.earn(anna, 10)
+        request = pb.GetLiabilityRequest(asset_code=code)
+        found.append((await books.GetLiability(request)).liability)
+    assert [one.outstanding for one in found] == [10, 10]
+    assert [one.expected_breakage for one in found] == [9, 9]  # 10 of 100 were used, 90 expired
 
 
 async def test_the_liability_of_an_asset_without_lots_is_its_balances(ledger, books):

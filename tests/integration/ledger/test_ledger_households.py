@@ -6,6 +6,7 @@ import grpc
 import pytest
 from tessera.ledger.v1 import (
     account_pb2,
+    asset_pb2,
     batch_pb2,
     error_reason_pb2,
     household_service_pb2,
@@ -169,6 +170,25 @@ async def test_shares_of_an_unknown_asset_and_members_named_twice_are_refused(le
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
         assert status.read(caught.value).reason == reason
+
+
+async def test_what_a_refund_renews_is_not_brought_again(ledger, homes, turned):
+    """It is less used, and given back to who brought it."""
+    days = asset_pb2.RollingExpiry(days=10, rounding=asset_pb2.EXPIRY_ROUNDING_NONE)
+    policy = asset_pb2.LotPolicy(rolling=days, refund_grace_days=5, time_zone="UTC")
+    await ledger.asset("mild", lot_policy=policy)
+    home, anna = account(ids.new("hou"), "mild", HOUSEHOLD), ledger.member("mild")
+    await ledger.earn(anna, 50)
+    await homes.PoolPoints(_pool(ledger, home, anna))
+    spent = await ledger.spend(home, 30)
+    turned(days=20)
+    await ledger.post(undo(spent, 12))
+    (share,) = (await _shares(homes, home)).shares
+    assert (share.brought, share.used, share.left) == (50, 38, 12)
+    await homes.SplitPoints(_split(ledger, home, [(anna, 1)]))
+    (share,) = (await _shares(homes, home)).shares
+    assert (share.brought, share.used, share.given_back, share.left) == (50, 38, 12, 0)
+    assert await ledger.available(anna) == 12
 
 
 async def test_a_household_without_points_has_no_shares(homes, home):
