@@ -11,9 +11,9 @@ import pydantic_core
 import yaml
 from tessera.promotions.v1 import campaign_pb2, program_pb2
 
-from services.promotions.text import nodes, reading, scalars, trials, writing
+from services.promotions.text import forms, nodes, reading, scalars, writing
+from services.promotions.text.forms import Article, Terms, Trial
 from services.promotions.text.problems import Problem, Unreadable
-from services.promotions.text.trials import Article, Terms, Trial
 
 KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 CURRENCY = re.compile(r"[A-Z]{3}")
@@ -184,7 +184,7 @@ class _Parser:
 
 def _tell(error: pydantic_core.ErrorDetails) -> str:
     if error["type"] == "string_pattern_mismatch":
-        return trials.tell_mismatch(str(error["input"]), error["ctx"]["pattern"])
+        return forms.tell_mismatch(str(error["input"]), error["ctx"]["pattern"])
     return error["msg"].lower()
 
 

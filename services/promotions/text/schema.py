@@ -10,7 +10,7 @@ from buf.validate import validate_pb2
 from google.protobuf import descriptor
 from tessera.promotions.v1 import campaign_pb2
 
-from services.promotions.text import references, trials, words
+from services.promotions.text import forms, references, words
 from services.promotions.text.files import CURRENCY, KEY
 from services.promotions.text.words import Unit
 
@@ -33,7 +33,7 @@ def make_schema() -> Schema:
     definitions: dict[str, Schema] = {}
     rules = _message(words.RULES, definitions)
     program = _message(words.PROGRAM, definitions)
-    trial = trials.Trial.model_json_schema(ref_template="#/$defs/{model}")
+    trial = forms.Trial.model_json_schema(ref_template="#/$defs/{model}")
     definitions |= trial.pop("$defs", {})
     return {
         "$schema": _DIALECT,
@@ -44,7 +44,7 @@ def make_schema() -> Schema:
         "anyOf": [{"required": ["campaigns"]}, {"required": ["programs"]}],
         "properties": {
             "currency": {"type": "string", "pattern": f"^{CURRENCY.pattern}$"},
-            "points": trials.Terms.model_json_schema(),
+            "points": forms.Terms.model_json_schema(),
             "articles": {
                 "type": "object",
                 "additionalProperties": {"$ref": "#/$defs/Article"},

@@ -1,189 +1,28 @@
-"""Expectations beside campaigns: a cart, and what it must get, in the words of the file."""
+"""Trials beside campaigns: a cart, and whether it gets what it must, with the engine of tills."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from tessera.promotions.v1 import campaign_pb2
 
 from services.chassis import errors as chassis_errors
 from services.promotions import engine
-from services.promotions.text import references, scalars
+from services.promotions.text import forms, references, scalars
 from services.promotions.text.problems import Unreadable
 from services.promotions.text.words import Unit, unit_of
 from services.promotions.wire import rules as wire_rules
 from services.promotions.wire import templates
 
-_MONEY = r"^-?\d{1,15}(\.\d{1,3})? [A-Z]{3}$"
-Money = Annotated[str, StringConstraints(pattern=_MONEY)]
-_LINE = re.compile(
-    r"(?P<quantity>\d{1,6}(?:\.\d{1,3})?) (?P<sku>\S+) at (?P<price>\S+ [A-Z]{3})"
-    r"(?: was (?P<was>\S+ [A-Z]{3}))?(?: for (?P<kind>goods|delivery|fee))?"
-)
-_PLAIN_LINE = f"^{re.sub(r'[?]P<[a-z]+>', '', _LINE.pattern)}$"
-Line = Annotated[str, StringConstraints(pattern=_PLAIN_LINE)]
-_PAYMENTS = [one.name.lower() for one in engine.PaymentType]
-_PAYMENT = rf"^({'|'.join(_PAYMENTS)})( \d{{1,8}})?$"
-Payment = Annotated[str, StringConstraints(pattern=_PAYMENT)]
-_REASONS = [one.name.lower() for one in engine.OutcomeReason]
-_REASON = f"^({'|'.join(_REASONS)})$"
-Reason = Annotated[str, StringConstraints(pattern=_REASON)]
-_CHANNELS = [one.name.lower() for one in engine.Channel]
-_CHANNEL = f"^({'|'.join(_CHANNELS)})$"
-Channel = Annotated[str, StringConstraints(pattern=_CHANNEL)]
-
-#: What the forms above are in words, for whoever writes trials.
-_FORMS = {
-    _MONEY: "an amount like 12.50 USD",
-    _PLAIN_LINE: "a line like `2 milk at 1.50 USD`",
-    _PAYMENT: f"one of {', '.join(_PAYMENTS)}, a card with its first digits behind it",
-}
-_NAMES = {_REASON: _REASONS, _CHANNEL: _CHANNELS}
-
-
-def tell_mismatch(value: str, pattern: str) -> str:
-    """Return in words what a value must be that has not the form which a trial asks for."""
-    if pattern in _FORMS:
-        return f"must be {_FORMS[pattern]}, not {value}"
-    try:
-        return scalars.read_word(value, _NAMES[pattern])
-    except Unreadable as error:
-        return str(error)
-
-
-def _moment(text: str) -> str:
-    datetime.fromisoformat(text)
-    return text
-
-
-Moment = Annotated[str, AfterValidator(_moment)]
-
-
-class _Part(BaseModel):
-    """A part of a trial; says no to words that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Article(_Part):
-    """What the catalogue says of an article; `categories` holds its own and all above it."""
-
-    categories: list[str] = []
-    brand: str = ""
-    tags: list[str] = []
-    never_below: Money | None = None
-    by_weight: bool = False
-    earns_nothing: bool = False
-    not_for_points: bool = False
-
-
-class Shopper(_Part):
-    """The member who buys."""
-
-    segments: list[str] = []
-    tiers: list[str] = []
-    plans: list[str] = []
-    purchases_before: int | None = 0
-    points: int = 0
-    stamps: dict[str, int] = {}
-    says: dict[str, str] = {}
-    dates: dict[str, str] = {}
-    bought: Moment | None = None
-
-
-class Left(_Part):
-    """What is left of a campaign's limits; of what is not said all of it is, and one coupon."""
-
-    uses: int | None = Field(default=None, ge=0)
-    per_member: int | None = Field(default=None, ge=0)
-    budget: Money | None = None
-    coupons: int = Field(default=1, ge=0)
-    units: int | None = Field(default=None, ge=0)
-    #: Of each article that is named; of the others nothing was sold yet.
-    units_per_article: dict[str, Annotated[int, Field(ge=0)]] = {}
-    units_per_member: int | None = Field(default=None, ge=0)
-
-
-class Near(_Part):
-    """What is missing to a campaign."""
-
-    money: Money | None = None
-    units: float | None = None
-
-
-class Expectation(_Part):
-    """What the cart must get; only what is written is held against it."""
-
-    #: What the cart costs in the end; points may pay a part of it.
-    pay: Money | None = None
-    #: How much of it points pay.
-    points_pay: Money | None = None
-    #: What each line comes to, by its number from 1.
-    lines: dict[str, Money] | None = None
-    #: Every campaign that gives a discount, and how much.
-    discounts: dict[str, Money] | None = None
-    #: Every campaign that gives points, and how many.
-    points: dict[str, int] | None = None
-    #: Every article that is given, and how many units of it.
-    gifts: dict[str, int] | None = None
-    #: Every campaign of coupons that are given for later, and how many uses.
-    coupons: dict[str, int] | None = None
-    #: Every campaign that gives chances of winning at once, and how many.
-    chances: dict[str, int] | None = None
-    #: Every card that gets stamps, and how many.
-    stamps: dict[str, int] | None = None
-    #: Why campaigns do not apply; others may, too.
-    why_not: dict[str, Reason] | None = None
-    #: What is missing to campaigns.
-    near: dict[str, Near] | None = None
-
-
-class Trial(_Part):
-    """One cart and what it must get."""
-
-    name: str = Field(min_length=1)
-    #: Lines like `2 milk at 1.50 USD`.
-    cart: list[Line] = Field(min_length=1)
-    expect: Expectation
-    #: Which campaigns of the file are live; all unless it is said.
-    campaigns: list[str] | None = None
-    #: What parameters of templates are set to, by campaign and parameter.
-    arguments: dict[str, dict[str, str | int | float | list[str]]] = {}
-    #: The store's wall clock.
-    now: Moment = "2026-03-04T12:00:00"
-    store: str = "S1"
-    region: str = ""
-    format: str = ""
-    channel: Channel = "till"
-    coupons: list[str] = []
-    #: Which gifts the shopper has chosen, by campaign.
-    chooses: dict[str, list[str]] = {}
-    pay_with_points: Money | None = None
-    till_says: dict[str, str] = {}
-    pays_with: list[Payment] = []
-    articles: dict[str, Article] = {}
-    member: Shopper | None = None
-    left: dict[str, Left] = {}
-    identity_is_away: bool = False
-
-
-class Terms(_Part):
-    """What points are worth in the trials of a file."""
-
-    worth: Money
-    decimals: int = Field(default=0, ge=0, le=9)
-
 
 def run(
-    trial: Trial,
+    trial: forms.Trial,
     campaigns: Mapping[str, campaign_pb2.CampaignRules],
     *,
     currency: str,
-    articles: Mapping[str, Article],
-    terms: Terms | None,
+    articles: Mapping[str, forms.Article],
+    terms: forms.Terms | None,
 ) -> list[str]:
     """Return how what the cart gets differs from what it must get; empty when it does not.
 
@@ -210,18 +49,25 @@ def run(
         ],
         version=1,
     )
+    sale = _Sale(ruleset, reader.cart(), reader.facts(chosen), _aware(trial.now))
     decision = engine.evaluate(
-        ruleset,
-        reader.cart(),
-        reader.facts(chosen),
-        now=_aware(trial.now),
-        explain=engine.Explain.FULL,
+        ruleset, sale.cart, sale.facts, now=sale.now, explain=engine.Explain.FULL
     )
     return [
         *_differences(expected, decision, currency),
         *_reason_differences(expected, decision, currency),
         *_extra_differences(expected, decision, campaigns),
+        *_return_differences(trial.returns, sale, decision, currency),
     ]
+
+
+class _Sale(NamedTuple):
+    """A purchase as returns look at it."""
+
+    ruleset: engine.Ruleset
+    cart: engine.Cart
+    facts: engine.Facts
+    now: datetime
 
 
 def _require_known(named: Iterable[str], known: Iterable[str]) -> None:
@@ -239,10 +85,10 @@ class _Reader:
 
     def __init__(
         self,
-        trial: Trial,
+        trial: forms.Trial,
         currency: str,
-        articles: Mapping[str, Article],
-        terms: Terms | None,
+        articles: Mapping[str, forms.Article],
+        terms: forms.Terms | None,
     ) -> None:
         self._trial = trial
         self._currency = currency
@@ -269,7 +115,7 @@ class _Reader:
         )
 
     def _line(self, line_id: str, text: str) -> engine.CartLine:
-        found = _LINE.fullmatch(text)
+        found = forms.LINE.fullmatch(text)
         assert found is not None
         return engine.CartLine(
             line_id,
@@ -289,14 +135,14 @@ class _Reader:
             articles={sku: self._article(one) for sku, one in self._articles.items()},
             member=None if trial.member is None else _member(trial.member),
             remaining={
-                key: self._remaining(trial.left.get(key, Left()), rules.limits)
+                key: self._remaining(trial.left.get(key, forms.Left()), rules.limits)
                 for key, rules in campaigns.items()
             },
             terms=self._points(),
             identity_answered=not trial.identity_is_away,
         )
 
-    def _article(self, article: Article) -> engine.Article:
+    def _article(self, article: forms.Article) -> engine.Article:
         return engine.Article(
             category_ids=frozenset(article.categories),
             brand=article.brand,
@@ -307,7 +153,7 @@ class _Reader:
             points_payment_excluded=article.not_for_points,
         )
 
-    def _remaining(self, left: Left, limits: campaign_pb2.Limits) -> engine.Remaining:
+    def _remaining(self, left: forms.Left, limits: campaign_pb2.Limits) -> engine.Remaining:
         """Return what is left: what the trial says, else as much as the campaign begins with."""
         fresh = dict.fromkeys(_skus(self._trial.cart), limits.units_per_article_max)
         return engine.Remaining(
@@ -372,7 +218,7 @@ def _payment(text: str) -> engine.PlannedPayment:
     return engine.PlannedPayment(engine.PaymentType[kind.upper()], prefix)
 
 
-def _member(shopper: Shopper) -> engine.Member:
+def _member(shopper: forms.Shopper) -> engine.Member:
     return engine.Member(
         member_id="mem_1",
         segment_ids=frozenset(shopper.segments),
@@ -387,7 +233,9 @@ def _member(shopper: Shopper) -> engine.Member:
     )
 
 
-def _differences(expected: Expectation, decision: engine.Decision, currency: str) -> Iterable[str]:
+def _differences(
+    expected: forms.Expectation, decision: engine.Decision, currency: str
+) -> Iterable[str]:
     """Return differences in money and points."""
 
     def money(minor: int) -> str:
@@ -425,7 +273,7 @@ def _same(text: str, currency: str) -> str:
 
 
 def _reason_differences(
-    expected: Expectation, decision: engine.Decision, currency: str
+    expected: forms.Expectation, decision: engine.Decision, currency: str
 ) -> Iterable[str]:
     """Return differences in why campaigns do not apply, and in what is missing to them."""
     why = {one.campaign_id: one for one in decision.outcomes}
@@ -435,24 +283,24 @@ def _reason_differences(
             yield f"{key} is {found}, not {reason}"
     for key, wanted in (expected.near or {}).items():
         money = None if wanted.money is None else _same(wanted.money, currency)
-        promised = Near(money=money, units=wanted.units)
+        promised = forms.Near(money=money, units=wanted.units)
         near = _near(why[key].near_miss if key in why else None, currency)
         if near != promised:
             yield f"to {key} is missing {_show(near)}, not {_show(promised)}"
 
 
-def _near(missing: engine.NearMiss | None, currency: str) -> Near:
+def _near(missing: engine.NearMiss | None, currency: str) -> forms.Near:
     if missing is None:
-        return Near()
+        return forms.Near()
     amount, quantity = missing.amount_minor, missing.quantity_thousandths
-    return Near(
+    return forms.Near(
         money=scalars.write_number(amount, Unit.MONEY, currency) if amount else None,
         units=quantity / 1_000 if quantity else None,
     )
 
 
 def _extra_differences(
-    expected: Expectation, decision: engine.Decision, keys: Iterable[str]
+    expected: forms.Expectation, decision: engine.Decision, keys: Iterable[str]
 ) -> Iterable[str]:
     """Return differences in what is neither money nor points."""
     names = {references.placeholder(key): key for key in keys}
@@ -470,7 +318,49 @@ def _extra_differences(
     yield from _compare("stamps", expected.stamps, +stamps, {})
 
 
-def _show(near: Near) -> str:
+def _return_differences(
+    returns: Iterable[forms.Return], sale: _Sale, decision: engine.Decision, currency: str
+) -> Iterable[str]:
+    """Return differences in what returns give and take, each after those before it."""
+    so_far = engine.ReturnedSoFar()
+    for number, one in enumerate(returns, start=1):
+        back = {
+            line: scalars.read_number(quantity, Unit.QUANTITY, currency)
+            for line, quantity in one.back.items()
+        }
+        try:
+            done = engine.price_return(
+                *(sale.ruleset, sale.cart, sale.facts, decision),
+                now=sale.now,
+                returned=back,
+                before=so_far,
+            )
+        except (engine.LineUnknown, engine.ReturnExceeds) as error:
+            raise Unreadable(f"return {number}: {error}") from None
+        so_far = done.so_far
+        for difference in _differences_of(one, done, currency):
+            yield f"return {number}: {difference}"
+
+
+def _differences_of(
+    wanted: forms.Return, done: engine.ReturnDecision, currency: str
+) -> Iterable[str]:
+    for what, text, minor in (
+        ("refund", wanted.refund, done.refund_minor),
+        ("held back", wanted.held_back, done.gifts_deducted_minor),
+    ):
+        shown = scalars.write_number(minor, Unit.MONEY, currency)
+        if text is not None and _same(text, currency) != shown:
+            yield f"{what} is {shown}, not {_same(text, currency)}"
+    for what, count, points in (
+        ("taken", wanted.points_taken, done.points_clawed_back),
+        ("given", wanted.points_given, done.points_restored),
+    ):
+        if count is not None and count != points:
+            yield f"points {what} are {points}, not {count}"
+
+
+def _show(near: forms.Near) -> str:
     return ", ".join(f"{name} {value}" for name, value in near if value is not None) or "nothing"
 
 

@@ -185,6 +185,102 @@ def test_trials_say_what_a_till_knows(file, trial):
     assert done.exit_code == 0, done.output
 
 
+RETURNS = """\
+currency: USD
+points: {worth: 0.01 USD}
+campaigns:
+  three-for-two:
+    title: Three for two
+    trigger: automatic
+    multi_buy: {groups: [{filter: {skus: [a]}, units: 3}], sharing: all}
+    rewards: [{percent_off: 100%, pick: {order: cheapest, count_max: 1}}]
+    combination: multi_buy
+  back:
+    title: Back
+    trigger: automatic
+    rewards: [{earn_percent: 10%}]
+    combination: earn
+  cup:
+    title: Cup
+    trigger: automatic
+    condition: {basket_total: {filter: {skus: [b]}, amount_min: 10.00 USD}}
+    rewards: [{gift_items: {items: [{sku: cup, units: 1, value: 2.00 USD}], on_return: deduct}}]
+    combination: receipt
+trials:
+"""
+
+
+@pytest.mark.parametrize(
+    ("trial", "told"),
+    [
+        # Three for 6.00; the two that stay cost 6.00 by themselves.
+        (
+            (
+                "{campaigns: [three-for-two], cart: [3 a at 3 USD],"
+                " returns: [{back: {1: 1}, refund: 0 USD}]}"
+            ),
+            "",
+        ),
+        (
+            (
+                "{campaigns: [three-for-two], cart: [3 a at 3 USD],"
+                " returns: [{back: {1: 1}, refund: 2 USD}]}"
+            ),
+            "return 1: refund is 0.00 USD, not 2.00 USD",
+        ),
+        # All of it gives all of it back, in however many steps.
+        (
+            (
+                "{campaigns: [three-for-two], cart: [3 a at 3 USD],"
+                " returns: [{back: {1: 1}}, {back: {1: 2}, refund: 6 USD}]}"
+            ),
+            "",
+        ),
+        # 4.00 of 10.00 are paid with points: of a half that comes back, too.
+        (
+            (
+                "{campaigns: [back], member: {points: 400}, pay_with_points: 4 USD,"
+                " cart: [2 b at 5 USD],"
+                " returns: [{back: {1: 1}, refund: 3 USD, points_given: 200, points_taken: 30}]}"
+            ),
+            "",
+        ),
+        (
+            (
+                "{campaigns: [back], member: {}, cart: [2 b at 5 USD],"
+                " returns: [{back: {1: 1}, points_taken: 40}]}"
+            ),
+            "return 1: points taken are 50, not 40",
+        ),
+        # A cup of 2.00 is kept, and not deserved any more.
+        (
+            (
+                "{campaigns: [cup], cart: [2 b at 5 USD],"
+                " returns: [{back: {1: 1}, refund: 3 USD, held_back: 2 USD}]}"
+            ),
+            "",
+        ),
+        (
+            "{campaigns: [back], cart: [2 b at 5 USD], returns: [{back: {1: 3}}]}",
+            "the trial makes no sense: return 1: ",
+        ),
+        (
+            "{campaigns: [back], cart: [2 b at 5 USD], returns: [{back: {2: 1}}]}",
+            "the trial makes no sense: return 1: ",
+        ),
+    ],
+)
+def test_trials_bring_goods_back(file, trial, told):
+    """What a return gives and takes is promised to shoppers as much as the discount is."""
+    file.write_text(f"{RETURNS}  - {trial.replace('{', '{name: A, expect: {}, ', 1)}\n")
+    done = run("test", file)
+    if told:
+        assert done.exit_code == 1
+        assert done.output.splitlines()[1].strip().startswith(told)
+    else:
+        assert done.exit_code == 0, done.output
+
+
 def test_doubts_are_printed_and_stop_nothing(file):
     """With their place; on the error stream, so that a pipe stays clean."""
     file.write_text(SOUND.replace("10%", "100%"))
