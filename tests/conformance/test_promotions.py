@@ -7,7 +7,7 @@ import pytest
 from tools.conformance.promotions import cases, runner
 from tools.conformance.promotions.runner import Outcome, Verdict
 
-FILES = ("promotions.json", "promotions_own.json")
+FILES = ("promotions.json", "promotions_own.json", "promotions_peers.json")
 OUTCOMES = [
     outcome
     for name in FILES
