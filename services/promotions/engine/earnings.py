@@ -51,66 +51,94 @@ def compile_earnings(given: rules.Rules) -> Earner:
     )
 
 
+class _Reward(NamedTuple):
+    """A reward, ready to run; its points end `expire_days` later, 0 for never by themselves."""
+
+    select: filters.Selector
+    kind: rules.RewardKind
+    earn: _Earn
+    expire_days: int
+
+
 def _compile_plain(given: rules.Rules) -> Earner:
-    rewards = tuple(
-        (
+    rewards = [
+        _Reward(
             filters.compile_filter(reward.target),
             reward.kind,
             _compile_earn(reward),
             getattr(reward.kind, "expire_days", 0),
         )
         for reward in given.rewards
-    )
+    ]
 
     def offer(till: Till) -> Offer:
-        shares: list[Shares] = []
-        lots: dict[int, int] = {}
-        stamps: list[tuple[str, int]] = []
-        coupons: list[tuple[str, int, int, bool]] = []
+        gains = _Gains()
         found = paid = 0
-        chances = 0
         is_mute = False
-        for select, kind, earn, expire_days in rewards:
-            mask = select(till.basket) & till.basket.earning
+        for one in rewards:
+            mask = one.select(till.basket) & till.basket.earning
             found |= mask
             piles = [pile for pile in till.basket.places(mask) if till.money[pile]]
             paid += len(piles)
-            if not till.hands_out and _is_handed_out(kind):
+            if till.hands_out or not _is_handed_out(one.kind):
+                gains.take(one, till, piles)
+            else:
                 is_mute = True
-                continue
-            match kind:
-                case rules.IssueCoupon():
-                    if piles:
-                        one = (kind.campaign_id, kind.uses or 1, kind.expire_days, kind.bearer)
-                        coupons.append(one)
-                case rules.InstantWin():
-                    chances = sum(earn(till, piles))
-                case rules.EarnStamps():
-                    if count := sum(earn(till, piles)):
-                        stamps.append((kind.card_id, count))
-                case _:
-                    points = earn(till, piles)
-                    shares.append((piles, points))
-                    lots[expire_days] = lots.get(expire_days, 0) + sum(points)
-        touched, given_points = merge(shares)
-        total = sum(given_points)
-        if not (total or stamps or coupons or chances):
-            unanswered = OutcomeReason.DEPENDENCY_UNAVAILABLE
-            return refuse(unanswered if is_mute and paid else _why_nothing(found, paid))
-        kept = tuple((days, lot) for days, lot in sorted(lots.items()) if lot)
+        made = gains.offer()
+        if made is not None:
+            return made
+        unanswered = OutcomeReason.DEPENDENCY_UNAVAILABLE
+        return refuse(unanswered if is_mute and paid else _why_nothing(found, paid))
+
+    return offer
+
+
+class _Gains:
+    """What the rewards of a campaign give, one after the other."""
+
+    __slots__ = ("_chances", "_coupons", "_lots", "_shares", "_stamps")
+
+    def __init__(self) -> None:
+        self._shares: list[Shares] = []
+        self._lots: dict[int, int] = {}
+        self._stamps: list[tuple[str, int]] = []
+        self._coupons: list[tuple[str, int, int, bool]] = []
+        self._chances = 0
+
+    def take(self, reward: _Reward, till: Till, piles: Sequence[int]) -> None:
+        """Add what a reward gives for goods."""
+        match kind := reward.kind:
+            case rules.IssueCoupon():
+                if piles:
+                    one = (kind.campaign_id, kind.uses or 1, kind.expire_days, kind.bearer)
+                    self._coupons.append(one)
+            case rules.InstantWin():
+                self._chances = sum(reward.earn(till, piles))
+            case rules.EarnStamps():
+                if count := sum(reward.earn(till, piles)):
+                    self._stamps.append((kind.card_id, count))
+            case _:
+                points, days = reward.earn(till, piles), reward.expire_days
+                self._shares.append((piles, points))
+                self._lots[days] = self._lots.get(days, 0) + sum(points)
+
+    def offer(self) -> Offer | None:
+        """Return all of it; None for nothing."""
+        touched, points = merge(self._shares)
+        total, chances = sum(points), self._chances
+        if not (total or self._stamps or self._coupons or chances):
+            return None
         return Offer(
             total,
             touched,
-            given_points,
+            points,
             total,
-            lots=kept,
-            stamps=tuple(stamps),
-            coupons=tuple(coupons),
+            lots=tuple((days, lot) for days, lot in sorted(self._lots.items()) if lot),
+            stamps=tuple(self._stamps),
+            coupons=tuple(self._coupons),
             chances=chances,
             details=(("chances", str(chances)),) if chances else (),
         )
-
-    return offer
 
 
 def _why_nothing(found: int, paid: int) -> OutcomeReason:

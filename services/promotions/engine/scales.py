@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from services.promotions.engine import amounts, filters, picks, rules
 from services.promotions.engine.baskets import Basket, places
@@ -161,10 +161,40 @@ def _join(offers: Sequence[Offer]) -> Offer:
     )
 
 
+class _Slice(NamedTuple):
+    """A slice of money or units, and what a percentage takes off an amount that lies on it.
+
+    `end` is where the next one begins.
+    """
+
+    begin: int
+    end: int
+    share: Callable[[int], int]
+
+
 def _compile_progressive(given: rules.Rules, scale: rules.Scale) -> Discounter:
     """Let each percentage lie on its own slice of money or units alone."""
-    reward = scale.steps[0].rewards[0]
-    select = filters.compile_filter(reward.target)
+    select = filters.compile_filter(scale.steps[0].rewards[0].target)
+    slices = _cut_up(scale)
+    first = scale.steps[0].begin
+    discount = _discount_units if scale.measure is rules.ScaleMeasure.UNITS else _discount_money
+    keeps_rest = given.limits.rest is rules.BudgetRest.KEEP
+
+    def offer(turn: Turn) -> Offer:
+        piles = turn.basket.places(select(turn.basket))
+        value = _measure(turn.basket, piles, scale.measure, turn.left)
+        if piles and value < first:
+            return _tell_missing(value, first, scale.measure)
+        cuts = discount(slices, turn, piles)
+        if not sum(cuts):
+            return refuse(why_nothing(piles, turn.basket, turn.left))
+        found = Offer(sum(cuts), piles, cuts, sum(cuts))
+        return bound(found, turn.budget, keeps_rest=keeps_rest)
+
+    return offer
+
+
+def _cut_up(scale: rules.Scale) -> list[_Slice]:
     begins = [step.begin for step in scale.steps]
     ends = [*begins[1:], 1 << 62]
     shares = [
@@ -172,42 +202,26 @@ def _compile_progressive(given: rules.Rules, scale: rules.Scale) -> Discounter:
         for step in scale.steps
         if isinstance(kind := step.rewards[0].kind, rules.PercentOff)
     ]
-    by_units = scale.measure is rules.ScaleMeasure.UNITS
-    keeps_rest = given.limits.rest is rules.BudgetRest.KEEP
+    return [_Slice(*one) for one in zip(begins, ends, shares, strict=True)]
 
-    def slice_money(turn: Turn, piles: Sequence[int]) -> list[int]:
-        worths = [turn.left[pile] for pile in piles]
-        rooms = [turn.left[pile] - turn.basket.floors[pile] for pile in piles]
-        whole = sum(worths)
-        off = sum(
-            [
-                share(max(0, min(whole, end) - begin))
-                for share, begin, end in zip(shares, begins, ends, strict=True)
-            ]
-        )
-        return amounts.spread_within(off, worths, rooms)
 
-    def slice_units(turn: Turn, piles: Sequence[int]) -> list[int]:
-        rows = picks.line_up(turn.basket, turn.left, turn.strata, piles, cheapest=False)
-        off = dict.fromkeys(piles, 0)
-        position = 0
-        for pile, _, one in rows:
-            for share, begin, end in zip(shares, begins, ends, strict=True):
-                units = min(position + one.units, end - 1) - max(position, begin - 1)
-                if units > 0:
-                    off[pile] += share((2 * one.amount * units + one.units) // (2 * one.units))
-            position += one.units
-        return [min(turn.left[pile] - turn.basket.floors[pile], off[pile]) for pile in piles]
+def _discount_money(slices: Sequence[_Slice], turn: Turn, piles: Sequence[int]) -> list[int]:
+    """Return what comes off piles for the slices that their money fills together."""
+    worths = [turn.left[pile] for pile in piles]
+    rooms = [turn.left[pile] - turn.basket.floors[pile] for pile in piles]
+    whole = sum(worths)
+    off = sum([one.share(max(0, min(whole, one.end) - one.begin)) for one in slices])
+    return amounts.spread_within(off, worths, rooms)
 
-    def offer(turn: Turn) -> Offer:
-        piles = turn.basket.places(select(turn.basket))
-        value = _measure(turn.basket, piles, scale.measure, turn.left)
-        if piles and value < begins[0]:
-            return _tell_missing(value, begins[0], scale.measure)
-        cuts = slice_units(turn, piles) if by_units else slice_money(turn, piles)
-        if not sum(cuts):
-            return refuse(why_nothing(piles, turn.basket, turn.left))
-        found = Offer(sum(cuts), piles, cuts, sum(cuts))
-        return bound(found, turn.budget, keeps_rest=keeps_rest)
 
-    return offer
+def _discount_units(slices: Sequence[_Slice], turn: Turn, piles: Sequence[int]) -> list[int]:
+    """Return what comes off piles when their units fill slices one by one, the dearest first."""
+    off = dict.fromkeys(piles, 0)
+    position = 0
+    for pile, _, one in picks.line_up(turn.basket, turn.left, turn.strata, piles, cheapest=False):
+        for begin, end, share in slices:
+            units = min(position + one.units, end - 1) - max(position, begin - 1)
+            if units > 0:
+                off[pile] += share((2 * one.amount * units + one.units) // (2 * one.units))
+        position += one.units
+    return [min(turn.left[pile] - turn.basket.floors[pile], off[pile]) for pile in piles]
