@@ -138,33 +138,48 @@ def price_return(
     """
     back = _add_up(cart, returned, before)
     gifts_back = _add_up_gifts(decision, gifts or {}, before)
-    cart = bearers.present(ruleset, cart, facts)
-    sale = _Sale(ruleset, cart, facts, decision, now)
-    rest = tuple(
+    sale = _Sale(ruleset, bearers.present(ruleset, cart, facts), facts, decision, now)
+    rest = _take_off(sale.cart, back)
+    if rest:
+        return _give_back(sale, rest, before, back, gifts_back)
+    return _close(sale, before, back, gifts_back)
+
+
+def _take_off(cart: Cart, back: Mapping[str, int]) -> tuple[CartLine, ...]:
+    """Return what stays of a cart."""
+    return tuple(
         line._replace(quantity_thousandths=line.quantity_thousandths - back.get(line.line_id, 0))
         for line in cart.lines
         if line.quantity_thousandths > back.get(line.line_id, 0)
     )
-    if not rest:
-        return _close(sale, before, back, gifts_back)
+
+
+def _give_back(
+    sale: _Sale,
+    rest: tuple[CartLine, ...],
+    before: ReturnedSoFar,
+    back: Mapping[str, int],
+    gifts_back: Mapping[tuple[str, str], int],
+) -> ReturnDecision:
+    """Give and take back what the rest, priced again, leaves of the receipt."""
+    decision, terms = sale.decision, sale.facts.terms
     run, candidates, found = _price_rest(sale, rest, back)
     deducted = _find_deduction(sale, run, gifts_back)
     given, restored_minor = _settle(
         _share_of(decision.lines, _kept_lines(sale, back)),
         owed=decision.total_minor - sum(run.left) - deducted,
         before=before,
-        terms=facts.terms,
+        terms=terms,
     )
-    paid_with_points = decision.points_payment_minor - restored_minor
-    run.payment_max = paid_with_points
+    run.payment_max = paid_with_points = decision.points_payment_minor - restored_minor
     evaluation.pay_and_earn(run, candidates, choose_payment=lambda _: paid_with_points)
-    outcomes = traces.tell(ruleset, run, found, explain=Explain.CANDIDATES)
-    remaining = evaluation.conclude(run, ruleset_version=ruleset.version, outcomes=outcomes)
+    outcomes = traces.tell(sale.ruleset, run, found, explain=Explain.CANDIDATES)
+    remaining = evaluation.conclude(run, ruleset_version=sale.ruleset.version, outcomes=outcomes)
     kept_points = min(decision.points_earned - before.points_clawed_back, remaining.points_earned)
     so_far = ReturnedSoFar(
-        quantities=_in_order(cart, back),
+        quantities=_in_order(sale.cart, back),
         refund_minor=given,
-        points_restored=payments.points_for(restored_minor, facts.terms),
+        points_restored=payments.points_for(restored_minor, terms),
         points_clawed_back=decision.points_earned - kept_points,
         gifts=_list_gifts(gifts_back),
         stamps=_take_stamps_back(decision, remaining.stamp_moves, before),

@@ -34,45 +34,42 @@ def show_decision(
         points_earned=decision.points_earned,
         messages=[show_message(message) for message in decision.messages],
         degradations=degradations,
-        gifts=[
-            checkout_pb2.Gift(
-                campaign_id=one.campaign_id,
-                sku=one.sku,
-                units=one.units,
-                value_minor=one.value_minor,
-            )
-            for one in decision.gifts
-        ],
-        gift_offers=[
-            checkout_pb2.GiftOffer(
-                campaign_id=one.campaign_id,
-                skus=one.skus,
-                count=one.number,
-                basis_points=one.basis_points,
-            )
-            for one in decision.gift_offers
-        ],
-        coupon_grants=[
-            checkout_pb2.CouponGrant(
-                campaign_id=one.campaign_id,
-                coupon_campaign_id=one.coupon_campaign_id,
-                uses=one.uses,
-                expire_days=one.expire_days,
-                bearer=one.bearer,
-            )
-            for one in decision.coupon_grants
-        ],
         stamp_moves=[show_stamps(one) for one in decision.stamp_moves],
-        instant_chances=[
-            checkout_pb2.InstantChances(campaign_id=one.campaign_id, count=one.number)
-            for one in decision.instant_chances
-        ],
     )
+    _add_gifts(shown, decision)
     for line in decision.lines:
         _add_line(shown, line)
     for outcome in decision.outcomes:
         _add_outcome(shown, outcome)
     return shown
+
+
+def _add_gifts(shown: checkout_pb2.Evaluation, decision: engine.Decision) -> None:
+    """Add what comes besides money and points."""
+    for gift in decision.gifts:
+        shown.gifts.add(
+            campaign_id=gift.campaign_id,
+            sku=gift.sku,
+            units=gift.units,
+            value_minor=gift.value_minor,
+        )
+    for offer in decision.gift_offers:
+        shown.gift_offers.add(
+            campaign_id=offer.campaign_id,
+            skus=offer.skus,
+            count=offer.number,
+            basis_points=offer.basis_points,
+        )
+    for grant in decision.coupon_grants:
+        shown.coupon_grants.add(
+            campaign_id=grant.campaign_id,
+            coupon_campaign_id=grant.coupon_campaign_id,
+            uses=grant.uses,
+            expire_days=grant.expire_days,
+            bearer=grant.bearer,
+        )
+    for chances in decision.instant_chances:
+        shown.instant_chances.add(campaign_id=chances.campaign_id, count=chances.number)
 
 
 def show_draw(drawn: engine.Drawn) -> checkout_pb2.InstantDraw:
