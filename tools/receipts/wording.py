@@ -90,7 +90,8 @@ def explain(receipt: checkout_pb2.Receipt) -> Iterator[str]:
             f"returned {returned.return_id}: {_money(returned.refund_minor)} in money, "
             f"{returned.points_restored} points given back, "
             f"{returned.points_clawed_back} taken back, "
-            f"{returned.points_not_recovered} already spent, {returned.points_owed} owed"
+            f"{returned.points_not_recovered} already spent, {returned.points_owed} owed, "
+            f"{_money(returned.gift_cards_not_refunded_minor)} never paid by gift cards"
         )
     yield from map(tell_compensation, receipt.compensations)
 

@@ -98,6 +98,7 @@ def show_return(returned: Return, *, terms: engine.PointsTerms) -> checkout_pb2.
     """Return a recorded return, with what the ledger could take and give back of the points due."""
     told = checkout_pb2.Return.FromString(returned.document)
     told.points_restored -= told.points_not_restored
+    told.refund_minor -= told.gift_cards_not_refunded_minor
     told.messages.extend(chances.ask_back(told.prizes_withdrawn))
     if returned.batch:
         batch = batch_pb2.Batch.FromString(returned.batch)

@@ -202,6 +202,7 @@ class Returns:
             gifts_deducted_minor=priced.gifts_deducted_minor,
             stamp_moves=[evaluations.show_stamps(one) for one in priced.stamp_moves],
             gift_card_refunds=_show_gifts(purchase.receipt, gifts),
+            gift_cards_not_refunded_minor=_not_refunded(purchase, priced),
             points_not_restored=priced.points_restored - restored,
             coupons_withdrawn=_withdrawn(purchase.receipt) if priced.complete else (),
             prizes_withdrawn=chances.won(purchase.receipt) if priced.complete else (),
@@ -322,6 +323,22 @@ def _gifts(purchase: Purchase, priced: engine.ReturnDecision) -> dict[int, int]:
         batch_pb2.Batch.FromString(purchase.receipt.batch),
         purchase.receipt.moved,
         undone=_undone(purchase),
+        refund_minor=priced.refund_minor,
+    )
+
+
+def _not_refunded(purchase: Purchase, priced: engine.ReturnDecision) -> int:
+    """Return what of a refund gift cards had paid by the receipt alone."""
+    receipt = purchase.receipt
+    bought = checkout_service_pb2.CommitRequest.FromString(receipt.request)
+    paid_minor = sum(one.amount_minor for one in bought.gift_card_payments)
+    if not paid_minor:
+        return 0
+    return batches.find_not_refunded(
+        batch_pb2.Batch.FromString(receipt.batch),
+        receipt.moved,
+        paid_minor=paid_minor,
+        before_minor=_before(purchase.returns).refund_minor,
         refund_minor=priced.refund_minor,
     )
 

@@ -328,6 +328,32 @@ def spread_refund(
     return parts
 
 
+def find_not_refunded(
+    batch: batch_pb2.Batch,
+    moved: Sequence[int],
+    *,
+    paid_minor: int,
+    before_minor: int,
+    refund_minor: int,
+) -> int:
+    """Return which part of a refund nobody paid: gift cards gave less than a receipt says.
+
+    They `paid_minor` by the receipt; `before_minor` was due by earlier returns. Cards get first
+    what they gave, then comes what they did not, then other money. All in minor units.
+    """
+    gave = sum(
+        amount
+        for operation, amount in zip(batch.operations, moved, strict=True)
+        if _is_gift(operation)
+    )
+    lacking = max(paid_minor - gave, 0)
+
+    def lost(due_minor: int) -> int:
+        return min(max(due_minor - gave, 0), lacking)
+
+    return lost(before_minor + refund_minor) - lost(before_minor)
+
+
 def day_end(moment: datetime, days: int, zone: ZoneInfo) -> datetime:
     """Return the end of the day so many days later."""
     day = moment.astimezone(zone).date() + timedelta(days=days + 1)

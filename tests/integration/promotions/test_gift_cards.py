@@ -12,9 +12,15 @@ from tessera.ledger.v1 import (
     batch_pb2,
     ledger_service_pb2,
 )
-from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
+from tessera.promotions.v1 import (
+    checkout_pb2,
+    checkout_service_pb2,
+    offline_service_pb2,
+    offline_service_pb2_grpc,
+)
 
 from services.chassis import ids
+from services.promotions.wire import sold
 from tests.integration.promotions import promises
 from tests.integration.promotions.houses import CURRENCY, cart_of, commit_of, line, stamp
 
@@ -84,6 +90,30 @@ async def test_cards_pay_in_part_and_get_their_money_first(house):
     assert [one.amount_minor for one in rest.gift_card_refunds] == [1_400]
     assert (await left(house, first), await left(house, second)) == (3_000, 5_000)
     assert await house.points(member) == 0
+
+
+async def test_what_a_card_never_paid_is_not_given_back_in_money(house):
+    """A till without a line took 6.00 of cards that had 1.00: the shopper brought 4.00 besides."""
+    card, empty = await new_card(house, 100), "gcd_" + secrets.token_hex(16)
+    cart = cart_of(line("1", "bread", 500, 2_000))
+    offer = await house.evaluate(cart)
+    told = offline_service_pb2.RecordReceiptRequest(
+        purchase=paying(cart, offer, (card, 500), (empty, 100)), lines=sold.show_lines(offer)
+    )
+    tills = offline_service_pb2_grpc.OfflineServiceStub(house.channel)
+    receipt = (await house.call(tills.RecordReceipt, told)).receipt
+    assert {one.kind for one in receipt.conflicts} >= {checkout_pb2.CONFLICT_KIND_GIFT_CARD_SHORT}
+    returns = [await house.give_back(receipt, **{"1": 500}) for _ in range(4)]
+    assert [
+        (
+            one.refund_minor,
+            sum(part.amount_minor for part in one.gift_card_refunds),
+            one.gift_cards_not_refunded_minor,
+        )
+        for one in returns
+    ] == [(100, 100, 150), (0, 0, 250), (150, 0, 100), (250, 0, 0)]
+    assert sum(one.refund_minor for one in returns) == 100 + 400
+    assert (await left(house, card), await left(house, empty)) == (100, 0)
 
 
 async def test_a_card_given_twice_pays_twice_and_gets_back_once(house):

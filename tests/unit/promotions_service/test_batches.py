@@ -470,3 +470,33 @@ def test_undoing_takes_points_of_prizes_and_gives_no_prize_back():
 def test_prizes_are_counted_where_they_came_from():
     """What did not move was not won."""
     assert batches.count_prizes(_wins(), (9, 1, 0, 0)) == {"c9.x.0": 1, "c9.x.1": 0}
+
+
+@given(
+    gave=st.lists(st.integers(0, 300), max_size=3),
+    lacking=st.integers(0, 300),
+    cash=st.integers(0, 300),
+    cuts=st.lists(st.integers(1, 400), max_size=6),
+)
+def test_returns_give_back_what_was_paid_however_they_are_cut(gave, lacking, cash, cuts):
+    """Cards get what they gave, the purse what it gave, and what nobody paid is given to nobody."""
+    bought = batch_pb2.Batch(
+        operations=[
+            batch_pb2.Operation(transfer=batch_pb2.Transfer(asset_code="gift.EUR", amount=amount))
+            for amount in gave
+        ]
+    )
+    due = sum(gave) + lacking + cash
+    before = refunded = 0
+    for cut in [*cuts, due]:
+        part = min(cut, due - before)
+        lost = batches.find_not_refunded(
+            bought,
+            gave,
+            paid_minor=sum(gave) + lacking,
+            before_minor=before,
+            refund_minor=part,
+        )
+        assert 0 <= lost <= part
+        before, refunded = before + part, refunded + part - lost
+    assert refunded == sum(gave) + cash
