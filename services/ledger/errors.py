@@ -371,3 +371,10 @@ class AccountConflict(LedgerRefusal):
 
     category = Category.ALREADY_EXISTS
     reason = "ACCOUNT_CONFLICT"
+
+
+class AmountTooLarge(LedgerRefusal):
+    """What was asked for comes to more than can be told."""
+
+    category = Category.FAILED_PRECONDITION
+    reason = "AMOUNT_TOO_LARGE"

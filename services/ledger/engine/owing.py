@@ -7,6 +7,10 @@ from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from services.ledger import errors
+
+#: Nothing larger can be told.
+_MAX = 2**63 - 1
 #: Rates are in parts of this many.
 WHOLE = 10**9
 #: How many months of earning expected breakage is estimated from, unless somebody says otherwise.
@@ -91,8 +95,10 @@ def liability(
     """Return the liability at a moment in the month `month`.
 
     Expected breakage is the outstanding amount of each age times the share of such points that has
-    expired so far: see `breakage_rates`. What never expires never breaks.
+    expired so far: see `breakage_rates`. What never expires never breaks. Raises AmountTooLarge
+    when all of it together is beyond 64 bits.
     """
+    _told(sum(one.total for one in outstanding))
     rates = breakage_rates(history, month=month)
     ages: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
     expiries: defaultdict[int | None, list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -164,8 +170,17 @@ def month_name(month: int | None) -> str:
 
 
 def money(amount: int, *, value_minor: int, units: int) -> int:
-    """Return what points are worth in minor units of money, half a unit rounded up."""
-    return (2 * amount * value_minor + units) // (2 * units)
+    """Return what points are worth in minor units of money, half a unit rounded up.
+
+    Raises AmountTooLarge.
+    """
+    return _told((2 * amount * value_minor + units) // (2 * units))
+
+
+def _told(amount: int) -> int:
+    if amount > _MAX:
+        raise errors.AmountTooLarge
+    return amount
 
 
 def _shares(left: int, used: int, expired: int) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from services.ledger import errors
 
+#: No amount of money is larger, in minor units.
+_MONEY_MAX = 2**63 - 1
 #: The party that owes for points which no partner issued; in rates, everybody.
 PROGRAM = ""
 
@@ -54,7 +56,8 @@ class Net(NamedTuple):
 def debts(accepted: Iterable[Accepted], rates: Sequence[Rate]) -> tuple[list[Debt], str]:
     """Return who owes whom by issuer and acceptor, and the currency (empty when nobody does).
 
-    `rates` are those in force. A partner owes itself nothing. Raises RateNotFound.
+    `rates` are those in force. A partner owes itself nothing. Raises RateNotFound,
+    and AmountTooLarge beyond 64 bits.
     """
     known = {(rate.issuer_id, rate.acceptor_id): rate for rate in rates}
     owed, currency_code = [], ""
@@ -62,18 +65,23 @@ def debts(accepted: Iterable[Accepted], rates: Sequence[Rate]) -> tuple[list[Deb
         if part.issuer_id != part.acceptor_id and part.amount:
             rate = _rate(part, known)
             money = _half_up(part.amount * rate.value_minor, rate.units)
+            _check_size(money)
             owed.append(Debt(*part, rate.value_minor, rate.units, money))
             currency_code = rate.currency_code
     return owed, currency_code
 
 
 def nets(owed: Iterable[Debt]) -> list[Net]:
-    """Return the debts with those of both directions set off, by debtor and creditor."""
+    """Return the debts with those of both directions set off, by debtor and creditor.
+
+    Raises AmountTooLarge beyond 64 bits.
+    """
     sums: dict[tuple[str, str], int] = {}
     for debt in owed:
         one, other = debt.issuer_id, debt.acceptor_id
         pair, sign = ((one, other), 1) if one < other else ((other, one), -1)
         sums[pair] = sums.get(pair, 0) + sign * debt.owed_minor
+        _check_size(sums[pair])
     found = [
         Net(one, other, money) if money > 0 else Net(other, one, -money)
         for (one, other), money in sums.items()
@@ -95,6 +103,11 @@ def _rate(part: Accepted, known: Mapping[tuple[str, str], Rate]) -> Rate:
         if rate is not None:
             return rate
     raise errors.RateNotFound(issuer_id=issuer_id, acceptor_id=acceptor_id)
+
+
+def _check_size(money: int) -> None:
+    if abs(money) > _MONEY_MAX:
+        raise errors.AmountTooLarge
 
 
 def _half_up(dividend: int, divisor: int) -> int:

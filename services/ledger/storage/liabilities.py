@@ -3,8 +3,10 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import asyncpg
+
 from services.chassis import database
-from services.ledger import engine
+from services.ledger import engine, errors
 from services.ledger.storage import reading
 
 #: Whose points are owed: members', households', and what is on cards.
@@ -113,7 +115,18 @@ class Liabilities:
     async def report(
         self, asset: engine.Asset, *, now: datetime, history_months: int
     ) -> engine.Liability:
-        """Return what is owed at `now`; breakage is expected from so many months of earning."""
+        """Return what is owed at `now`; breakage is expected from so many months of earning.
+
+        Raises AmountTooLarge.
+        """
+        try:
+            return await self._report(asset, now=now, history_months=history_months)
+        except asyncpg.NumericValueOutOfRangeError:
+            raise errors.AmountTooLarge from None
+
+    async def _report(
+        self, asset: engine.Asset, *, now: datetime, history_months: int
+    ) -> engine.Liability:
         zone = "UTC" if asset.lots is None else asset.lots.time_zone
         month = engine.month_of(now, ZoneInfo(zone))
         since = month - history_months

@@ -427,6 +427,24 @@ async def test_a_refund_for_a_time_of_grace_is_no_new_earning(ledger, books, tur
     assert [one.expected_breakage for one in found] == [9, 9]  # 10 of 100 were used, 90 expired
 
 
+async def test_a_report_that_nobody_could_write_down_is_refused(ledger, books):
+    """In money first, then in points as well."""
+    await ledger.asset("vast", lot_policy=asset_pb2.LotPolicy(time_zone="UTC"))
+    value = pb.PointValue(currency_code="EUR", value_minor=10**9, units=1)
+    requests = [
+        pb.GetLiabilityRequest(asset_code="vast", value=value),
+        pb.GetLiabilityRequest(asset_code="vast"),
+    ]
+    for full, request in zip((1, 10), requests, strict=True):
+        for _ in range(full):
+            anna = ledger.member("vast")
+            for _ in range(5):
+                await ledger.post(*(move(world("vast"), anna, 10**15) for _ in range(200)))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await books.GetLiability(request)
+        assert status.read(caught.value).reason == "AMOUNT_TOO_LARGE"
+
+
 async def test_the_liability_of_an_asset_without_lots_is_its_balances(ledger, books):
     await ledger.asset("gift")
     await ledger.earn(ledger.member("gift"), 70)

@@ -1,9 +1,10 @@
 """What is owed, against tables computed by hand."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ledger import engine
+from services.ledger import engine, errors
 
 #: January of year 0 has number 0.
 MAY = 4
@@ -73,6 +74,17 @@ def test_what_is_owed_is_told_by_age_and_by_month_of_expiry():
         (MAY + 1, 71, 30, 0),
         (None, 40, 0, 0),
     ]
+
+
+def test_what_cannot_be_told_is_refused():
+    """Points beyond 64 bits, and money."""
+    line = engine.Outstanding(0, None, 10**18, 0, 0)
+    nothing = engine.History((), ())
+    assert engine.liability([line] * 9, nothing, expired=0, month=1).available == 9 * 10**18
+    with pytest.raises(errors.AmountTooLarge):
+        engine.liability([line] * 10, nothing, expired=0, month=1)
+    with pytest.raises(errors.AmountTooLarge):
+        engine.money(10**10, value_minor=10**9, units=1)
 
 
 def test_money_is_rounded_half_up():

@@ -47,6 +47,18 @@ def test_the_most_specific_rate_counts_and_cents_are_rounded(issuer, acceptor, a
     assert currency == "EUR"
 
 
+def test_money_that_cannot_be_told_is_refused():
+    """Of one debt, and of several in one direction."""
+    most = [rate("", "", 2**53, 1)]
+    accepted = [engine.Accepted("bank", name, 1000) for name in ("fuel", "grocer")]
+    owed, _ = engine.debts(accepted, most)
+    assert engine.nets(owed)[0].owed_minor == 1000 * 2**53
+    with pytest.raises(errors.AmountTooLarge):
+        engine.debts([engine.Accepted("bank", "fuel", -1025)], most)
+    with pytest.raises(errors.AmountTooLarge):
+        engine.nets([owed[0]._replace(acceptor_id="fuel") for _ in range(2)])
+
+
 def test_own_points_and_even_returns_owe_nothing():
     accepted = [engine.Accepted("bank", "bank", 500), engine.Accepted("bank", "fuel", 0)]
     assert engine.debts(accepted, []) == ([], "")
