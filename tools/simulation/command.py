@@ -104,7 +104,10 @@ def simulate(
             sold = asyncio.run(_stored(_load(settings), since, until))
     except (imported.Unusable, errors.Refusal) as error:
         raise typer.BadParameter(str(error)) from None
-    plan = _plan(sold.live if live is None else _read(live), _read(drafts), without or ())
+    code = sold.source.currency_code
+    plan = _plan(
+        sold.live if live is None else _read(live, code), _read(drafts, code), without or ()
+    )
     if not keep_periods:
         plan = replaying.Plan(replaying.timeless(plan.live), replaying.timeless(plan.draft))
     if sold.source.heads.is_empty():
@@ -130,8 +133,11 @@ def _load(file: Path | None) -> Settings:
         raise typer.BadParameter(str(error), param_hint="--config") from None
 
 
-def _read(paths: Sequence[Path]) -> list[engine.Campaign]:
-    """Return the campaigns of files and folders; every problem is printed with its place."""
+def _read(paths: Sequence[Path], currency_code: str) -> list[engine.Campaign]:
+    """Return the campaigns of files and folders; every problem is printed with its place.
+
+    Files in another currency than the receipts would be decided in minor units that mean nothing.
+    """
     try:
         read = sources.read(paths)
     except (OSError, UnicodeDecodeError) as error:
@@ -141,6 +147,11 @@ def _read(paths: Sequence[Path]) -> list[engine.Campaign]:
         _console.print(problem, markup=False)
     if problems:
         raise typer.Exit(1)
+    written_in = sources.currency_of(read)
+    if read and written_in != currency_code:
+        raise typer.BadParameter(
+            f"{read[0].path} is in {written_in}, and the receipts are in {currency_code}"
+        )
     return [rules.parse_campaign(key, 1, one) for key, one in sources.campaigns_of(read).items()]
 
 

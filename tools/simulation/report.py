@@ -21,9 +21,11 @@ def show(console: Console, totals: Totals) -> None:
     table = Table(title="The same receipts, decided twice")
     for column in ("", "live", "with the draft", "change"):
         table.add_column(column, justify="left" if not column else "right")
-    table.add_row("goods before discounts", *_pair(sums["subtotal_minor"], sums["subtotal_minor"]))
+    goods = sums["subtotal_minor"]
+    table.add_row("goods before discounts", *_pair(goods, goods, totals.decimals))
     for name, key in (("discounts", "discount_minor"), ("cost, points included", "cost_minor")):
-        table.add_row(f"{name}, {unit}", *_pair(sums[f"live_{key}"], sums[f"draft_{key}"]))
+        pair = _pair(sums[f"live_{key}"], sums[f"draft_{key}"], totals.decimals)
+        table.add_row(f"{name}, {unit}", *pair)
     live, draft = sums["live_points"], sums["draft_points"]
     table.add_row("points earned", f"{live:,}", f"{draft:,}", f"{draft - live:+,}")
     console.print(table)
@@ -47,7 +49,7 @@ def _campaign_table(totals: Totals) -> Table:
     for row in _moved(totals).iter_rows(named=True):
         table.add_row(
             row["title"] or row["campaign_id"],
-            *_pair(row["live_cost_minor"], row["draft_cost_minor"]),
+            *_pair(row["live_cost_minor"], row["draft_cost_minor"], totals.decimals),
             f"{row['live_receipts']:,} → {row['draft_receipts']:,}",
             f"{row['live_members']:,} → {row['draft_members']:,}",
         )
@@ -75,8 +77,13 @@ def _moved(totals: Totals) -> pl.DataFrame:
     return moved.sort(pl.col("change_minor").abs(), descending=True).head(_ROWS)
 
 
-def _pair(live: int, draft: int) -> tuple[str, str, str]:
-    return f"{live / 100:,.2f}", f"{draft / 100:,.2f}", f"{(draft - live) / 100:+,.2f}"
+def _pair(live: int, draft: int, decimals: int) -> tuple[str, str, str]:
+    whole = 10**decimals
+    return (
+        f"{live / whole:,.{decimals}f}",
+        f"{draft / whole:,.{decimals}f}",
+        f"{(draft - live) / whole:+,.{decimals}f}",
+    )
 
 
 def write(folder: Path, totals: Totals) -> list[Path]:
@@ -123,7 +130,7 @@ def _draw_campaigns(axes: Axes, totals: Totals) -> None:
     names = [row["title"] or row["campaign_id"] for row in moved.iter_rows(named=True)]
     places = range(len(names))
     for key, colour, offset in (("live", _LIVE, 0.2), ("draft", _DRAFT, -0.2)):
-        costs = (moved[f"{key}_cost_minor"] / 100).to_list()
+        costs = (moved[f"{key}_cost_minor"] / 10**totals.decimals).to_list()
         axes.barh([place + offset for place in places], costs, 0.4, color=colour, label=key)
     # A dollar in a title is a dollar, and not the beginning of a formula.
     axes.set_yticks(list(places), [name[:48] for name in names], parse_math=False)
@@ -138,7 +145,7 @@ def _draw_weeks(axes: Axes, totals: Totals) -> None:
         .sort("week")
     )
     for key, colour in (("live", _LIVE), ("draft", _DRAFT)):
-        costs = (weeks[f"{key}_cost_minor"] / 100).to_list()
+        costs = (weeks[f"{key}_cost_minor"] / 10**totals.decimals).to_list()
         axes.plot(weeks["week"].to_list(), costs, color=colour, label=key)
     axes.set_ylim(bottom=0)
     axes.tick_params(axis="x", rotation=30)
@@ -147,7 +154,7 @@ def _draw_weeks(axes: Axes, totals: Totals) -> None:
 
 
 def _draw_receipts(axes: Axes, totals: Totals) -> None:
-    changes = (totals.changed["change_minor"] / 100).to_list()
+    changes = (totals.changed["change_minor"] / 10**totals.decimals).to_list()
     axes.hist(changes, bins=40, color=_DRAFT)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_title(f"Receipts that change, by how much, {totals.currency_code}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from services.promotions import engine
+from services.promotions.engine import currencies
 from tools.simulation.purchases import Source
 from tools.simulation.replaying import DRAFT, LIVE, Plan, Replayed
 
@@ -28,6 +29,11 @@ class Totals:
     prizes: pl.DataFrame
     changed: pl.DataFrame
     is_settled: bool
+
+    @property
+    def decimals(self) -> int:
+        """Return how many decimals people write of the amounts."""
+        return currencies.decimals_of(self.currency_code)
 
 
 def count(source: Source, replayed: Replayed, plan: Plan) -> Totals:

@@ -18,10 +18,10 @@ ROWS = [
 
 @pytest.fixture
 def run(tmp_path):
-    def simulate(rows, *arguments, draft=None):
+    def simulate(rows, *arguments, draft=None, currency="USD"):
         (tmp_path / "sales.csv").write_text("\n".join(rows))
         written = draft or sales.percent("tenth", 10)
-        (tmp_path / "draft.yaml").write_text("currency: USD\ncampaigns:\n" + written)
+        (tmp_path / "draft.yaml").write_text(f"currency: {currency}\ncampaigns:\n{written}")
         command = ["simulate", str(tmp_path / "draft.yaml"), "--sales", str(tmp_path / "sales.csv")]
         command += ["--processes", "1", "--out", str(tmp_path / "out"), *arguments]
         return CliRunner().invoke(compose("simulate"), command)
@@ -87,3 +87,21 @@ def test_a_draft_that_makes_no_sense_is_named_with_its_line(run):
     result = run([HEADER, *ROWS], draft=sales.percent("tenth", 10).replace("10%", "1000%"))
     assert result.exit_code == 1
     assert "draft.yaml:" in result.output
+
+
+def test_amounts_have_the_decimals_of_their_currency(run):
+    """1,500 yen and a tenth of them, not 15.00 and 1.50."""
+    result = run([HEADER, *ROWS], "--currency", "JPY", currency="JPY")
+    assert result.exit_code == 0, result.output
+    shown = " ".join(result.output.replace("│", " ").split())
+    assert "goods before discounts 2,500 2,500 +0 " in shown
+    assert "discounts, JPY 0 250 +250 " in shown
+
+
+def test_a_draft_in_another_currency_is_refused(run, tmp_path):
+    """Its amounts would be taken for as many cents."""
+    result = run([HEADER, *ROWS], currency="JPY")
+    assert result.exit_code == 2
+    told = " ".join(result.output.replace("│", " ").split())
+    assert "is in JPY, and the receipts are in USD" in told
+    assert not (tmp_path / "out").exists()
