@@ -180,7 +180,9 @@ def _sets_of(words: Words, setting: Setting, *groups: engine.UnitGroup) -> engin
 
 def _read_sharing(words: Words) -> engine.Sharing:
     """Return whether all units of a set carry its discount, for the sake of returns."""
-    name = words.text("share_with", "shared_by", "allocate_to", "allocation_to", "carried_by")
+    name = words.text(
+        "share_with", "shared_by", "allocate_to", "allocation_to", "carried_by", "allocation"
+    )
     whole = words.flag("share_with_qualifier", "allocation_to_qualifier", "share_discount", "split")
     whole = whole or any(sign in name for sign in ("all", "qualifier", "both", "set"))
     return engine.Sharing.ALL if whole else engine.Sharing.REWARDED

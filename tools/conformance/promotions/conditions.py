@@ -21,15 +21,19 @@ MOST_SETS = ("max_sets", "max_groups", "max_bundles", "max_repeats", "max_applic
 _SUBJECTS = "(?P<subject>sku|article|product|category|tag|brand|collection)s?"
 _CONTAINS = re.compile(
     r"(?:(?:cart|order|basket)_)?(?P<no>not_|no_)?(?:contains?|has|includes?|holds)"
-    rf"(?:_(?P<how>any|all)(?:_of)?)?(?:_{_SUBJECTS}(?:_in)?)?"
+    r"(?:_(?P<how>any|all)(?:_of)?)?(?:_(?:items?|products?|goods)_(?:from|of|in))?"
+    rf"(?:_{_SUBJECTS}(?:_in)?)?"
 )
 _IN_CART = re.compile(rf"{_SUBJECTS}_(?P<no>not_)?(?:in|present)(?:_(?:cart|order|basket))?")
 _DISTINCT = re.compile(r"(?:distinct|different|unique|coverage)(?:_\w+?)?(?:_(?:gte|min))?")
 _FIRST = re.compile(r"(?:is_)?(?:(?:member|customer)_)?first_(?:order|purchase)")
 _BELONGS = re.compile(
-    r"(?:member|customer|user)_(?P<no>not_)?(?:is_)?(?:has|in|belongs_to)"
-    r"_(?:segment|group|tier|level|role)s?"
+    r"(?P<no>not_)?(?:(?:member|customer|user)_)?(?P<never>not_)?"
+    r"(?:(?:is_)?(?:has|in|belongs_to)_)?(?:segment|group|tier|level|role)s?"
+    r"(?:_(?:is|eq|in|(?P<out>not_in|ne)))?"
 )
+_PLACES = re.compile(r"(?P<of>store|channel)s?(?:_(?:is|eq|in|(?P<out>not_in|ne)))?")
+_PRICED = re.compile(r"(?:any_)?(?:(?:unit|item|line)_)?price_(?P<comparison>gte|gt|lte|lt)")
 _AFTER = re.compile(r"_(?P<when>after|before)_discounts?")
 _LINES = re.compile(
     r"(?:(?P<which>every|any)_)?line_(?P<measure>amount|total|subtotal|value|qty|quantity|units)"
@@ -39,7 +43,9 @@ _GROUPS = re.compile(
     r"(?:(?:item|set|quantity|unit|cart|contains)_)?(?:set|group|package|bundle)s?"
     r"(?:_(?:complete|count|qty|quantity|size|of|gte|rule|present))*"
 )
-_ATTRIBUTES = re.compile(r"(?:cart_|member_)?attribute(?:_(?P<test>\w+))?")
+_ATTRIBUTES = re.compile(
+    r"(?:cart_|member_)?(?:attribute|rule|field|numeric|number)(?:_(?P<test>\w+))?"
+)
 _CIRCUMSTANCES = re.compile(
     r"(?:(?:cart|order|request)_|(?P<member>member_|customer_))?"
     r"(?P<name>(?:shipping_|delivery_|billing_)?(?:country|region|city|zone)|language|device|platform"
@@ -50,6 +56,7 @@ _IS_ONE = re.compile(r"(?:member|customer|user)_is_(?P<one>\w+)|(?P<only>\w+)_on
 _PURCHASES = re.compile(
     r"(?:member_)?(?:order|purchase)s?_(?P<what>number|placed|count)(?:_(?P<comparison>\w+))?"
 )
+_NTH = re.compile(r"(?:is_)?(?:(?:member|customer)_)?nth_(?:order|purchase)(?:_eq)?")
 _BASES = {
     "after_item_offers": engine.Basis.RUNNING,
     "after_previous_campaigns": engine.Basis.TURN,
@@ -194,8 +201,15 @@ def _read_is_one(words: Words, _: Goods, terms: Terms, found: re.Match[str]) -> 
     terms.conditions.append(condition if wanted else engine.Not(condition))
 
 
-def _read_attribute(words: Words, _: Goods, terms: Terms, found: re.Match[str]) -> None:
-    terms.conditions.append(people.read_attribute(words, found["test"] or "eq"))
+def _read_attribute(words: Words, cart_goods: Goods, terms: Terms, found: re.Match[str]) -> None:
+    """Read a comparison of what the request says; of its sums, as those are compared."""
+    test = found["test"] or words.text("operator", "op") or "eq"
+    name = str(words.peek("attribute") or "").replace(".", "_")
+    if measure := measures.PATTERN.fullmatch(f"{name}_{test}"):
+        words.drop("attribute")
+        _read_measure(words, cart_goods, terms, measure)
+        return
+    terms.conditions.append(people.read_attribute(words, test))
 
 
 def _read_lines(words: Words, cart_goods: Goods, terms: Terms, found: re.Match[str]) -> None:
@@ -314,8 +328,30 @@ def _read_first(_: Words, __: Goods, terms: Terms, ___: re.Match[str]) -> None:
     terms.conditions.append(engine.PurchaseNumber(number=1))
 
 
+def _read_nth(words: Words, _: Goods, terms: Terms, ___: re.Match[str]) -> None:
+    terms.conditions.append(measures.read_purchases(words, "eq", before=False))
+
+
 def _read_belongs(words: Words, _: Goods, terms: Terms, found: re.Match[str]) -> None:
-    (_read_no_segments if found["no"] else _read_segments)(words, _NO_GOODS, terms)
+    out = found["no"] or found["never"] or found["out"]
+    (_read_no_segments if out else _read_segments)(words, _NO_GOODS, terms)
+
+
+def _read_places(words: Words, _: Goods, terms: Terms, found: re.Match[str]) -> None:
+    if found["of"] == "store":
+        (_read_no_stores if found["out"] else _read_stores)(words, _NO_GOODS, terms)
+        return
+    said = people.says(people.CHANNEL, goods.read_values(words))
+    terms.conditions.append(engine.Not(said) if found["out"] else said)
+
+
+def _read_priced(words: Words, cart_goods: Goods, terms: Terms, found: re.Match[str]) -> None:
+    """Read that goods of such a price are there."""
+    inner = Words(
+        {f"unit_price_{found['comparison']}": words.take("value")}, words.where, words.gaps
+    )
+    meant = goods.read_filter(inner, cart_goods)
+    terms.conditions.append(engine.ItemGroup(meant, _SOMETHING_THOUSANDTHS))
 
 
 def _read_how_many(words: Words, cart_goods: Goods, terms: Terms, _: re.Match[str]) -> None:
@@ -468,8 +504,10 @@ _READERS: Mapping[str, _Reader] = {
     "store_in": _read_stores,
     "store_not_in": _read_no_stores,
     "channel_in": _read_channels,
-    "code_presented": _read_codes,
-    "coupon_presented": _read_codes,
+    **dict.fromkeys(
+        ("code_presented", "coupon_presented", "has_coupon", "has_code", "coupon_in", "code_in"),
+        _read_codes,
+    ),
     "distinct_products_gte": _read_distinct,
     "distinct_skus_gte": _read_distinct,
     "distinct_lines_gte": _read_distinct,
@@ -479,9 +517,10 @@ _READERS: Mapping[str, _Reader] = {
         _read_none_reduced,
     ),
     "cart_has_discounted_items": _read_some_reduced,
-    "time_window": _read_window,
-    "weekday_in": _read_window,
-    "hours": _read_window,
+    **dict.fromkeys(
+        ("time_window", "weekday_in", "weekday", "day_of_week", "hours", "time_of_day", "daypart"),
+        _read_window,
+    ),
     "all": _read_all,
     "and": _read_all,
     "any": _read_any,
@@ -493,7 +532,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], _PatternReader], ...] = (
     (_IN_CART, _read_contains),
     (_DISTINCT, _read_how_many),
     (_FIRST, _read_first),
+    (_NTH, _read_nth),
     (_BELONGS, _read_belongs),
+    (_PLACES, _read_places),
+    (_PRICED, _read_priced),
     (_LINES, _read_lines),
     (_ATTRIBUTES, _read_attribute),
     (_PURCHASES, _read_purchases),

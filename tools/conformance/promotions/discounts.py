@@ -33,7 +33,7 @@ def read_percent(words: Words, setting: Setting) -> Gift:
     allocation = _read_allocation(words)
     if "tiers" in words:
         return _read_scale(words, setting, allocation, engine.PercentOff)
-    basis_points = words.basis_points("value", "percent")
+    basis_points = words.basis_points("value", "percent", "percent_off", "percentage")
     if basis_points is None:
         raise Unsupported("a percentage without its value")
     scope = scopes.peek(words)
@@ -79,7 +79,7 @@ def read_amount(words: Words, setting: Setting) -> Gift:
         )
     if "value_first_unit" in words:
         return _read_by_unit(words, setting)
-    amount = words.minor("value", "amount")
+    amount = words.minor("value", "amount", "amount_off", "discount")
     if amount is None:
         raise Unsupported("an amount without its value")
     return _discount(words, setting, engine.AmountOff(amount, spread, shared), allocation)
@@ -330,10 +330,14 @@ _LEAST = tuple(
 
 
 def _ask_for_least(words: Words, setting: Setting, meant: engine.ItemFilter) -> None:
-    """Let so many units of the rewarded goods be a condition of the campaign."""
+    """Let so many units of the rewarded goods, or so much spent, be a condition of the campaign."""
     least = words.thousandths(*_LEAST)
     if least:
         setting.terms.conditions.append(engine.ItemGroup(meant, least))
+    spent = words.minor("threshold", "min_spend", "min_total", "min_subtotal")
+    if spent:
+        whole = goods.everything(setting.goods)
+        setting.terms.conditions.append(engine.BasketTotal(spent, whole))
 
 
 def _find_most(words: Words, *, of_lines: bool) -> list[str]:

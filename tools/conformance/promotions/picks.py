@@ -54,7 +54,7 @@ def read_pick(words: Words, allocation: str) -> engine.Pick | None:
     order = conditions.read_order(_text(said["order"], inner) or name, words)
     pick = engine.Pick(
         order=order or engine.PickOrder.DEAREST,
-        count_max=words.whole("max_units_total", "max_units") or 0,
+        count_max=words.whole("max_units_total", "max_units", *_find_most(words)) or 0,
         units_per_line_max=words.whole("max_units_per_line") or 0,
         skip=skip or words.whole("after_units", "after_qty", "above_qty") or 0,
         every=every or 0,
@@ -67,6 +67,12 @@ def read_pick(words: Words, allocation: str) -> engine.Pick | None:
     pick = _settle(pick, said, inner)
     inner.close()
     return None if pick == engine.Pick(order=pick.order) else pick
+
+
+def _find_most(words: Words) -> list[str]:
+    """Return the words for a bound on all units, such as `max_affected_items`."""
+    parts = {"affected", "discounted", "rewarded"}
+    return [name for name in words.left if name.startswith("max_") and parts & {*name.split("_")}]
 
 
 def _gather(words: Words, inner: Words) -> None:

@@ -17,10 +17,10 @@ def read_points(words: Words, setting: Setting) -> Gift:
     rounding = words.text("rounding")  # of points, which are whole or have two decimals
     if rounding and not any(sign in rounding for sign in ("down", "floor", "trunc")):
         words.gaps.add(f"unknown word: reward.rounding {rounding}")
-    if any(name in words for name in _ONCE_WORDS) and not _has_step(words):
+    if any(name in words for name in _ONCE_WORDS) and not has_step(words):
         words.put("points", words.take(*_ONCE_WORDS))
         return read_fixed_points(words, setting)
-    if _has_step(words):
+    if has_step(words):
         return _read_steps(words, setting, earn_basis)
     if "per_currency" not in words and "percent_back" not in words:
         return read_fixed_points(words, setting)
@@ -54,10 +54,11 @@ def _read_basis(words: Words, basis: str) -> engine.EarnBasis:
 
 
 _ONCE_WORDS = ("per_order", "per_purchase", "per_receipt", "per_visit", "once", "fixed", "flat")
-_STEP_WORDS = ("step", "per_step", "per_full", "per_amount", "for_each", "threshold_step")
+_STEP_WORDS = ("step", "spend", "per_step", "per_full", "per_amount", "for_each", "threshold_step")
 
 
-def _has_step(words: Words) -> bool:
+def has_step(words: Words) -> bool:
+    """Tell whether points are for each full step of money."""
     return any(name in words for name in _STEP_WORDS)
 
 
@@ -126,6 +127,8 @@ def read_redemption(words: Words, setting: Setting) -> Gift:
     excluded = None
     if "exclude" in words:
         excluded = goods.read_excluded(words.open("exclude"), setting.goods)
+    if "eligible" in words:
+        excluded = _find_others(goods.read_filter(words.open("eligible"), setting.goods), setting)
     return Gift(
         points_per_currency=_rate(words, "points_per_currency") or Fraction(1),
         payment=Payment(
@@ -137,6 +140,14 @@ def read_redemption(words: Words, setting: Setting) -> Gift:
             receipt_min_minor=words.minor("min_order", "min_total", "min_subtotal") or 0,
             excluded=excluded,
         ),
+    )
+
+
+def _find_others(eligible: engine.ItemFilter, setting: Setting) -> engine.ItemFilter:
+    """Return the goods of the cart that are not meant, as what cannot be paid with points."""
+    articles = setting.goods.articles
+    return engine.ItemFilter(
+        skus=frozenset(sku for sku, one in articles.items() if not goods.means(eligible, sku, one))
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TypeAlias
 
-from tools.conformance.promotions import bundles, discounts, goods, points, presents
+from tools.conformance.promotions import bundles, discounts, goods, kinds, points, presents
 from tools.conformance.promotions.gifts import Gift, Setting, StampCard
 from tools.conformance.promotions.words import Unsupported, Words
 
@@ -15,9 +15,10 @@ _Reader: TypeAlias = Callable[[Words, Setting], Gift]
 def read_gift(words: Words, setting: Setting) -> Gift:
     """Return what a campaign gives; raises Unsupported, and remembers what else is lacking."""
     name = words.text("type")
-    if name not in _READERS:
+    read = _READERS.get(name) or kinds.find(name)
+    if read is None:
         raise Unsupported(f"unknown word: reward.type {name}")
-    gift = _READERS[name](words, setting)
+    gift = read(words, setting)
     words.close()
     return gift
 

@@ -22,6 +22,8 @@ _SIGNS = {
         "goods",
         "sku",
         "category",
+        "specific",
+        "selected",
         "cheapest",
         "dearest",
     ),

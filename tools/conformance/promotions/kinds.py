@@ -1,0 +1,155 @@
+"""Rewards whose names nobody has listed, known by the parts that the names are made of.
+
+Every source has a name of its own for the same few rewards: `order_percentage_discount` and
+`by_percent` are one. What a name leaves open is told by the words beside it.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from tools.conformance.promotions import bundles, discounts, points, presents
+from tools.conformance.promotions.gifts import Gift, Setting
+from tools.conformance.promotions.words import Words
+
+Reader: TypeAlias = Callable[[Words, Setting], Gift]
+
+_SETS = frozenset({"mix", "group", "set", "bundle", "package", "combo", "deal", "meal"})
+_FEES = frozenset({"shipping", "delivery"})
+_ORDERS = frozenset({"order", "cart", "total", "basket", "threshold", "receipt"})
+_EACH = frozenset({"item", "unit", "each", "items", "units", "product", "piece"})
+_PERCENT = frozenset({"percent", "percentage", "relative"})
+_AMOUNT = frozenset({"amount", "fixed", "absolute", "flat", "money", "discount", "off"})
+
+
+def find(name: str) -> Reader | None:
+    """Return who reads rewards of such a name, None when its parts tell nothing."""
+    parts = frozenset(name.lower().split("_"))
+    return next((read for wanted, read in _KINDS if all(parts & one for one in wanted)), None)
+
+
+def _of(*parts: str) -> frozenset[str]:
+    return frozenset(parts)
+
+
+def _for_fees(read: Reader) -> Reader:
+    def read_for_fees(words: Words, setting: Setting) -> Gift:
+        words.put("target", {"scope": "delivery"})
+        words.put("allocation", words.peek("allocation") or "each_line")
+        return read(words, setting)
+
+    return read_for_fees
+
+
+def _by_words(words: Words, setting: Setting) -> Gift:
+    """Read what is told only by its words: a percentage, a price, or else an amount."""
+    if any(name in words for name in ("percent", "percentage", "percent_off")):
+        return discounts.read_percent(words, setting)
+    if "price" in words:
+        return discounts.read_price(words, setting)
+    return discounts.read_amount(words, setting)
+
+
+def _aimed(scope: str, read: Reader, allocation: str = "") -> Reader:
+    """Return the reader of what has a scope by its name, where no target says it."""
+
+    def read_aimed(words: Words, setting: Setting) -> Gift:
+        if "target" not in words:
+            words.put("target", {"scope": scope})
+        if allocation and "allocation" not in words:
+            words.put("allocation", allocation)
+        return read(words, setting)
+
+    return read_aimed
+
+
+def _read_set_off(words: Words, setting: Setting) -> Gift:
+    """Read something off sets: of parts that are listed, or of so many units."""
+    if any(name in words for name in ("groups", "items", "parts")):
+        return bundles.read_set_discount(words, setting)
+    if any(name in words for name in ("percent", "percentage")):
+        return bundles.read_percent_off_group(words, setting)
+    return bundles.read_amount_off_group(words, setting)
+
+
+def _read_buy_get(words: Words, setting: Setting) -> Gift:
+    """Read buy and get, the two of them in objects or in words beside each other."""
+    if "buy" not in words:
+        inner = words.table("filter")
+        shared = {"filter": inner} if inner else {}
+        words.put("buy", {**shared, "qty": words.take("buy_qty", "buy_quantity", "x") or 1})
+        got = {**shared, "qty": words.take("get_qty", "get_quantity", "free_qty", "y") or 1}
+        if "percent" in words:
+            got["percent"] = words.take("percent")
+        words.put("get", got)
+    return bundles.read_buy_get(words, setting)
+
+
+def _read_cheapest(words: Words, setting: Setting) -> Gift:
+    """Read "the cheapest of n", or what the conditions make sets of."""
+    by_number = any(name in words for name in ("n", "qty", "size", "group_size"))
+    read = bundles.read_cheaper_of_n if by_number else bundles.read_cheapest_free
+    return read(words, setting)
+
+
+def _read_gift(words: Words, setting: Setting) -> Gift:
+    """Read articles for nothing; one alone may stand beside the name."""
+    if "gifts" not in words:
+        names = ("sku", "qty", "quantity", "units", "value")
+        words.put("gifts", [{name: words.take(name) for name in names if name in words}])
+    return presents.read_gift_items(words, setting)
+
+
+def _read_points_for_each(words: Words, setting: Setting) -> Gift:
+    """Read points for each step of money where there is one, else for each unit."""
+    read = points.read_points_per_step if points.has_step(words) else points.read_points_per_unit
+    return read(words, setting)
+
+
+def _read_cashback(words: Words, setting: Setting) -> Gift:
+    words.put("percent_back", words.take("percent", "value", "percent_back"))
+    if "points_per_currency" not in words:
+        words.put("points_per_currency", 1)
+    return points.read_points(words, setting)
+
+
+def _read_first_and_further(words: Words, setting: Setting) -> Gift:
+    words.put("value_first_unit", words.take("first_unit", "first", "first_item", "value_first"))
+    further = words.take("additional_unit", "additional", "additional_item", "further")
+    words.put("value_additional_unit", further)
+    return discounts.read_amount(words, setting)
+
+
+# The first that fits: what is special comes first.
+_KINDS: tuple[tuple[tuple[frozenset[str], ...], Reader], ...] = (
+    ((_FEES, _of("free")), discounts.read_free_delivery),
+    ((_FEES, _PERCENT), _for_fees(discounts.read_percent)),
+    ((_FEES, _of("price")), _for_fees(discounts.read_fixed_price)),
+    ((_FEES, _AMOUNT), _for_fees(discounts.read_amount)),
+    ((_of("points"), _of("pay", "redeem", "burn", "redemption")), points.read_redemption),
+    ((_of("points"), _of("multiplier", "multiply", "times", "factor")), points.read_multiplier),
+    ((_of("points"), _of("spend", "step", "threshold")), points.read_points_per_step),
+    ((_of("points"), _EACH), _read_points_for_each),
+    ((_of("points"), _of("visit", "order", "purchase", "fixed")), points.read_fixed_points),
+    ((_of("points", "earn"),), points.read_points),
+    ((_of("cashback"),), _read_cashback),
+    ((_of("gift", "free"), _of("item", "items", "product", "line", "goods")), _read_gift),
+    ((_of("upgrade", "replace"),), presents.read_upgrade),
+    ((_of("issue", "give", "grant"), _of("coupon", "voucher")), presents.read_coupon),
+    ((_of("bogo"),), _read_buy_get),
+    ((_of("buy"), _of("get")), _read_buy_get),
+    ((_of("cheapest", "cheaper", "least"),), _read_cheapest),
+    ((_of("nth", "every"),), discounts.read_nth),
+    ((_of("above", "more", "beyond"), _of("qty", "quantity", "units")), discounts.read_more_than),
+    ((_SETS, _of("price")), bundles.read_bundle_price),
+    ((_SETS, _PERCENT | _AMOUNT), _read_set_off),
+    ((_of("flexi"),), _read_first_and_further),
+    ((_ORDERS, _PERCENT), _aimed("order", discounts.read_percent)),
+    ((_ORDERS, _of("price")), _aimed("order", discounts.read_total_price)),
+    ((_ORDERS, _AMOUNT), _aimed("order", discounts.read_amount)),
+    ((_of("quantity", "simple"), _AMOUNT), _by_words),
+    ((_PERCENT,), discounts.read_percent),
+    ((_of("price"), _EACH), discounts.read_fixed_price),
+    ((_of("price"),), discounts.read_price),
+    ((_AMOUNT, _EACH), _aimed("item", discounts.read_amount, "each_unit")),
+    ((_AMOUNT - _of("off", "discount"),), discounts.read_amount),
+)
