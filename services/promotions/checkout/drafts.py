@@ -43,11 +43,8 @@ def draw_up(
         now=now,
         lenient=lenient,
         payments=request.gift_card_payments,
+        first=first,
     )
-    if batch is not None and first:
-        transfers = list(batch.operations)
-        del batch.operations[:]
-        batch.operations.extend([*first, *transfers])
     return Receipt(
         receipt_id=receipt_id,
         occurred_time=occurred_time,
@@ -63,16 +60,19 @@ def draw_up(
         batch_id=batch.batch_id if batch else "",
         batch=batch.SerializeToString() if batch else b"",
         total_minor=decided.decision.total_minor,
-        campaign_ids=tuple(
-            outcome.campaign_id
-            for outcome in decided.decision.outcomes
-            if outcome.reason is engine.OutcomeReason.APPLIED
-        ),
+        campaign_ids=applied(decided.decision),
         chance_campaign_ids=tuple(
             dict.fromkeys([one.campaign_id for one in decided.evaluation.instant_draws])
         ),
         till_id=request.receipt_key.till_id,
         receipt_number=request.receipt_key.receipt_number,
+    )
+
+
+def applied(decision: engine.Decision) -> tuple[str, ...]:
+    """Return the campaigns that gave something."""
+    return tuple(
+        one.campaign_id for one in decision.outcomes if one.reason is engine.OutcomeReason.APPLIED
     )
 
 
@@ -86,10 +86,12 @@ def draw_batch(
     now: datetime,
     lenient: bool = False,
     payments: Iterable[checkout_pb2.GiftCardPayment] = (),
+    first: Iterable[batch_pb2.Operation] = (),
 ) -> batch_pb2.Batch | None:
     """Return what a purchase moves in the ledger; None when that is nothing.
 
-    A lenient batch takes what is there: goods that were handed over are not asked back.
+    A lenient batch takes what is there: goods that were handed over are not asked back. What must
+    happen `first` stands before everything else.
     """
     operations = batches.build_purchase(
         decided.decision,
@@ -106,7 +108,7 @@ def draw_batch(
         operation.transfer.up_to = True
     return batch_pb2.Batch(
         batch_id=new_batch_id(),
-        operations=operations,
+        operations=[*first, *operations],
         receipt_id=receipt_id,
         # A till's clock may be ahead further than the ledger allows.
         occurred_time=timestamps.show(min(occurred_time, now)),

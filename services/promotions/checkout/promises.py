@@ -83,11 +83,7 @@ class Promises:
             batch_id=batch.batch_id if batch else "",
             batch=batch.SerializeToString() if batch else b"",
             conflicts=conflicts.pack([*conflicts.unpack(receipt.conflicts), *met.conflicts]),
-            campaign_ids=tuple(
-                one.campaign_id
-                for one in met.decided.decision.outcomes
-                if one.reason is engine.OutcomeReason.APPLIED
-            ),
+            campaign_ids=drafts.applied(met.decided.decision),
         )
         key = storage.keys.locate(receipt.receipt_id, receipt.occurred_time)
         async with self._db.transaction() as tx:

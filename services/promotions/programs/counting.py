@@ -11,6 +11,8 @@ from datetime import date, datetime, time
 from itertools import pairwise
 from typing import TypeAlias
 
+from tessera.event.v1 import event_pb2
+
 from services.chassis import clock, database, outbox
 from services.promotions import storage
 from services.promotions.engine import programs
@@ -401,43 +403,40 @@ async def _save(
     """Write where members stand now, with the steps that led there and their events."""
     by_new_terms = cause in {storage.standings.START, storage.standings.TERMS}
     changed = {place: one for place, one in new.items() if by_new_terms or one != old[place]}
-    await storage.standings.save(
-        tx,
-        {
-            place: Standing(
-                one.level,
-                one.kept,
-                one.kept_until,
-                one.grace,
-                one.review_day,
-                look.tiers[place[1]].terms[-1].version,
-            )
-            for place, one in changed.items()
-        },
-    )
+    standings = {
+        place: _store(one, version=look.tiers[place[1]].terms[-1].version)
+        for place, one in changed.items()
+    }
+    await storage.standings.save(tx, standings)
     steps = [
         Change(
-            *place,
-            old[place].level,
-            one.level,
-            cause,
-            (receipts or {}).get(place[0], ""),
-            look.now,
+            *place, old[place].level, one.level, cause, (receipts or {}).get(place[0], ""), look.now
         )
         for place, one in changed.items()
         if one.level != old[place].level
     ]
     await storage.standings.add_changes(tx, steps)
-    told = [
-        wire.tell_changed(
-            look.tiers[step.program_id].rules,
-            member_id=step.member_id,
-            program_id=step.program_id,
-            from_level=step.from_level,
-            to_level=step.to_level,
-            receipt_id=step.receipt_id,
-            now=look.now,
-        )
-        for step in steps
-    ]
-    await outbox.append(tx, *told)
+    await outbox.append(tx, *(_tell(step, look) for step in steps))
+
+
+def _store(standing: programs.Standing, *, version: int) -> Standing:
+    return Standing(
+        standing.level,
+        standing.kept,
+        standing.kept_until,
+        standing.grace,
+        standing.review_day,
+        version,
+    )
+
+
+def _tell(step: Change, look: _Look) -> event_pb2.Event:
+    return wire.tell_changed(
+        look.tiers[step.program_id].rules,
+        member_id=step.member_id,
+        program_id=step.program_id,
+        from_level=step.from_level,
+        to_level=step.to_level,
+        receipt_id=step.receipt_id,
+        now=look.now,
+    )

@@ -29,22 +29,16 @@ async def settle(
     tallies = await storage.standings.tallies(
         tx, {(one.newcomer_id, one.program_id): one.claim_day for one in followed}
     )
-    changed = []
-    for one in followed:
-        rules = live[one.program_id].rules[one.program_version]
-        there = programs.follow(
-            rules,
-            programs.ReferralState[one.state],
-            claimed=one.claim_day,
-            tally=tallies[one.newcomer_id, one.program_id],
+    moved = [
+        _follow(
+            live[one.program_id].rules[one.program_version],
+            one,
+            tallies[one.newcomer_id, one.program_id],
             today=today,
         )
-        due = there.due
-        if there.state is programs.ReferralState.CLAIMED:
-            due = programs.last_chance(rules, one.claim_day)
-        new = replace(one, state=there.state.name, due_day=due)
-        if new != one:
-            changed.append(new)
+        for one in followed
+    ]
+    changed = [new for one, new in zip(followed, moved, strict=True) if new != one]
     await storage.referrals.save(tx, changed)
     rewarded = [one for one in changed if one.state == programs.ReferralState.REWARDED.name]
     payouts = [
@@ -65,6 +59,23 @@ async def settle(
         for one in rewarded
     ]
     await outbox.append(tx, *told)
+
+
+def _follow(
+    rules: programs.ReferralRules, one: Referral, tally: Mapping[date, int], *, today: date
+) -> Referral:
+    """Return where a referral is by what its newcomer has bought."""
+    there = programs.follow(
+        rules,
+        programs.ReferralState[one.state],
+        claimed=one.claim_day,
+        tally=tally,
+        today=today,
+    )
+    due = there.due
+    if there.state is programs.ReferralState.CLAIMED:
+        due = programs.last_chance(rules, one.claim_day)
+    return replace(one, state=there.state.name, due_day=due)
 
 
 def _pay(
