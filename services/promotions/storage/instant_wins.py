@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.chassis import database, ids
-from services.promotions.storage import keys
+from services.promotions.storage import keys, receipts
 from services.promotions.storage.campaigns import PREFIX as CAMPAIGN_PREFIX
 from services.promotions.storage.receipts import Receipt
 
@@ -55,11 +55,8 @@ async def find(db: database.Queryable, campaign_ids: Sequence[str]) -> dict[str,
 
 
 # The campaign says which purchases, the period which months of them.
-_DRAWN = """
-SELECT
-    receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
-    receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
-    ruleset_version, request, facts, evaluation, batch, given, awaited_phone
+_DRAWN = f"""
+SELECT {receipts.COLUMNS}
 FROM purchases
 JOIN receipts ON receipts.receipt_id = purchases.receipt_id
 WHERE
@@ -69,7 +66,7 @@ WHERE
     AND receipts.state <> 'PENDING'
 ORDER BY purchases.purchase_time, purchases.receipt_id
 LIMIT $6
-"""
+"""  # noqa: S608  constants only
 
 
 async def drawn(

@@ -90,6 +90,13 @@ class Receipt:
         )
 
 
+#: What `Receipt.of` takes of `receipts` and `purchases`.
+COLUMNS = """
+    receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
+    receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
+    ruleset_version, request, facts, evaluation, batch, given, awaited_phone
+"""
+
 # A purchase is written in one statement whatever its number: keys first, in the order of ids, and
 # documents only for keys that were free. Callers send each id once.
 _ADD = """
@@ -343,15 +350,12 @@ async def drop(db: database.Queryable, receipt: Receipt) -> None:
     )
 
 
-_FIND = """
-SELECT
-    receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
-    receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
-    ruleset_version, request, facts, evaluation, batch, given, awaited_phone
+_FIND = f"""
+SELECT {COLUMNS}
 FROM receipts
 JOIN purchases ON purchases.receipt_id = receipts.receipt_id
 WHERE receipts.receipt_id = $1 AND purchases.receipt_id = $1 AND purchases.purchase_time = $2
-"""
+"""  # noqa: S608  constants only
 
 
 async def find(db: database.Queryable, key: keys.Key) -> Receipt | None:
@@ -414,18 +418,15 @@ async def cancel_void(db: database.Queryable, receipt: Receipt, *, now: datetime
     await db.execute(_CANCEL_VOID, receipt_id, receipt.undo_batch, now)
 
 
-_OF_MEMBER = """
-SELECT
-    receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
-    receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
-    ruleset_version, request, facts, evaluation, batch, given, awaited_phone
+_OF_MEMBER = f"""
+SELECT {COLUMNS}
 FROM purchases
 JOIN receipts ON receipts.receipt_id = purchases.receipt_id
 WHERE
     member_id = $1 AND purchases.purchase_time >= $2
     AND receipts.state IN ('COMMITTED', 'VOIDING')
 ORDER BY purchases.purchase_time
-"""
+"""  # noqa: S608  constants only
 
 
 async def of_member(db: database.Queryable, member_id: str, *, since: datetime) -> list[Receipt]:

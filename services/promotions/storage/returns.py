@@ -145,14 +145,16 @@ async def drop(db: database.Queryable, returned: Return) -> None:
     )
 
 
-_FIND = """
-SELECT
+_COLUMNS = """
     receipts.receipt_id, receipts.purchase_time, purchase_id, return_number, state, batch_id,
     moved, occurred_time, record_time, member_id, request, document, empties, batch
+"""
+_FIND = f"""
+SELECT {_COLUMNS}
 FROM receipts
 JOIN returns ON returns.receipt_id = receipts.receipt_id
 WHERE receipts.receipt_id = $1 AND returns.receipt_id = $1 AND returns.purchase_time = $2
-"""
+"""  # noqa: S608  constants only
 
 
 async def find(db: database.Queryable, key: keys.Key) -> Return | None:
@@ -161,15 +163,13 @@ async def find(db: database.Queryable, key: keys.Key) -> Return | None:
     return None if row is None else Return.of(row)
 
 
-_OF_PURCHASE = """
-SELECT
-    receipts.receipt_id, receipts.purchase_time, purchase_id, return_number, state, batch_id,
-    moved, occurred_time, record_time, member_id, request, document, empties, batch
+_OF_PURCHASE = f"""
+SELECT {_COLUMNS}
 FROM receipts
 JOIN returns ON returns.receipt_id = receipts.receipt_id
 WHERE receipts.purchase_id = $1 AND returns.purchase_time = $2
 ORDER BY return_number
-"""
+"""  # noqa: S608  constants only
 
 
 async def of_purchase(db: database.Queryable, key: keys.Key) -> list[Return]:
@@ -178,16 +178,14 @@ async def of_purchase(db: database.Queryable, key: keys.Key) -> list[Return]:
     return [Return.of(row) for row in rows]
 
 
-_OF_PURCHASES = """
-SELECT
-    receipts.receipt_id, receipts.purchase_time, purchase_id, return_number, state, batch_id,
-    moved, occurred_time, record_time, member_id, request, document, empties, batch
+_OF_PURCHASES = f"""
+SELECT {_COLUMNS}
 FROM receipts
 JOIN returns
     ON returns.receipt_id = receipts.receipt_id AND returns.purchase_time = receipts.purchase_time
 WHERE receipts.purchase_id = ANY($1::UUID[])
 ORDER BY purchase_id, return_number
-"""
+"""  # noqa: S608  constants only
 
 
 async def of_purchases(

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.chassis import database, ids
-from services.promotions.storage import keys
+from services.promotions.storage import keys, receipts
 from services.promotions.storage.receipts import MEMBER_PREFIX, Receipt
 
 _CAMPAIGN_PREFIX = "cmp"
@@ -117,11 +117,8 @@ def _found(row: database.Record) -> Found:
 
 # Conflicts --------------------------------------------------------------------------------------
 
-_CONFLICTED = """
-SELECT
-    receipts.receipt_id, receipts.purchase_time, receipts.state, receipts.batch_id, receipts.moved,
-    receipts.undo_batch, receipts.promised, purchases.conflicts, record_time, store_id, member_id,
-    ruleset_version, request, facts, evaluation, batch, given, awaited_phone
+_CONFLICTED = f"""
+SELECT {receipts.COLUMNS}
 FROM receipts
 JOIN purchases
     ON purchases.receipt_id = receipts.receipt_id
@@ -132,7 +129,7 @@ WHERE
     AND ($3::TEXT IS NULL OR store_id = $3)
 ORDER BY receipts.purchase_time, receipts.receipt_id
 LIMIT $4
-"""
+"""  # noqa: S608  constants only
 
 
 async def conflicted(

@@ -45,13 +45,15 @@ class Subscription:
         )
 
 
-_BY_REQUEST = """
-SELECT
+_COLUMNS = """
     subscription_id, member_id, program_id, create_time, period, anchor, covered_until,
-    cancel_time, end_time, expire_time, program_version, request
+    cancel_time, end_time, expire_time, program_version
+"""
+_BY_REQUEST = f"""
+SELECT {_COLUMNS}, request
 FROM subscriptions
 WHERE request_id = $1
-"""
+"""  # noqa: S608  constants only
 
 
 async def find_by_request(
@@ -89,13 +91,11 @@ async def add(
     )
 
 
-_FIND = """
-SELECT
-    subscription_id, member_id, program_id, create_time, period, anchor, covered_until,
-    cancel_time, end_time, expire_time, program_version
+_FIND = f"""
+SELECT {_COLUMNS}
 FROM subscriptions
 WHERE subscription_id = $1
-"""
+"""  # noqa: S608  constants only
 _LOCK = _FIND + "FOR UPDATE"
 
 
@@ -135,15 +135,13 @@ async def save(tx: database.Queryable, changed: Subscription) -> None:
     )
 
 
-_OF_MEMBER = """
-SELECT
-    subscription_id, member_id, program_id, create_time, period, anchor, covered_until,
-    cancel_time, end_time, expire_time, program_version
+_OF_MEMBER = f"""
+SELECT {_COLUMNS}
 FROM subscriptions
 WHERE member_id = $1
 ORDER BY subscription_id DESC
 LIMIT $2
-"""
+"""  # noqa: S608  constants only
 
 
 async def of_member(
@@ -154,14 +152,12 @@ async def of_member(
     return [Subscription.of(row) for row in await db.fetch(_OF_MEMBER, member, count_max)]
 
 
-_OF_PROGRAM = """
-SELECT
-    subscription_id, member_id, program_id, create_time, period, anchor, covered_until,
-    cancel_time, end_time, expire_time, program_version
+_OF_PROGRAM = f"""
+SELECT {_COLUMNS}
 FROM subscriptions
 WHERE member_id = $1 AND program_id = $2
 ORDER BY subscription_id DESC
-"""
+"""  # noqa: S608  constants only
 
 
 async def of_program(tx: database.Queryable, member_id: str, program_id: str) -> list[Subscription]:
@@ -172,13 +168,11 @@ async def of_program(tx: database.Queryable, member_id: str, program_id: str) ->
     return [Subscription.of(row) for row in rows]
 
 
-_RUNNING = """
-SELECT
-    subscription_id, member_id, program_id, create_time, period, anchor, covered_until,
-    cancel_time, end_time, expire_time, program_version
+_RUNNING = f"""
+SELECT {_COLUMNS}
 FROM subscriptions
 WHERE member_id = $1 AND covered_until IS NOT NULL AND expire_time > $2
-"""
+"""  # noqa: S608  constants only
 
 
 async def running(db: database.Queryable, member_id: str, *, now: datetime) -> list[Subscription]:
