@@ -34,6 +34,14 @@ GROUP_SIZE = Histogram(
 )
 RETRIES = Counter("ledger_group_retries", "Groups decided again because facts had changed")
 
+SECOND_READS = Counter(
+    "ledger_second_reads",
+    "Reads of all lots after the first of an account: of `accounts` before a group was decided, of "
+    "whole `groups` when deciding asked for them",
+    ["of"],
+)
+_ACCOUNTS_REREAD, _GROUPS_REREAD = map(SECOND_READS.labels, ("accounts", "groups"))
+
 _ROUNDS_MAX = 20
 #: How long a group is tried again while the database is away or its answer was lost, in seconds.
 _PATIENCE_S = 2.0
@@ -239,6 +247,8 @@ class Committer:
                 tables = await self._postings.read(
                     plan, list(orders), now=now, source=source, with_locks=with_locks
                 )
+                if tables.reread:
+                    _ACCOUNTS_REREAD.inc(tables.reread)
                 fresh = [order for order in orders.values() if order.batch.id not in tables.known]
                 if tables.known:
                     await self._require_targets(fresh, targets, tables.known)
@@ -247,6 +257,7 @@ class Committer:
                     outcome = engine.post(facts, [order.batch for order in fresh], now=now, due=due)
                     break
                 except engine.LotsUnread:
+                    _GROUPS_REREAD.inc()
                     plan = replace(plan, brief={})
             answered = _answered(fresh, outcome, now)
             if answered or outcome.changes.accounts:

@@ -167,6 +167,8 @@ class Tables:
     accounts: Mapping[UUID, engine.Account]
     lots: Mapping[UUID, engine.Lot]
     expired: Mapping[UUID, int]
+    #: Of how many accounts more lots were read at once, because the first would be spent up.
+    reread: int
 
 
 class Postings:
@@ -233,7 +235,8 @@ class Postings:
         deep = {row[0]: row for row in rows if row[0] in plan.deep or row[0] in whole}
         brief = (deep.keys() & plan.brief.keys()) - whole
         lots = await self._lots(source, deep, brief)
-        if short := {one for one in brief if _is_short(lots.get(one, ()), plan.brief[one])}:
+        short = {one for one in brief if _is_short(lots.get(one, ()), plan.brief[one])}
+        if short:
             lots = {**lots, **await self._lots(source, {one: deep[one] for one in short}, ())}
             brief -= short
         reserves = await self._reserves(source, holding, plan.holds)
@@ -249,7 +252,8 @@ class Postings:
         }
         named = await self._named_lots(source, plan)
         claimed = [named[one] for one in plan.claimed if one in named]
-        return Tables(known, accounts, named, await self._expired(source, claimed, now))
+        expired = await self._expired(source, claimed, now)
+        return Tables(known, accounts, named, expired, len(short))
 
     async def write(
         self,

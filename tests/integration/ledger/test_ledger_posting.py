@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import grpc
+import prometheus_client
 import pytest
 from tessera.ledger.v1 import asset_pb2, batch_pb2, error_reason_pb2, ledger_service_pb2
 
@@ -443,6 +444,30 @@ async def test_who_spends_the_first_lots_up_has_all_read_before_anything_is_deci
         tables = await found.read(plan, [], now=now, source=source, with_locks=False)
     account = tables.accounts[key.id]
     assert (len(account.lots or ()), account.has_more) == (read, has_more)
+    assert tables.reread == (not has_more)
+
+
+async def test_second_reads_of_lots_are_counted(ledger):
+    """Of an account that says so beforehand, and of a group where deciding finds out."""
+
+    def counted():
+        return [
+            prometheus_client.REGISTRY.get_sample_value("ledger_second_reads_total", {"of": kind})
+            for kind in ("accounts", "groups")
+        ]
+
+    anna = ledger.member()
+    for day in range(1, 21):
+        ends = timestamps.show(ledger.now() + timedelta(days=day))
+        await ledger.earn(anna, 10, lot_expire_time=ends)
+    accounts, groups = counted()
+    await ledger.spend(anna, 20)
+    assert counted() == [accounts, groups]
+    await ledger.spend(anna, 80)
+    assert counted() == [accounts + 1, groups]
+    # The last of the first lots is all that is left of them: others may expire as early.
+    await ledger.spend(anna, 75)
+    assert counted() == [accounts + 1, groups + 1]
 
 
 def _nodes(plan):
