@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,16 +74,6 @@ def begin(caller: Caller, *, authorization: str) -> None:
     """Set the caller, and what proves it, for the rest of the present task."""
     _current.set(caller)
     _authorization.set(authorization)
-
-
-@contextmanager
-def acting(caller: Caller) -> Iterator[None]:
-    """Let the block run as if `caller` had called."""
-    token = _current.set(caller)
-    try:
-        yield
-    finally:
-        _current.reset(token)
 
 
 class Verifier:

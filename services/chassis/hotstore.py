@@ -1,10 +1,8 @@
 """Valkey or Redis: fast, and never the only copy. Every use names what it does without it."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from typing import Any, Self
 
 import hiredis
@@ -28,14 +26,9 @@ FAILURES = (
     exceptions.MasterDownError,
 )
 
-#: Called with the run id of the incarnation known before (None at first) and that of the new one.
-OnRestart = Callable[[str | None, str], Awaitable[None]]
 Script = Callable[..., Awaitable[Any]]
 
 log = structlog.get_logger()
-
-# Callbacks may use the store themselves; their connections must not wait for the callbacks.
-_is_greeting: ContextVar[bool] = ContextVar("is_greeting", default=False)
 
 
 class Hotstore:
@@ -47,8 +40,6 @@ class Hotstore:
 
     def __init__(self, settings: config.HotstoreSettings) -> None:
         self._run_id: str | None = None
-        self._greeting = asyncio.Lock()
-        self._callbacks: list[OnRestart] = []
         password = settings.password_file
         self.client = redis.Redis.from_pool(
             redis.BlockingConnectionPool.from_url(
@@ -80,14 +71,6 @@ class Hotstore:
         None before the first connect.
         """
         return self._run_id
-
-    def on_restart(self, callback: OnRestart) -> None:
-        """Have `callback` awaited before a new incarnation of the store serves its first command.
-
-        An incarnation is new when its run id is: after a restart or a failover, and once at the
-        first connect. Every connection asks for the run id before it is used, so nothing slips by.
-        """
-        self._callbacks.append(callback)
 
     async def command(self, *words: str | bytes | int) -> Any:
         """Send one command on a connection of the pool; return the answer as it came.
@@ -124,23 +107,11 @@ class Hotstore:
 
     async def _greet(self, connection: Any) -> None:
         await connection.on_connect()
-        if _is_greeting.get():
-            return
         await connection.send_command("INFO", "server")
         run_id = _run_id(await connection.read_response())
-        async with self._greeting:
-            if run_id != self._run_id:
-                await self._announce(run_id)
-
-    async def _announce(self, run_id: str) -> None:
-        log.info("hot store incarnation", run_id=run_id, previous=self._run_id)
-        token = _is_greeting.set(True)
-        try:
-            for callback in self._callbacks:
-                await callback(self._run_id, run_id)
-        finally:
-            _is_greeting.reset(token)
-        self._run_id = run_id  # only now: a callback that failed is called again
+        if run_id != self._run_id:
+            log.info("hot store incarnation", run_id=run_id, previous=self._run_id)
+            self._run_id = run_id
 
 
 def _run_id(info: bytes | str) -> str:

@@ -40,12 +40,6 @@ async def ensure_database(
         await _run(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, runtime)
 
 
-async def drop_database(server: Endpoint, database: str) -> None:
-    """Drop the database with every session in it, if it exists."""
-    async with _connected(server) as connection:
-        await _run(connection, "DROP DATABASE IF EXISTS %I WITH (FORCE)", database)
-
-
 @asynccontextmanager
 async def _connected(server: Endpoint) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     connection = await asyncpg.connect(server.dsn(), timeout=10)

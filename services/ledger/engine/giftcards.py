@@ -23,8 +23,3 @@ def require_activable(state: State) -> None:
     """Raise GiftCardState for a card that is blocked; an active one may be a repetition."""
     if state is State.BLOCKED:
         raise errors.GiftCardState(state=state.name)
-
-
-def unblocked(*, was_activated: bool) -> State:
-    """Return the state of a card that is not blocked any more."""
-    return State.ACTIVE if was_activated else State.ISSUED

@@ -4,7 +4,6 @@ import asyncio
 from urllib.parse import urlsplit
 
 import pytest
-from redis import exceptions
 
 from services.chassis import config, hotstore, tasks
 
@@ -90,41 +89,20 @@ async def test_script_is_loaded_when_the_store_does_not_know_it(hot):
     assert await add(keys=["n"], args=[3]) == 5
 
 
-async def test_first_connect_reports_the_incarnation(valkey):
-    """A role that starts decides what to do with what it finds."""
-    seen = []
-
-    async def callback(previous, run_id):
-        seen.append((previous, run_id))
-
-    settings = config.HotstoreSettings(url=valkey.url)
-    async with hotstore.Hotstore.open(settings) as hot:
-        hot.on_restart(callback)
-        await asyncio.gather(*(hot.ping() for _ in range(5)))
-        run_id = (await hot.client.info("server"))["run_id"]
-    assert seen == [(None, run_id)]
-
-
-async def test_nothing_is_served_by_a_new_incarnation_before_the_callback(own_valkey):
-    """Cached values that survived a restart are dropped before anyone reads them."""
+async def test_the_incarnation_is_known_from_the_first_answer_on(own_valkey):
+    """Keys that are of one incarnation are not looked for in the next one by its old name."""
     settings = config.HotstoreSettings(url=own_valkey.url, timeout_ms=2000)
-    seen = []
     async with hotstore.Hotstore.open(settings) as hot:
-
-        async def callback(previous, run_id):
-            seen.append((previous, run_id))
-            await hot.client.flushdb()
-
-        hot.on_restart(callback)
-        await hot.client.set("balance", 100)
+        await asyncio.gather(*(hot.ping() for _ in range(5)))
+        before = hot.run_id
+        assert before == (await hot.client.info("server"))["run_id"]
         own_valkey.process.kill()
         with pytest.raises(hotstore.FAILURES):
-            await hot.client.get("balance")
+            await hot.ping()
         await own_valkey.process.start()
-        answers = await asyncio.gather(*(_get(hot, "balance") for _ in range(10)))
-    assert answers == [None] * 10
-    assert len(seen) == 2
-    assert seen[1][0] == seen[0][1] != seen[1][1]
+        await _get(hot, "balance")
+        assert hot.run_id != before
+        assert hot.run_id == (await hot.client.info("server"))["run_id"]
 
 
 async def _get(hot, name):
@@ -134,21 +112,3 @@ async def _get(hot, name):
                 return await hot.client.get(name)
             except hotstore.FAILURES:  # a connection that died with the old incarnation
                 await asyncio.sleep(0.01)
-
-
-async def test_failing_callback_is_called_again(valkey):
-    """An incarnation is known only when every callback has dealt with it."""
-    calls = []
-
-    async def callback(previous, _run_id):
-        calls.append(previous)
-        if len(calls) == 1:
-            raise exceptions.ConnectionError("in the middle")
-
-    settings = config.HotstoreSettings(url=valkey.url)
-    async with hotstore.Hotstore.open(settings) as hot:
-        hot.on_restart(callback)
-        with pytest.raises(exceptions.ConnectionError):
-            await hot.ping()
-        await hot.ping()
-    assert calls == [None, None]

@@ -215,9 +215,7 @@ async def test_garbage_from_the_key_endpoint_changes_nothing(issuer):
     assert (await verifier.verify(issuer.token(key=key))).client_id == "cli_1"
 
 
-def test_acting_names_the_caller_for_a_block():
-    """Tests and background work say for whom they act."""
+def test_outside_of_calls_nobody_is_the_caller():
+    """Work in the background has no rights that a call had."""
     with pytest.raises(LookupError):
         auth.current()
-    with auth.acting(auth.Caller("me")):
-        assert auth.current().client_id == "me"
