@@ -72,6 +72,28 @@ async def test_a_gift_is_deducted_unless_it_comes_back(house, sku):
     await house.end(campaign_id)
 
 
+async def test_what_is_cheaper_is_offered_until_it_is_bought(house, sku):
+    """An offer that nobody takes is no use; who takes it pays less and gets that back."""
+    other = f"{sku}-more"
+    cheaper = pb.GiftItems(
+        items=[pb.GiftItem(sku=other, units=1)], add_missing=True, basis_points=2_500
+    )
+    reward = pb.Reward(gift_items=cheaper, target=pb.ItemFilter(skus=[sku]))
+    rules = promises.rules(reward, pb.LANE_ITEM, limits=pb.Limits(uses_max=1))
+    (campaign_id,) = await house.publish(rules)
+    alone = (await house.buy(cart_of(line("1", sku, 1_000)))).evaluation
+    (offer,) = alone.gift_offers
+    told = (offer.campaign_id, list(offer.skus), offer.count, offer.basis_points)
+    assert told == (campaign_id, [other], 1, 2_500)
+    assert (alone.total_minor, len(alone.gifts)) == (1_000, 0)
+    assert await house.uses(campaign_id) == 0
+    receipt = await house.buy(cart_of(line("1", sku, 1_000), line("2", other, 1_000)))
+    assert (receipt.evaluation.total_minor, len(receipt.evaluation.gift_offers)) == (1_750, 0)
+    assert await house.uses(campaign_id) == 1
+    assert (await house.give_back(receipt, **{"2": 1_000})).refund_minor == 750
+    await house.end(campaign_id)
+
+
 async def test_stamps_are_earned_spent_and_taken_back(house, sku):
     """Two receipts fill the card, the third one empties it, and a return gives it back."""
     card = "c" + secrets.token_hex(4)
