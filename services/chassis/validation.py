@@ -11,6 +11,8 @@ from google.protobuf import descriptor, message, message_factory
 from services.chassis import errors, spans
 
 _PLACE = re.compile(r"\bthis\.(\w+(?:\.\w+)*)")
+#: How protovalidate names the rule that it could not evaluate.
+_EVALUATED = re.compile(r"error evaluating (\S+):")
 #: No database keeps it in text, and no till prints it.
 _NUL = "\x00"
 _MALFORMED = errors.FieldViolation("", "it is not a message of the contract", "message")
@@ -34,21 +36,33 @@ def reader(
             request = parse(data)
         except message.DecodeError:
             raise errors.InvalidRequest([_MALFORMED]) from None
-        broken = [describe(item.proto, kind) for item in violations(request)]
+        if unsound := find_unsound(request):  # rules that reckon with them could not be evaluated
+            raise errors.InvalidRequest([_no_span(path) for path in unsound])
+        try:
+            broken = [describe(item.proto, kind) for item in violations(request)]
+        except protovalidate.EvaluationError as error:
+            raise errors.InvalidRequest([_beyond_rules(str(error), kind)]) from None
         if b"\x00" in data:  # which numbers may have, too
             broken += [
                 errors.FieldViolation(path, "must not contain U+0000", "string.nul")
                 for path in _texts_with_nul(request)
             ]
-        broken += [
-            errors.FieldViolation(path, "is no instant or duration", "time.parts")
-            for path in find_unsound(request)
-        ]
         if broken:
             raise errors.InvalidRequest(broken)
         return request
 
     return read
+
+
+def _no_span(path: str) -> errors.FieldViolation:
+    return errors.FieldViolation(path, "is no instant or duration", "time.parts")
+
+
+def _beyond_rules(said: str, kind: descriptor.Descriptor) -> errors.FieldViolation:
+    """Return what is wrong with values that a rule cannot reckon with, such as the year 9999."""
+    rule = _EVALUATED.search(said)
+    rule_id = rule[1] if rule else ""
+    return errors.FieldViolation(_first(rule_id, kind), "is too far from usual values", rule_id)
 
 
 def describe(proto: Any, kind: descriptor.Descriptor) -> errors.FieldViolation:

@@ -10,6 +10,7 @@ from tessera.promotions.v1 import (
     checkout_pb2,
     checkout_service_pb2,
     offline_service_pb2,
+    receipt_service_pb2,
     reservation_service_pb2,
 )
 
@@ -86,6 +87,31 @@ def test_a_duration_has_one_sign_and_an_end(refuse, seconds, nanos):
         time_to_live=duration_pb2.Duration(seconds=seconds, nanos=nanos),
     )
     assert ("time_to_live", "time.parts") in refuse(request)
+
+
+def test_an_instant_far_beyond_every_calendar_breaks_no_rule_that_reckons_with_it(refuse):
+    """The span of a search is a difference: of such times there is none."""
+    request = receipt_service_pb2.SearchReceiptsRequest(
+        from_time=timestamp_pb2.Timestamp(seconds=10**9),
+        until_time=timestamp_pb2.Timestamp(seconds=10**12),
+    )
+    assert refuse(request) == [("until_time", "time.parts")]
+
+
+@pytest.mark.parametrize("until_s", [32_503_679_999, 253_402_300_799])
+def test_a_span_of_many_centuries_is_a_span_that_is_too_long(refuse, until_s):
+    """`Until the year 3000` is how people write `everything`."""
+    request = receipt_service_pb2.SearchReceiptsRequest(
+        from_time=timestamp_pb2.Timestamp(), until_time=timestamp_pb2.Timestamp(seconds=until_s)
+    )
+    assert ("from_time", "search_receipts.bounded") in refuse(request)
+
+
+def test_what_a_rule_cannot_reckon_with_is_refused_by_its_field(refuse):
+    """A hundred days after the last of all days: an error of whoever asks, and not of ours."""
+    last = timestamp_pb2.Timestamp(seconds=253_402_300_799)
+    request = receipt_service_pb2.SearchReceiptsRequest(from_time=last, until_time=last)
+    assert refuse(request) == [("from_time", "search_receipts.bounded")]
 
 
 def test_instants_in_lists_are_found_where_they_are():
