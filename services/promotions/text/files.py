@@ -185,7 +185,7 @@ class _Parser:
 def _tell(error: pydantic_core.ErrorDetails) -> str:
     if error["type"] == "string_pattern_mismatch":
         return forms.tell_mismatch(str(error["input"]), error["ctx"]["pattern"])
-    return error["msg"].lower()
+    return forms.tell_error(error["type"], error["msg"])
 
 
 def _plain(node: nodes.Node) -> Any:

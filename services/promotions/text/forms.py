@@ -39,6 +39,29 @@ _FORMS = {
 _NAMES = {_REASON: _REASONS, _CHANNEL: _CHANNELS}
 
 
+#: What a value must be that is none of its kind.
+_KINDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_type": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a single value",
+}
+
+
+def tell_error(kind: str, told: str) -> str:
+    """Return in words what is wrong with a value; `kind` and `told` are pydantic's."""
+    return _KINDS.get(kind, told.removeprefix("Value error, ").replace("Input should", "must"))
+
+
 def tell_mismatch(value: str, pattern: str) -> str:
     """Return in words what a value must be that has not the form which a trial asks for."""
     if pattern in _FORMS:
@@ -50,11 +73,20 @@ def tell_mismatch(value: str, pattern: str) -> str:
 
 
 def _moment(text: str) -> str:
-    datetime.fromisoformat(text)
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"must be a time like 2026-03-07T09:00:00, not {text}") from None
+    return text
+
+
+def _day(text: str) -> str:
+    scalars.read_date(text)
     return text
 
 
 Moment = Annotated[str, AfterValidator(_moment)]
+Day = Annotated[str, AfterValidator(_day)]
 
 
 class _Part(BaseModel):
@@ -85,7 +117,7 @@ class Shopper(_Part):
     points: int = 0
     stamps: dict[str, int] = {}
     says: dict[str, str] = {}
-    dates: dict[str, str] = {}
+    dates: dict[str, Day] = {}
     bought: Moment | None = None
 
 

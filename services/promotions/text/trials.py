@@ -40,6 +40,7 @@ def run(
         expected.coupons,
         expected.chances,
         expected.why_not,
+        expected.near,
     ):
         _require_known(part or (), campaigns)
     ruleset = engine.compile(

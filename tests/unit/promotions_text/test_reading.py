@@ -153,7 +153,17 @@ def test_each_mistake_is_shown_where_it_is(line, problem):
         ("currency: USD\ncampaigns: " + "[" * 5_000, "1:1: is nested too deeply to be read"),
         (
             FRAME + "trials: [{name: a, cart: [1 a at 1.00 USD], expect: {b: 1}}]",
-            "3:57: trials[0].expect.b: extra inputs are not permitted",
+            "3:57: trials[0].expect.b: is not known",
+        ),
+        (
+            FRAME
+            + "trials: [{name: a, cart: [1 a at 1.00 USD], expect: {},"
+            + " member: {dates: {birth: 1990-99-99}}}]",
+            "3:81: trials[0].member.dates.birth: must be a day like 2026-03-01, not 1990-99-99",
+        ),
+        (
+            FRAME + "trials: [{name: a, cart: [1 a at 1.00 USD], now: soon, expect: {}}]",
+            "3:50: trials[0].now: must be a time like 2026-03-07T09:00:00, not soon",
         ),
         ("currency: USD\ncampaigns: {a: *b}", "2:16: found undefined alias 'b'"),
     ],
