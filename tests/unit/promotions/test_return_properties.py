@@ -117,12 +117,17 @@ def test_returning_everything_at_once_gives_back_exactly_what_was_paid(sale):
 @_thorough
 @given(sales(), st.data())
 def test_returning_everything_in_steps_gives_back_exactly_what_was_paid(sale, data):
-    """However the goods come back, in the end the shopper has what they had before."""
+    """However the goods come back, in the end the shopper has what they had before.
+
+    Gifts come with the last goods: whoever keeps them pays for them.
+    """
     _, cart, _, decision = sale
     so_far = engine.ReturnedSoFar()
     for _ in range(3):
         if returned := _draw_return(data, cart, dict(so_far.quantities)):
-            so_far = _return(sale, returned, so_far).so_far
+            is_last = sum(returned.values()) == sum(_rest(cart, so_far).values())
+            gifts = _gifts(decision, so_far) if is_last else None
+            so_far = _return(sale, returned, so_far, gifts=gifts).so_far
     if rest := {name: count for name, count in _rest(cart, so_far).items() if count}:
         so_far = _return(sale, rest, so_far, gifts=_gifts(decision, so_far)).so_far
     assert so_far.refund_minor == decision.total_minor - decision.points_payment_minor
