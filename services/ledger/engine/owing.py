@@ -98,7 +98,7 @@ def liability(
     expired so far: see `breakage_rates`. What never expires never breaks. Raises AmountTooLarge
     when all of it together is beyond 64 bits.
     """
-    _told(sum(one.total for one in outstanding))
+    told(sum(one.total for one in outstanding))
     rates = breakage_rates(history, month=month)
     ages: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
     expiries: defaultdict[int | None, list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -174,11 +174,12 @@ def money(amount: int, *, value_minor: int, units: int) -> int:
 
     Raises AmountTooLarge.
     """
-    return _told((2 * amount * value_minor + units) // (2 * units))
+    return told((2 * amount * value_minor + units) // (2 * units))
 
 
-def _told(amount: int) -> int:
-    if amount > _MAX:
+def told(amount: int) -> int:
+    """Return an amount of points or money that fits into 64 bits; raises AmountTooLarge."""
+    if abs(amount) > _MAX:
         raise errors.AmountTooLarge
     return amount
 

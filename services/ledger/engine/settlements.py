@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.ledger import errors
+from services.ledger.engine import owing
 
-#: No amount of money is larger, in minor units.
-_MONEY_MAX = 2**63 - 1
 #: The party that owes for points which no partner issued; in rates, everybody.
 PROGRAM = ""
 
@@ -64,8 +63,7 @@ def debts(accepted: Iterable[Accepted], rates: Sequence[Rate]) -> tuple[list[Deb
     for part in sorted(accepted):
         if part.issuer_id != part.acceptor_id and part.amount:
             rate = _rate(part, known)
-            money = _half_up(part.amount * rate.value_minor, rate.units)
-            _check_size(money)
+            money = owing.told(_half_up(part.amount * rate.value_minor, rate.units))
             owed.append(Debt(*part, rate.value_minor, rate.units, money))
             currency_code = rate.currency_code
     return owed, currency_code
@@ -80,8 +78,7 @@ def nets(owed: Iterable[Debt]) -> list[Net]:
     for debt in owed:
         one, other = debt.issuer_id, debt.acceptor_id
         pair, sign = ((one, other), 1) if one < other else ((other, one), -1)
-        sums[pair] = sums.get(pair, 0) + sign * debt.owed_minor
-        _check_size(sums[pair])
+        sums[pair] = owing.told(sums.get(pair, 0) + sign * debt.owed_minor)
     found = [
         Net(one, other, money) if money > 0 else Net(other, one, -money)
         for (one, other), money in sums.items()
@@ -103,11 +100,6 @@ def _rate(part: Accepted, known: Mapping[tuple[str, str], Rate]) -> Rate:
         if rate is not None:
             return rate
     raise errors.RateNotFound(issuer_id=issuer_id, acceptor_id=acceptor_id)
-
-
-def _check_size(money: int) -> None:
-    if abs(money) > _MONEY_MAX:
-        raise errors.AmountTooLarge
 
 
 def _half_up(dividend: int, divisor: int) -> int:

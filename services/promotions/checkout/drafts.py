@@ -31,7 +31,6 @@ def draw_up(
     What must happen `first` stands before everything else in its batch. A phone is kept only until
     identity has said whose it is.
     """
-    unanswered = not decided.gathered.facts.identity_answered
     occurred_time = times.read(request.occurred_time, field="occurred_time")
     store_id = request.cart.store_id
     batch = draw_batch(
@@ -54,7 +53,9 @@ def draw_up(
         member_id=decided.gathered.member_id,
         ruleset_version=decided.decision.ruleset_version,
         request=veils.without_phone(request).SerializeToString(),
-        awaited_phone=request.cart.member_key.phone if unanswered else "",
+        awaited_phone=""
+        if decided.gathered.facts.identity_answered
+        else request.cart.member_key.phone,
         facts=decided.gathered.dump(),
         evaluation=decided.evaluation.SerializeToString(),
         batch_id=batch.batch_id if batch else "",

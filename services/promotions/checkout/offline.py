@@ -131,10 +131,9 @@ class Offline:
         secrets: Mapping[str, str],
     ) -> _Heard:
         """Ask who the shopper is; whoever is nobody bought as one."""
-        is_member = purchase.cart.HasField("member_key")
         question = Question(
             cart=cart,
-            member_key=purchase.cart.member_key if is_member else None,
+            member_key=carts.member_key(purchase.cart),
             ruleset=ruleset,
             occurred_time=occurred_time,
             is_binding=True,

@@ -154,5 +154,7 @@ def _decided(ruleset: engine.Ruleset, decision: engine.Decision, gathered: Gathe
 
 def awaits_member(cart: checkout_pb2.Cart, gathered: Gathered) -> bool:
     """Tell whether a shopper showed who they are and nobody could say whether that is so."""
-    key: member_pb2.MemberKey | None = cart.member_key if cart.HasField("member_key") else None
-    return key is not None and checkout_pb2.DEGRADATION_IDENTITY in gathered.degradations
+    return (
+        carts.member_key(cart) is not None
+        and checkout_pb2.DEGRADATION_IDENTITY in gathered.degradations
+    )

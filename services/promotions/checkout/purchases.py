@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tessera.identity.v1 import member_pb2
 from tessera.ledger.v1 import batch_pb2
 from tessera.promotions.v1 import (
     checkout_pb2,
@@ -84,7 +83,7 @@ class Purchases:
         cart = carts.parse_cart(request.cart)
         question = Question(
             cart=cart,
-            member_key=_member_key(request.cart),
+            member_key=carts.member_key(request.cart),
             ruleset=self._rulesets.current,
             occurred_time=self._now()
             if stamp is None
@@ -127,7 +126,7 @@ class Purchases:
         kept, secrets = await veils.veil(request, ruleset, salt=reservation_id)
         question = Question(
             cart=carts.parse_cart(kept.cart),
-            member_key=_member_key(request.cart),
+            member_key=carts.member_key(request.cart),
             ruleset=ruleset,
             occurred_time=self._now(),
             is_binding=True,
@@ -264,7 +263,7 @@ class Purchases:
         """
         question = Question(
             cart=carts.parse_cart(request.cart),
-            member_key=_member_key(request.cart),
+            member_key=carts.member_key(request.cart),
             ruleset=await self._rulesets.find(request.ruleset_version),
             occurred_time=times.read(request.occurred_time, field="occurred_time"),
             is_binding=is_binding,
@@ -296,8 +295,8 @@ class Purchases:
     async def _record(self, receipt: Receipt) -> Receipt | None:
         """Write a purchase and post it; return it as committed, None when its key is in use."""
         now = self._now()
-        late = conflicts.late(receipt.occurred_time, now=now, hours_max=self._late_h_max)
-        receipt = replace(receipt, conflicts=conflicts.pack(late))
+        if late := [*conflicts.late(receipt.occurred_time, now=now, hours_max=self._late_h_max)]:
+            receipt = replace(receipt, conflicts=conflicts.pack(late))
         await self._months.ensure(receipt.occurred_time, now=now)
         if not await self._settlement.add(receipt):
             return None
@@ -438,10 +437,6 @@ def _promised(receipt: Receipt, *, awaits: bool) -> Receipt:
             receipt, state=storage.receipts.PENDING, promised=True, batch_id="", batch=b""
         )
     return replace(receipt, promised=receipt.state == storage.receipts.PENDING)
-
-
-def _member_key(cart: checkout_pb2.Cart) -> member_pb2.MemberKey | None:
-    return cart.member_key if cart.HasField("member_key") else None
 
 
 def _compare(decision: engine.Decision, request: checkout_service_pb2.CommitRequest) -> None:

@@ -62,7 +62,7 @@ class Reruns:
         if is_same_shopper and cart.store_id == bought.cart.store_id:
             gathered = self._complete(kept, parsed)
         else:
-            key = cart.member_key if cart.HasField("member_key") else None
+            key = carts.member_key(cart)
             if is_same_shopper and receipt.member_id:
                 key = member_pb2.MemberKey(member_id=receipt.member_id)
             gathered = await self._collector.collect(

@@ -201,7 +201,7 @@ def _split(found: strata.Strata, chosen: Sequence[picks.Choice], amount: int) ->
 def _compile_gift(reward: rules.Reward, kind: rules.GiftItems) -> Giver:
     """Add articles, as often as the target goods say; some may be in the cart already."""
     select = filters.compile_filter(reward.target)
-    off = kind.basis_points or amounts.BASIS_POINTS
+    off = kind.off_basis_points
     cut = picks.compile_cut(rules.PercentOff(off), rules.Basis.RUNNING)
 
     def give(turn: Turn) -> Given:
@@ -255,8 +255,7 @@ def choose_gifts(
     items = [by_sku[sku] for sku in chosen if sku in by_sku][: kind.choose]
     rest = min(kind.choose, len(by_sku)) - len(items)
     open_skus = tuple(sku for sku in by_sku if sku not in {one.sku for one in items})
-    off = kind.basis_points or amounts.BASIS_POINTS
-    return items, (Invitation(open_skus, rest, off),) if rest else ()
+    return items, (Invitation(open_skus, rest, kind.off_basis_points),) if rest else ()
 
 
 def _compile_upgrade(kind: rules.Upgrade) -> Giver:

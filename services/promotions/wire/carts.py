@@ -1,8 +1,14 @@
 """Carts, from the wire to the engine."""
 
+from tessera.identity.v1 import member_pb2
 from tessera.promotions.v1 import checkout_pb2, checkout_service_pb2
 
 from services.promotions import engine, errors
+
+
+def member_key(cart: checkout_pb2.Cart) -> member_pb2.MemberKey | None:
+    """Return by what the shopper is to be found; None for one who shows nothing."""
+    return cart.member_key if cart.HasField("member_key") else None
 
 
 def parse_cart(cart: checkout_pb2.Cart) -> engine.Cart:

@@ -116,6 +116,11 @@ class GiftItems:
     basis_points: int = 0
 
     @property
+    def off_basis_points(self) -> int:
+        """What comes off the price of an article."""
+        return self.basis_points or _WHOLE
+
+    @property
     def reduces(self) -> bool:
         """Tell whether the articles are only cheaper."""
         return 0 < self.basis_points < _WHOLE
