@@ -175,7 +175,7 @@ class Importer:
                     notice(upload.next_row)
             except grpc.aio.AioRpcError as error:
                 failures = 1 if upload.next_row > before else failures + 1
-                if status.read(error).category not in errors.TRANSIENT or failures > _ATTEMPTS_MAX:
+                if not _may_pass(status.read(error)) or failures > _ATTEMPTS_MAX:
                     raise
                 await asyncio.sleep(_PAUSE_S * failures)
                 with suppress(grpc.aio.AioRpcError):
@@ -243,6 +243,16 @@ class Importer:
     async def _metadata(self) -> Sequence[tuple[str, str]]:
         authorization = await self._authorize()
         return (("authorization", authorization),) if authorization else ()
+
+
+def _may_pass(answer: status.Answer) -> bool:
+    """Say whether the stream is worth a second one.
+
+    When a refusal overtakes a piece that is being sent, gRPC itself ends the stream as INTERNAL and
+    drops what was answered: the next stream hears the reason.
+    """
+    is_local = answer.category is errors.Category.INTERNAL and not answer.reason
+    return is_local or answer.category in errors.TRANSIENT
 
 
 def _for_some_time(pieces: Iterator[pb.UploadTransfersRequest]) -> Iterator[Any]:

@@ -17,9 +17,10 @@ async def nobody():
 class Cut:
     """A stub whose stream is cut after some answers, once."""
 
-    def __init__(self, stub, after):
+    def __init__(self, stub, after, code=grpc.StatusCode.UNAVAILABLE):
         self._stub = stub
         self._after = after
+        self._code = code
         self.streams = 0
 
     def __getattr__(self, name):
@@ -37,9 +38,7 @@ class Cut:
             answers += 1
             if answers == self._after:
                 call.cancel()
-                raise grpc.aio.AioRpcError(
-                    grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata()
-                )
+                raise grpc.aio.AioRpcError(self._code, grpc.aio.Metadata(), grpc.aio.Metadata())
 
 
 @pytest.fixture
@@ -80,11 +79,12 @@ async def test_file_is_imported_once_however_often_it_is_run(ledger, stub, tmp_p
     assert await ledger.truth(account(anna, "coins")) == 4 * 298
 
 
-async def test_cut_stream_goes_on_by_itself(ledger, stub, tmp_path):
-    """A gateway that restarts costs a pause and no row."""
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL])
+async def test_cut_stream_goes_on_by_itself(ledger, stub, tmp_path, code):
+    """A gateway that restarts costs a pause and no row, whatever gRPC calls it."""
     members = [ids.new("mem") for _ in range(9000)]
     source = table(tmp_path, [f"coins,world:issuance,member:{one},1,fund" for one in members])
-    cut = Cut(stub, after=1)
+    cut = Cut(stub, after=1, code=code)
     importer = importing.Importer(cut, source, authorize=nobody)
     upload = await importer.run(label="", operator_id="", notice=lambda _: None)
     assert (upload.next_row, upload.posted_count) == (9000, 9000)
