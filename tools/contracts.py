@@ -90,7 +90,10 @@ def _validation_descriptors() -> bytes:
             add(dependency)
         if file.name not in seen:
             seen.add(file.name)
-            files.file.add().ParseFromString(file.proto.to_binary())
+            added = files.file.add()
+            added.ParseFromString(file.proto.to_binary())
+            if file.name == _VALIDATE:  # the wheel renames it: the jar of protovalidate has this
+                added.options.java_package = "build.buf.validate"
 
     add(module._DESC)  # noqa: SLF001  the wheel offers no public way to its descriptor
     return files.SerializeToString()

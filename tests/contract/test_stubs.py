@@ -1,5 +1,6 @@
 """Stubs for other languages, made of the one file that the guide has people write."""
 
+import base64
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from google.protobuf import descriptor_pb2
+from google.protobuf.compiler import plugin_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "guides" / "pos-integration.md"
@@ -59,6 +61,36 @@ def test_the_templates_of_the_guide_are_sound(written, tmp_path, template):
     command = [str(BUF), "generate", str(written), "--path", "tessera"]
     subprocess.run(command, check=True, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
     assert len(list(tmp_path.rglob("checkout_service_pb2.pyi"))) == len(rules["plugins"])
+
+
+#: A plugin that answers with what it was asked.
+ECHO = """#!{python}
+import base64, sys
+from google.protobuf.compiler import plugin_pb2
+asked = base64.b64encode(sys.stdin.buffer.read()).decode()
+answer = plugin_pb2.CodeGeneratorResponse(file=[dict(name="asked", content=asked)])
+sys.stdout.buffer.write(answer.SerializeToString())
+"""
+
+
+def test_what_is_imported_keeps_its_packages(written, tmp_path):
+    """Stubs fit those of Google and of protovalidate that the dependencies of a till bring."""
+    echo = tmp_path / "echo"
+    echo.write_text(ECHO.format(python=sys.executable), encoding="utf-8")
+    echo.chmod(0o755)
+    rules = yaml.safe_load(TEMPLATES[0])
+    rules["plugins"] = [{"local": str(echo), "out": ".", "strategy": "all"}]
+    (tmp_path / "buf.gen.yaml").write_text(yaml.safe_dump(rules), encoding="utf-8")
+    command = [str(BUF), "generate", str(written), "--path", "tessera"]
+    subprocess.run(command, check=True, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
+    asked = base64.b64decode((tmp_path / "asked").read_bytes())
+    files = plugin_pb2.CodeGeneratorRequest.FromString(asked).proto_file
+    options = {file.name: file.options for file in files}
+    assert options["google/type/dayofweek.proto"].java_outer_classname == "DayOfWeekProto"
+    assert options["buf/validate/validate.proto"].java_package == "build.buf.validate"
+    assert (
+        options["tessera/promotions/v1/checkout.proto"].java_package == "com.tessera.promotions.v1"
+    )
 
 
 def test_both_families_of_languages_are_shown():
