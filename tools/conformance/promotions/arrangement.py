@@ -50,6 +50,28 @@ def arrange(
     return _settle(positions, alone=alone, by_line=lines > 1)
 
 
+def arrange_earnings(offers: list[Offer]) -> dict[str, engine.Combination]:
+    """Return the combination of each campaign that gives something for later, by its name.
+
+    Multipliers find what is given for money, and what stands before them in the file.
+    """
+    earning = [one for one in offers if one.gift.earns]
+    multiplying = [one.place for one in earning if _multiplies(one)]
+    return {
+        one.name: engine.Combination(
+            Lane.EARN,
+            priority=1
+            if one.place in multiplying
+            else 2 * (one.gift.rate is not None or one.place < min(multiplying, default=0)),
+        )
+        for one in earning
+    }
+
+
+def _multiplies(offer: Offer) -> bool:
+    return any(isinstance(one.kind, engine.MultiplyPoints) for one in offer.gift.rewards)
+
+
 def _natural(offer: Offer) -> Lane:
     gift = offer.gift
     if gift.multi_buy:

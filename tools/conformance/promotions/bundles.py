@@ -90,6 +90,23 @@ def lift(target: Words, words: Words, *, by_group: bool) -> None:
         words.put("group", {name: target.take(name) for name in _SIZE_WORDS if name in target})
 
 
+def _number_groups(words: Words) -> None:
+    """Let a group that is meant by its name be meant by its number."""
+    name = next((one for one in _GROUPS_WORDS if isinstance(words.peek(one), list)), "")
+    listed = words.peek(name) if name else []
+    named = [one for one in listed if isinstance(one, Mapping)]
+    ids = [str(one.get("id") or one.get("name") or "") for one in named]
+    if not any(ids):
+        return
+    words.put(name, [{key: one[key] for key in one if key not in _IDS} for one in named])
+    meant = next((one for one in words.left if words.peek(one) in ids), "")
+    if meant:
+        words.put(_NUMBERS[0], ids.index(str(words.take(meant))) + 1)
+
+
+_IDS = frozenset({"id", "name"})
+
+
 def _read_groups(
     words: Words, setting: Setting, reward: engine.Reward
 ) -> tuple[engine.UnitGroup, ...]:
@@ -98,6 +115,7 @@ def _read_groups(
     size = words.whole(*_LOOSE_SIZES)
     if size is not None:
         return (engine.UnitGroup(reward.target, size, order=order or engine.PickOrder.DEAREST),)
+    _number_groups(words)
     found = words.open_all(*_GROUPS_WORDS) if any(one in words for one in _GROUPS_WORDS) else []
     name = next((one for one in _GROUP_WORDS if isinstance(words.peek(one), Mapping)), "")
     if name:
@@ -412,9 +430,12 @@ def read_pair(words: Words, setting: Setting) -> Gift:
     discounted.close()
     kind = _read_off(words, engine.AmountOff(1, _EVERY_UNIT))
     allocation = words.text("allocation", "split_between")
+    if isinstance(words.peek("split"), str):
+        allocation = words.text("split")
     if allocation:
-        words.put("split", allocation != "discounted")
-    return _gift(engine.Reward(kind, groups=(1,)), _sets_of(words, setting, *groups))
+        words.put("split", allocation not in {"discounted", "none", "target"})
+    gift = _gift(engine.Reward(kind, groups=(1,)), _sets_of(words, setting, *groups))
+    return replace(gift, allocation="equal_split") if "equal" in allocation else gift
 
 
 def read_split_pair(words: Words, setting: Setting) -> Gift:

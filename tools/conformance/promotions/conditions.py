@@ -56,6 +56,7 @@ _IS_ONE = re.compile(r"(?:member|customer|user)_is_(?P<one>\w+)|(?P<only>\w+)_on
 _PURCHASES = re.compile(
     r"(?:member_)?(?:order|purchase)s?_(?P<what>number|placed|count)(?:_(?P<comparison>\w+))?"
 )
+_BIRTHDAY = re.compile(r"(?:is_)?(?:(?:member|customer)_)?birthday(?:_\w+)?")
 _NTH = re.compile(r"(?:is_)?(?:(?:member|customer)_)?nth_(?:order|purchase)(?:_eq)?")
 _BASES = {
     "after_item_offers": engine.Basis.RUNNING,
@@ -224,7 +225,7 @@ def _read_contains(words: Words, cart_goods: Goods, terms: Terms, found: re.Matc
     )
     names = words.names("values", "value")
     names = names or words.names(subject, f"{subject}_in", f"{subject}s", "names", "of")
-    least = words.thousandths("qty", "quantity", "min_qty") or _SOMETHING_THOUSANDTHS
+    least = words.thousandths(*_LEASTS) or _SOMETHING_THOUSANDTHS
     every = found.groupdict().get("how") == "all"
     wanted = [frozenset({name}) for name in sorted(names)] if every else [names]
     groups = tuple(
@@ -234,6 +235,7 @@ def _read_contains(words: Words, cart_goods: Goods, terms: Terms, found: re.Matc
     terms.conditions.append(engine.Not(asked) if found["no"] else asked)
 
 
+_LEASTS = ("qty", "quantity", "min_qty", "min_quantity", "min", "minimum", "at_least", "count")
 _NAMES = ("sku", "article", "product", "category", "tag", "brand", "collection")
 
 
@@ -330,6 +332,20 @@ def _read_first(_: Words, __: Goods, terms: Terms, ___: re.Match[str]) -> None:
 
 def _read_nth(words: Words, _: Goods, terms: Terms, ___: re.Match[str]) -> None:
     terms.conditions.append(measures.read_purchases(words, "eq", before=False))
+
+
+def _read_birthday(words: Words, _: Goods, terms: Terms, __: re.Match[str]) -> None:
+    """Read that today lies so many days around the shopper's birthday."""
+    around = words.whole("days", "value", "window") or 0
+    before, after = words.whole("days_before", "before"), words.whole("days_after", "after")
+    terms.conditions.append(
+        engine.MemberDate(
+            people.BIRTHDAY,
+            -(around if before is None else before),
+            around if after is None else after,
+            yearly=True,
+        )
+    )
 
 
 def _read_belongs(words: Words, _: Goods, terms: Terms, found: re.Match[str]) -> None:
@@ -497,7 +513,20 @@ _READERS: Mapping[str, _Reader] = {
     "member_id_in": _read_members,
     "member_email_in": _read_members,
     **dict.fromkeys(
-        ("member_known", "member_required", "member_present", "member_identified", "signed_in"),
+        (
+            "member_known",
+            "member_required",
+            "member_present",
+            "member_identified",
+            "signed_in",
+            "logged_in",
+            "registered",
+            "is_member",
+            "is_registered",
+            "members_only",
+            "member_only",
+            "loyalty_member",
+        ),
         _read_known,
     ),
     "member_unknown": _read_unknown,
@@ -533,6 +562,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], _PatternReader], ...] = (
     (_DISTINCT, _read_how_many),
     (_FIRST, _read_first),
     (_NTH, _read_nth),
+    (_BIRTHDAY, _read_birthday),
     (_BELONGS, _read_belongs),
     (_PLACES, _read_places),
     (_PRICED, _read_priced),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from services.promotions import engine
-from tools.conformance.promotions import bundles, goods, picks, scopes
+from tools.conformance.promotions import bundles, conditions, goods, picks, scopes
 from tools.conformance.promotions.gifts import Gift, Setting
 from tools.conformance.promotions.words import Unsupported, Words
 
@@ -20,6 +20,14 @@ _SPREADS = {
     "each": engine.AmountSpread.EACH_UNIT,
     "across_by_amount": engine.AmountSpread.ACROSS,
     "proportional": engine.AmountSpread.ACROSS,
+}
+# What other words come to, by what is in them, the first that fits.
+_SPREAD_SIGNS = {
+    "equal_split": ("even", "equal"),
+    "across_by_quantity": ("quantity", "qty", "units_weight"),
+    "across": ("across", "rata", "proportion", "spread", "distribut", "weight", "share", "whole"),
+    "each_line": ("line",),
+    "each_unit": ("unit", "item", "each", "piece", "individual"),
 }
 _ALL_OF_SET = ("bundle", "qualifier", "all_units", "whole_set", "whole_group")
 _SHARES = {
@@ -79,10 +87,31 @@ def read_amount(words: Words, setting: Setting) -> Gift:
         )
     if "value_first_unit" in words:
         return _read_by_unit(words, setting)
+    if "per_units_of" in words:
+        return _read_per_units(words, setting)
     amount = words.minor("value", "amount", "amount_off", "discount")
     if amount is None:
         raise Unsupported("an amount without its value")
     return _discount(words, setting, engine.AmountOff(amount, spread, shared), allocation)
+
+
+def _read_per_units(words: Words, setting: Setting) -> Gift:
+    """Read an amount for each unit of other goods: once for each set of one of those."""
+    inner = words.open("per_units_of")
+    group = conditions.read_group(inner, setting.goods)
+    inner.close()
+    setting.terms.bundle.append(group)
+    words.put("per_bundle", value=True)
+    words.put("allocation", "across")
+    return read_amount(words, setting)
+
+
+def _from_units_on(gift: Gift, units: int) -> Gift:
+    """Return a discount as one of lines with so many units."""
+    step = engine.Step(units, gift.rewards)
+    target = gift.rewards[0].target
+    scale = engine.Scale(engine.ScaleMeasure.UNITS, (step,), filter=target, each_line=True)
+    return replace(gift, scale=scale)
 
 
 def _read_scale(
@@ -185,6 +214,8 @@ def read_price(words: Words, setting: Setting) -> Gift:
     """Read a price of whatever the target is: each unit, or an order or a set as a whole."""
     scope = scopes.peek(words)
     whole = scope in scopes.ORDER | scopes.SETS
+    if any(name in words for name in ("n", "units")):
+        return bundles.read_group_price(words, setting)
     if scope in {"", "item"}:  # a price of each unit is called so
         whole = bool(setting.terms.bundle or setting.terms.asked)
     return (read_total_price if whole else read_fixed_price)(words, setting)
@@ -196,6 +227,17 @@ def read_total_price(words: Words, setting: Setting) -> Gift:
     if price is None:
         raise Unsupported("a fixed price without its value")
     return _discount(words, setting, engine.SetPrice(price), _read_allocation(words))
+
+
+def read_to_percent(words: Words, setting: Setting) -> Gift:
+    """Read a part of the price that is left to pay."""
+    paid = words.basis_points("value", "percent", "percentage")
+    if paid is None or not 0 <= paid <= _WHOLE:
+        raise Unsupported("a part of the price without its value")
+    return _discount(words, setting, engine.PercentOff(_WHOLE - paid), _read_allocation(words))
+
+
+_WHOLE = 10_000
 
 
 def read_free_delivery(words: Words, setting: Setting) -> Gift:
@@ -239,6 +281,9 @@ def _read_allocation(words: Words) -> str:
         words.put("share_with", "all")
         return "across"
     if allocation and allocation not in _SPREADS:
+        for name, signs in _SPREAD_SIGNS.items():
+            if any(sign in allocation.lower() for sign in signs):
+                return name
         raise Unsupported(f"unknown word: reward.allocation {allocation}")
     return allocation
 
@@ -288,6 +333,8 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
     words.drop("remainder", "max_amount_allocation", "max_amount_spread")  # in proportion, always
     scope, meant = _read_target(words, setting)
     _ask_for_least(words, setting, meant)
+    if isinstance(words.peek("step"), int):  # so many at a time
+        words.put("group_size", words.take("step"))
     in_line_order = "group_size" in words and "group_order" not in words
     rounding = words.text("rounding")
     reward = engine.Reward(
@@ -309,9 +356,12 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
     line_max = words.minor(*_find_most(words, of_lines=True))
     if line_max and made:
         raise Unsupported("a bound for each line inside of sets")
-    rewards = (made.reward if made else reward,)
-    return Gift(
-        rewards=_bound_lines(reward, line_max, setting) if line_max else rewards,
+    line_units = words.whole(*_LEAST_OF_LINE)
+    if line_units and (made or line_max):
+        raise Unsupported("a least number of units of a line, of sets or with a bound")
+    rewards = (made.reward if made else replace(reward, pick=picks.without_sets(reward.pick)),)
+    found = Gift(
+        rewards=_bound_lines(rewards[0], line_max, setting) if line_max else rewards,
         multi_buy=made.multi_buy if made else None,
         reuse=made.reuse if made else engine.Reuse.NONE,
         value=_value_of(kind),
@@ -322,8 +372,10 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
         allocation=allocation,
         in_line_order=in_line_order,
     )
+    return _from_units_on(found, line_units) if line_units else found
 
 
+_LEAST_OF_LINE = ("min_units_per_line", "min_qty_per_line", "min_line_qty", "min_quantity_per_line")
 _LEAST = tuple(
     f"{one}_{two}" for one in ("min", "minimum") for two in ("qty", "quantity", "units", "count")
 )

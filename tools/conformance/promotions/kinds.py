@@ -99,6 +99,12 @@ def _read_gift(words: Words, setting: Setting) -> Gift:
     return presents.read_gift_items(words, setting)
 
 
+def _read_free_units(words: Words, setting: Setting) -> Gift:
+    """Read units for nothing: of those in the cart first, the missing ones are added."""
+    words.put("mode", words.take("mode") or "add_missing")
+    return _read_gift(words, setting)
+
+
 def _read_points_for_each(words: Words, setting: Setting) -> Gift:
     """Read points for each step of money where there is one, else for each unit."""
     read = points.read_points_per_step if points.has_step(words) else points.read_points_per_unit
@@ -133,6 +139,8 @@ _KINDS: tuple[tuple[tuple[frozenset[str], ...], Reader], ...] = (
     ((_of("points", "earn"),), points.read_points),
     ((_of("cashback"),), _read_cashback),
     ((_of("gift", "free"), _of("item", "items", "product", "line", "goods")), _read_gift),
+    ((_of("free"), _of("units", "unit", "pieces")), _read_free_units),
+    ((_of("to"), _PERCENT), discounts.read_to_percent),
     ((_of("upgrade", "replace"),), presents.read_upgrade),
     ((_of("issue", "give", "grant"), _of("coupon", "voucher")), presents.read_coupon),
     ((_of("bogo"),), _read_buy_get),

@@ -35,7 +35,8 @@ _COMPARISONS = {
 }
 _PURCHASES_MAX = 50
 _PARTS_MAX = 4
-_FILLERS = frozenset({"of", "in", "for", "the", "sum", "goods", "cart", "order", "items"})
+_SHORT = {"minimum": "min", "maximum": "max"}
+_FILLERS = frozenset({"set", "of", "in", "for", "the", "sum", "goods", "cart", "order", "items"})
 
 
 def rearrange(name: str) -> str:
@@ -45,7 +46,7 @@ def rearrange(name: str) -> str:
     """
     if PATTERN.fullmatch(name):
         return name
-    parts = [part for part in name.split("_") if part not in _FILLERS]
+    parts = [_SHORT.get(part, part) for part in name.split("_") if part not in _FILLERS]
     for ordered in permutations(parts) if len(parts) <= _PARTS_MAX else ():
         if PATTERN.fullmatch("_".join(ordered)):
             return "_".join(ordered)

@@ -10,7 +10,13 @@ from tools.conformance.promotions import conditions, rewards
 from tools.conformance.promotions.conditions import Terms
 from tools.conformance.promotions.gifts import Gift, Setting
 from tools.conformance.promotions.goods import Goods
-from tools.conformance.promotions.words import Unsupported, Words, read_names, read_whole
+from tools.conformance.promotions.words import (
+    Unsupported,
+    Words,
+    read_names,
+    read_number,
+    read_whole,
+)
 
 COMBINATION = "the best combination of overlapping campaigns"
 _MODES = frozenset(
@@ -27,6 +33,7 @@ _MODES = frozenset(
     }
 )
 _ALONE_MODES = frozenset({"exclusive", "never", "never_stackable", "not_stackable"})
+_ALONE_SIGNS = ("individual", "alone", "standalone", "no_other", "not_combin")
 _ALWAYS_MODES = frozenset({"always", "always_stackable"})
 _ADDITIVE = frozenset({"additive", "stack_additive", "parallel"})
 _COMPOUND = frozenset({"compound", "stack_compound", "sequential", "cascade"})
@@ -56,6 +63,9 @@ _CHOICE_SIGNS = {
     engine.GroupChoice.FIRST: ("first", "listorder", "list_order"),
     engine.GroupChoice.LATEST_CODE: ("last", "latest"),
 }
+_ONE_CODE = tuple(
+    f"{one}_{of}" for one in ("one", "single") for of in ("code", "coupon", "voucher")
+)
 _STOP_SIGNS = frozenset({"stop", "stops", "discard", "discards"})
 _LIVE = frozenset({"live", "active", "enabled", "published"})
 _NOT_LIVE = frozenset(
@@ -79,6 +89,10 @@ _RUNNING = frozenset(
         "discounted",
     }
 )
+_BASIS_SIGNS = {
+    engine.Basis.ORIGINAL: ("original", "initial", "before", "regular", "list", "full", "base"),
+    engine.Basis.RUNNING: ("remain", "running", "after", "discounted", "cascad", "compound"),
+}
 _ORIGINAL = frozenset({"original", "initial", "before_discounts", "regular"})
 
 
@@ -183,8 +197,8 @@ def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
         setting = Setting(cart_goods, terms, limits.sets_max)
         gift = rewards.read_gift(words.open("reward"), setting)
     terms.settle_bundle()
-    rank = words.whole("priority")
     inner = words.open("stacking")
+    rank = _read_rank(words, inner)
     hierarchy = inner.whole("hierarchy", "category_hierarchy")
     if hierarchy is not None:  # the smaller one goes first
         rank = -hierarchy
@@ -214,6 +228,26 @@ def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
     )  # what returns do is ours to decide
     words.close()
     return offer
+
+
+def _read_rank(*places: Words) -> int | None:
+    """Return what is larger for whoever comes first: a priority, or a place in a row.
+
+    Places are counted from the first on, but for fractions: of those the larger comes first.
+    """
+    for words in places:
+        found = words.take("priority", "rank")
+        if found is not None:
+            return int(read_number(found, f"{words.where}.priority") * _RANKS)
+        found = words.take("sort_order", "position", "sequence")
+        if found is not None:
+            order = read_number(found, f"{words.where}.sort_order")
+            downwards = 0 < order < 1 or "desc" in str(words.peek("order") or "")
+            return int(order * _RANKS) * (1 if downwards else -1)
+    return None
+
+
+_RANKS = 1_000_000
 
 
 def read_instant(text: str) -> datetime | None:
@@ -337,7 +371,7 @@ def _read_limits(words: Words) -> Limits:
     units_max, units_used = _read_bound(words, _find_bound(words, set()))
     reusable = words.flag(*_REUSABLE, default=True)
     # What is no set is given once anyway.
-    sets_max = words.whole(*conditions.MOST_SETS, "per_order") or 0
+    sets_max = words.whole(*conditions.MOST_SETS, *_find_per_order(words)) or 0
     words.close()
     return Limits(
         uses_max=uses_max,
@@ -364,6 +398,14 @@ def _find_stops(words: Words) -> list[str]:
     return [name for name in words.left if _STOP_SIGNS & {*name.split("_")}]
 
 
+def _find_per_order(words: Words) -> list[str]:
+    """Return the words for how often within one order: `max_uses_per_order`, `per_receipt`."""
+    return [name for name in words.left if name.endswith(tuple(f"per_{one}" for one in _ONE_ORDER))]
+
+
+_ONE_ORDER = ("order", "cart", "receipt", "basket", "purchase")
+
+
 def _find_foes(words: Words) -> list[str]:
     """Return the words for whom it does not go with: `not_with`, `cannot_be_combined_with`."""
     return [
@@ -380,7 +422,7 @@ _AGAINST = frozenset({"not", "incompatible", "cannot", "never", "exclusive", "wi
 def _read_stacking(words: Words) -> Stacking:
     mode = words.text("eligibility", "mode") or words.text("mode")
     words.drop("category")
-    if mode in _ALONE_MODES:
+    if mode in _ALONE_MODES or any(sign in mode for sign in _ALONE_SIGNS):
         mode = "exclusive"
     all_or_none = any(sign in mode for sign in _ALL_OR_NONE)
     if mode in _ALL_OF_GROUP | {"joint", "partial"} or all_or_none:
@@ -429,7 +471,7 @@ def _read_order(text: str, words: Words) -> tuple[int, int]:
     sign = -1 if "ascending" in last else 1
     if "value" in last:
         return sign, 0
-    if "priority" in last or "hierarchy" in last:
+    if any(one in last for one in ("priority", "hierarchy", "sort")):
         return 0, sign
     if text and not any(one in last for one in ("request", "given", "file", "list")):
         words.gaps.add(f"unknown word: stacking.order {text}")
@@ -457,6 +499,10 @@ def _choose(mode: str) -> engine.GroupChoice | None:
     if mode in _MODES:
         return None
     folded = mode.lower()
+    if "priority" in folded:
+        return engine.GroupChoice.FIRST
+    if any(sign in folded for sign in _ONE_CODE):
+        return engine.GroupChoice.LATEST_CODE
     signs = ((one, any(sign in folded for sign in of)) for one, of in _CHOICE_SIGNS.items())
     return _CHOICES.get(mode) or next((one for one, said in signs if said), None)
 
@@ -469,6 +515,9 @@ def _read_basis(words: Words, mode: str) -> engine.Basis | None:
         return engine.Basis.RUNNING
     if name in _ORIGINAL:
         return engine.Basis.ORIGINAL
+    for basis, signs in _BASIS_SIGNS.items():
+        if any(sign in name.lower() for sign in signs):
+            return basis
     if name:
         words.gaps.add(f"unknown word: stacking.basis {name}")
     return None

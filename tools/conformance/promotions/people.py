@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from services.promotions import engine
 from tools.conformance.promotions.words import Unsupported, Words, read_names
 
+BIRTHDAY = "birth"
 STORE = "~store"
 CHANNEL = "channel"
 KNOWN = "~known"

@@ -56,7 +56,7 @@ def read_pick(words: Words, allocation: str) -> engine.Pick | None:
         order=order or engine.PickOrder.DEAREST,
         count_max=words.whole("max_units_total", "max_units", *_find_most(words)) or 0,
         units_per_line_max=words.whole("max_units_per_line") or 0,
-        skip=skip or words.whole("after_units", "after_qty", "above_qty") or 0,
+        skip=skip or words.whole("after_units", "after_qty", "above_qty") or _before(words),
         every=every or 0,
         by=_KINDS_BY.get(by, engine.PickBy.UNIT),
     )
@@ -73,6 +73,20 @@ def _find_most(words: Words) -> list[str]:
     """Return the words for a bound on all units, such as `max_affected_items`."""
     parts = {"affected", "discounted", "rewarded"}
     return [name for name in words.left if name.startswith("max_") and parts & {*name.split("_")}]
+
+
+def _before(words: Words) -> int:
+    """Return how many units come before the first one that is meant: `from_unit` counts it in."""
+    first = words.whole("from_unit", "from_nth", "starting_from_unit")
+    return max(0, (first or 1) - 1)
+
+
+def without_sets(pick: engine.Pick | None) -> engine.Pick | None:
+    """Return a pick as one of all goods: the bound over all sets is the only one."""
+    if pick is None or not pick.total_max:
+        return pick
+    bound = min(filter(None, (pick.total_max, pick.count_max)))
+    return replace(pick, total_max=0, count_max=bound)
 
 
 def _gather(words: Words, inner: Words) -> None:

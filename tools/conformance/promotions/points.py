@@ -54,7 +54,23 @@ def _read_basis(words: Words, basis: str) -> engine.EarnBasis:
 
 
 _ONCE_WORDS = ("per_order", "per_purchase", "per_receipt", "per_visit", "once", "fixed", "flat")
-_STEP_WORDS = ("step", "spend", "per_step", "per_full", "per_amount", "for_each", "threshold_step")
+_STEP_WORDS = (
+    "step",
+    "spend",
+    "per_step",
+    "per_full",
+    "per_amount",
+    "per_spend",
+    "per_spent",
+    "per_each",
+    "for_each",
+    "for_every",
+    "every",
+    "threshold_step",
+    "spend_step",
+    "spend_amount",
+    "amount_step",
+)
 
 
 def has_step(words: Words) -> bool:
@@ -129,8 +145,12 @@ def read_redemption(words: Words, setting: Setting) -> Gift:
         excluded = goods.read_excluded(words.open("exclude"), setting.goods)
     if "eligible" in words:
         excluded = _find_others(goods.read_filter(words.open("eligible"), setting.goods), setting)
+    worth = _rate(words, "points_per_currency")
+    value = _rate(words, "currency_per_point") or _rate(words, "point_value")
+    if worth is None and value is not None:
+        worth = 1 / value
     return Gift(
-        points_per_currency=_rate(words, "points_per_currency") or Fraction(1),
+        points_per_currency=worth or Fraction(1),
         payment=Payment(
             share_basis_points=10_000 if share is None else share,
             points_min=words.whole("min_points") or 0,

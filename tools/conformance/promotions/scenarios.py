@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 
@@ -99,6 +99,7 @@ class _Shopper:
     points: Decimal = Decimal(0)
     stamps: Mapping[str, int] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
+    dates: Mapping[str, date] = field(default_factory=dict)
 
 
 def read(case: Case) -> tuple[Scenario | None, tuple[str, ...]]:
@@ -127,6 +128,8 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
         with gaps.collect():
             found.append(offers.read_offer(words, place, setting.goods))
     state = whole.open("state")
+    if (wanted := state.whole(*_WANTED)) is not None:
+        setting = replace(setting, points_wanted=wanted)
     together = _read_all_or_none(state) or any(one.stacking.all_or_none for one in found)
     setting = replace(setting, all_or_none=together)
     requests = state.whole("parallel_requests", "concurrent_requests", "simultaneous") or 1
@@ -143,6 +146,19 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
         raise Unsupported(gaps.found[0])
     given = [contests.as_sets(one) for one in given] if contests.is_open(given) else given
     return _compose(case, given, setting, shopper, event)
+
+
+_WANTED = (
+    "points_payment",
+    "pay_points",
+    "use_points",
+    "redeem_points",
+    "points_requested",
+    "requested_points",
+    "points_to_use",
+    "points_to_redeem",
+    "points_wanted",
+)
 
 
 def _find_most_codes(state: Words) -> list[str]:
@@ -179,7 +195,7 @@ def _read_setting(cart: Words) -> _Setting:
         now=offers.read_instant(cart.text("time")) or _NOON,
         attributes=attributes,
         gifts=_read_chosen(cart),
-        points_wanted=cart.whole("points_payment", "pay_points", "use_points", "redeem_points"),
+        points_wanted=cart.whole(*_WANTED),
     )
 
 
@@ -221,6 +237,7 @@ def _read_shopper(cart: Words) -> _Shopper:
     before = words.whole(
         "orders_placed", "orders", "purchases_before", "order_count", "orders_count"
     )
+    dates = _read_dates(words)
     points_of, stamps_of = words.take("points", "balance", default=0), words.table("stamps")
     said |= people.read_other(words, texts_only=False)
     shopper = _Shopper(
@@ -230,10 +247,23 @@ def _read_shopper(cart: Words) -> _Shopper:
         purchases_before=before,
         points=read_number(points_of, "member.points"),
         stamps={name: read_whole(count, "member.stamps") for name, count in stamps_of.items()},
+        dates=dates,
         attributes=said | people.describe(map(conditions.segment_of, segments)) | _KNOWN,
     )
     words.close()
     return shopper
+
+
+def _read_dates(words: Words) -> dict[str, date]:
+    """Return the shopper's birthday, of a leap year as our engine has it."""
+    text = words.text("birthday", "birth_date", "date_of_birth")
+    if not text:
+        return {}
+    try:
+        month, day = map(int, text[:10].split("-")[-2:])
+        return {people.BIRTHDAY: date(4, month, day)}
+    except ValueError as problem:
+        raise Unsupported(f"a birthday like {text}") from problem
 
 
 def _read_state(words: Words, found: list[Offer], shopper: _Shopper) -> list[Offer]:
@@ -356,11 +386,35 @@ def _find_contests(given: list[Offer]) -> list[str]:
     if contests.is_open(given) and not all(map(contests.can_be_sets, given)):
         found.append(offers.COMBINATION)
     payments = [one for one in given if one.gift.payment]
-    if len(payments) > 1 or any(one.terms != conditions.Terms() or one.code for one in payments):
+    if len(payments) > 1 or any(not _is_plain(one) or one.code for one in payments):
         found.append("points payment under conditions")
     if any(one.gift.tender and one.terms != conditions.Terms() for one in given):
         found.append("tender under conditions")
     return found
+
+
+def _is_plain(one: Offer) -> bool:
+    """Tell whether all that a payment asks for is enough on the receipt, as our settings can."""
+    bare = replace(one.terms, conditions=[], asked=[])
+    return bare == conditions.Terms() and all(map(_find_receipt_min, one.terms.conditions))
+
+
+def _with_receipt_min(one: Offer) -> Offer:
+    """Return a campaign whose payment has the least receipt that its conditions ask for."""
+    payment = one.gift.payment
+    if payment is None:
+        return one
+    least = max(payment.receipt_min_minor, *map(_find_receipt_min, one.terms.conditions), 0)
+    return replace(one, gift=replace(one.gift, payment=replace(payment, receipt_min_minor=least)))
+
+
+def _find_receipt_min(asked: engine.Condition) -> int:
+    """Return the least receipt that a condition asks for, 0 when it asks for something else."""
+    if not isinstance(asked, engine.BasketTotal):
+        return 0
+    meant = asked.filter
+    narrow = meant.skus or meant.category_ids or meant.brands or meant.tags
+    return 0 if narrow else asked.amount_min_minor
 
 
 def _compose(
@@ -370,6 +424,7 @@ def _compose(
     shopper: _Shopper,
     event: _Event,
 ) -> Scenario:
+    given = [_with_receipt_min(one) for one in given]
     payment = next((one.gift.payment for one in given if one.gift.payment), None)
     if payment and setting.points_wanted is not None:
         bounds = [one for one in (payment.points_max, setting.points_wanted) if one is not None]
@@ -478,6 +533,7 @@ def _make_member(
         purchases_before=shopper.purchases_before,
         points_balance=int(shopper.points * 10**terms.points_scale),
         attributes=shopper.attributes,
+        dates=shopper.dates,
     )
 
 
@@ -485,6 +541,7 @@ def _make_campaigns(
     given: list[Offer], setting: _Setting, codes: Mapping[str, str], worth: Fraction
 ) -> tuple[engine.Campaign, ...]:
     combined = arrangement.arrange(given, setting.codes, lines=len(setting.goods.counted_lines))
+    combined |= arrangement.arrange_earnings(given)
     made = [
         engine.Campaign(one.name, 1, _make_rules(one, combined, codes, worth))
         for one in given
@@ -524,7 +581,7 @@ def _make_rules(
         stamp_price=engine.StampPrice(card_of(one.name), gift.stamp_card.size)
         if gift.stamp_card
         else None,
-        combination=combined.get(one.name) or engine.Combination(engine.Lane.EARN),
+        combination=combined[one.name],
         trigger=(
             engine.CouponTrigger((codes[one.name],)) if one.code else engine.AutomaticTrigger()
         ),
