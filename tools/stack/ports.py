@@ -9,6 +9,8 @@ HOST = "127.0.0.1"
 # Below the range from which the kernel numbers outgoing connections: one of those could take the
 # port between our look and the server's start, or while a killed server is being started again.
 _FREE = range(20_000, 32_000)
+# Nobody may have begun to listen yet on a port that was found a moment ago, or listens again soon.
+_found: set[int] = set()
 
 
 def allocate(defaults: Mapping[str, int], *, fixed: bool = True) -> dict[str, int]:
@@ -21,10 +23,11 @@ def allocate(defaults: Mapping[str, int], *, fixed: bool = True) -> dict[str, in
 
 
 def free(*, avoid: Collection[int] = ()) -> int:
-    """Return a port nobody listens on now, outside of `avoid`."""
+    """Return a port nobody listens on now, outside of `avoid`, and no port twice."""
     while True:
         port = secrets.choice(_FREE)
-        if port not in avoid and is_free(port):
+        if port not in avoid and port not in _found and is_free(port):
+            _found.add(port)
             return port
 
 
