@@ -6,6 +6,7 @@ import secrets
 import shutil
 import stat
 import subprocess
+import sys
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -62,6 +63,9 @@ log_line_prefix = '%m [%p] %q%u@%d '
 log_lock_waits = on
 log_checkpoints = off
 """
+# After a crash the whole file system is flushed at once: file by file takes a busy disk a minute
+# for a few hundred databases. Linux alone knows how.
+_CRASH_CONFIGURATION = "recovery_init_sync_method = syncfs\n" if sys.platform == "linux" else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +110,9 @@ def prepare(directory: Path, *, port: int, password: str, priority: int = 10) ->
         _initialise(home, binaries, password)
     _check_version(home, binaries)
     configuration = home.data / "postgresql.conf"
-    configuration.write_text(_CONFIGURATION.format(host=ports.HOST, port=port))
+    configuration.write_text(
+        _CONFIGURATION.format(host=ports.HOST, port=port) + _CRASH_CONFIGURATION
+    )
     _give(configuration, home.account)
     return Program(
         name="postgres",

@@ -32,7 +32,7 @@ class Standalone:
             raise StackError(f"{self.program.name} was not started.")
         return self._process.pid
 
-    async def start(self, *, timeout_s: float = 30) -> None:
+    async def start(self, *, timeout_s: float = 120) -> None:
         """Start the process and wait until it answers."""
         process = self._process = self._spawn()
         deadline = asyncio.get_running_loop().time() + timeout_s
