@@ -9,6 +9,7 @@ from aiohttp import web
 
 from services.chassis import auth, clients, config, deadlines, errors, status, telemetry
 from tests.integration.chassis.conftest import TIMEOUTS_ARE_ROUNDED_UP_S
+from tools.stack import ports
 
 
 class Last:
@@ -77,14 +78,15 @@ async def chain(contract, serve, connect):
     return call
 
 
-async def test_every_hop_has_less_time_than_the_one_before(chain, contract):
+async def test_every_hop_has_less_time_than_the_one_before(chain, contract, monkeypatch):
     """Each hop keeps back its margin, so the first can still answer when the last is late."""
-    await chain(contract.Request(), timeout=0.9)
+    monkeypatch.setattr(deadlines, "HOP_MARGIN_S", 1)
+    await chain(contract.Request(), timeout=9)
     times = [service.seen[-1]["remaining"] for service in chain.services]
-    assert times[0] < 0.9 + TIMEOUTS_ARE_ROUNDED_UP_S
-    assert times[1] <= times[0] - deadlines.HOP_MARGIN_S / 2
-    assert times[2] <= times[1] - deadlines.HOP_MARGIN_S / 2
-    assert times[2] > 0.3
+    assert times[0] < 9 + TIMEOUTS_ARE_ROUNDED_UP_S
+    assert times[1] < times[0] - 1 + TIMEOUTS_ARE_ROUNDED_UP_S
+    assert times[2] < times[1] - 1 + TIMEOUTS_ARE_ROUNDED_UP_S
+    assert times[2] > 3
 
 
 async def test_hop_without_time_is_refused_and_the_caller_told(chain, contract):
@@ -123,28 +125,34 @@ async def test_peer_that_is_away_makes_us_unavailable(contract, serve, connect):
     assert answer.metadata == {"dependency": "chassis_test.v1.EchoService/Greet"}
 
 
-async def test_stream_has_the_deadline_of_the_call_around_it(contract, serve, connect, issuer):
+async def test_stream_has_the_deadline_of_the_call_around_it(
+    contract, serve, connect, issuer, monkeypatch
+):
     """Streaming calls are capped like the others."""
+    monkeypatch.setattr(deadlines, "HOP_MARGIN_S", 1)
     channel = await connect(await serve(Last(contract)))
     count = contract.stub(channel, "Count")
-    with deadlines.within(1):
+    with deadlines.within(6):
         answers = [a async for a in count(contract.Request(), metadata=issuer.metadata())]
-    assert 500 < answers[0].number < 990
+    assert 2 < answers[0].number / 1000 < 5 + TIMEOUTS_ARE_ROUNDED_UP_S
 
 
-async def test_streams_of_requests_go_out_with_deadline_and_trace(contract, serve, connect, issuer):
+async def test_streams_of_requests_go_out_with_deadline_and_trace(
+    contract, serve, connect, issuer, monkeypatch
+):
     """A channel of ours carries every kind of call."""
+    monkeypatch.setattr(deadlines, "HOP_MARGIN_S", 1)
     last = Last(contract)
     channel = await connect(await serve(last))
     pieces = [contract.Request(text="a", count=2), contract.Request(text="b", count=3)]
     metadata = issuer.metadata()
-    with deadlines.within(1):
+    with deadlines.within(6):
         total = await contract.stub(channel, "Sum")(iter(pieces), metadata=metadata)
         tally = contract.stub(channel, "Tally")(iter(pieces), metadata=metadata)
         answers = [answer async for answer in tally]
     assert total.number == 5
     assert [answer.text for answer in answers] == ["a", "b"]
-    assert all(500 < answer.number < 990 for answer in answers)
+    assert all(2 < answer.number / 1000 < 5 + TIMEOUTS_ARE_ROUNDED_UP_S for answer in answers)
 
 
 async def test_call_with_nothing_left_is_not_even_sent(contract, serve, connect):
@@ -188,14 +196,15 @@ async def test_a_timeout_of_one_second_in_the_contract_is_one_second(
     policy = {"methodConfig": [{"name": [{}], "timeout": "1s"}]}
     monkeypatch.setattr("services.chassis.contracts.service_config", lambda _: policy)
     last = Last(contract)
-    call = contract.stub(await connect(await serve(last)), "Greet")
-    await call(contract.Request())
+    channel = await connect(await serve(last))
+    await channel._opened.channel_ready()  # what connecting takes is no matter of the timeout
+    await contract.stub(channel, "Greet")(contract.Request())
     assert 0.5 < last.seen[-1]["remaining"] < 1 + TIMEOUTS_ARE_ROUNDED_UP_S
 
 
 async def test_client_finds_a_server_that_came_back(contract, serve, connect):
     """A restarted peer is used again within seconds."""
-    first = await serve(Last(contract))
+    first = await serve(Last(contract), port=ports.free())
     call = contract.stub(await connect(first), "Greet")
     await call(contract.Request())
     await first.stop()

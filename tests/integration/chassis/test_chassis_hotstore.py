@@ -51,7 +51,7 @@ async def proxy(valkey):
 
 async def test_write_whose_answer_is_lost_is_sent_once(hot, proxy, eventually):
     """What took effect must not take effect twice because its answer was late."""
-    settings = config.HotstoreSettings(url=proxy.url, timeout_ms=200)
+    settings = config.HotstoreSettings(url=proxy.url, timeout_ms=1000)
     async with hotstore.Hotstore.open(settings) as client:
         add = client.script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
         assert await add(keys=["n"], args=[1]) == 1
@@ -72,12 +72,12 @@ async def test_write_whose_answer_is_lost_is_sent_once(hot, proxy, eventually):
 
 async def test_lost_connection_is_raised_at_once(hot):
     """The caller decides what to do without the store."""
-    settings = config.HotstoreSettings(url="redis://127.0.0.1:1/0", timeout_ms=500)
+    settings = config.HotstoreSettings(url="redis://127.0.0.1:1/0", timeout_ms=60_000)
     async with hotstore.Hotstore.open(settings) as away:
         started = asyncio.get_running_loop().time()
         with pytest.raises(hotstore.FAILURES):
             await away.ping()
-        assert asyncio.get_running_loop().time() - started < 1
+        assert asyncio.get_running_loop().time() - started < 10
     await hot.ping()
 
 
