@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,15 @@ class RunningStack:
         while not all((answers := await health.of_all()).values()):
             assert time.monotonic() < deadline, f"not healthy: {answers}"
             await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+async def one_day() -> None:
+    """Begin a test that counts in days far enough from midnight UTC to end on the same day."""
+    now = datetime.now(UTC)
+    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
+    if midnight - now < timedelta(seconds=30):
+        await asyncio.sleep((midnight - now).total_seconds() + 0.1)
 
 
 @pytest.fixture(scope="session")

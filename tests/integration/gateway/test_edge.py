@@ -195,7 +195,7 @@ async def test_stream_of_requests_passes_whatever_it_adds_up_to(gateway, token, 
         request_serializer=request.SerializeToString,
         response_deserializer=response.FromString,
     )
-    call = stub(metadata=(("authorization", f"Bearer {token}"),), timeout=5)
+    call = stub(metadata=(("authorization", f"Bearer {token}"),), timeout=30)
     for number in range(6):
         await call.write(request(words=["x" * 1000] * (3000 + number)))
         assert (await call.read()).request.text == str(3000 + number)

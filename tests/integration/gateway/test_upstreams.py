@@ -12,7 +12,7 @@ ONCE = "/v1/probes:once"
 
 
 async def _sleep(*_: Any) -> None:
-    await asyncio.sleep(10)
+    await asyncio.sleep(60)
 
 
 def _unavailable(times: int, then: Any) -> Any:
@@ -40,11 +40,11 @@ async def test_timeout_of_the_contract_cuts_the_call(
     started = time.monotonic()
     with pytest.raises(refused) as caught:
         await gateway.call(name, token=token, timeout_s=30)
-    assert limit_s - 0.1 < time.monotonic() - started < limit_s + 3
+    assert limit_s - 0.1 < time.monotonic() - started < limit_s + 20
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     started = time.monotonic()
     answer = await gateway.send(verb, path, token=token)
-    assert limit_s - 0.1 < time.monotonic() - started < limit_s + 3
+    assert limit_s - 0.1 < time.monotonic() - started < limit_s + 20
     assert (answer.status, answer.json["code"]) == (504, 4)
     # On a machine that stalls, the service may be cut first, and cannot say why.
     assert not answer.json["details"] or answer.reason == "DEADLINE_EXCEEDED"
@@ -157,11 +157,11 @@ async def test_client_that_leaves_frees_the_service(gateway, backend, token, eve
             raise
 
     backend.behaviour = wait
-    task = asyncio.create_task(gateway.call("Once", token=token))
+    task = asyncio.create_task(gateway.call("Echo", token=token, timeout_s=30))
 
     async def arrived() -> bool:
         return bool(backend.calls)
 
     await eventually(arrived)
     task.cancel()
-    await asyncio.wait_for(cancelled.wait(), 1.5)
+    await asyncio.wait_for(cancelled.wait(), 3)  # the contract itself would cut it after 5 s

@@ -124,7 +124,7 @@ def make_settings(
             "hotstore": chassis_config.HotstoreSettings(url=_own_store(valkey.url)),
             "master_key_file": secret_directory / "master.key",
             "http": HttpSettings(port=ports.free()),
-            "tokens": TokenSettings(failures_burst=5),
+            "tokens": TokenSettings(failures_burst=5, failure_interval_s=60),
             "clients": (
                 ClientSettings(
                     client_id="admin",

@@ -149,7 +149,7 @@ async def test_wrong_secrets_are_limited_for_that_client_alone(identity: Any) ->
     ) as response:
         body = await response.json()
         assert (response.status, body["error"]) == (429, "slow_down")
-        assert 1 <= int(response.headers["Retry-After"]) <= 6
+        assert 1 <= int(response.headers["Retry-After"]) <= 60
     assert (await identity.grant(*other))[0] == 200
 
 

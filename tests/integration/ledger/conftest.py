@@ -190,6 +190,11 @@ async def running(made: Any, valkey_url: str, **fields: Any) -> AsyncIterator[Le
         yield Ledger(stub, settings, db, hot, now, port, channel)
 
 
+@pytest.fixture(autouse=True)
+async def _on_one_day(one_day: None) -> None:
+    """Limits of a day and expiries at its end are counted from today."""
+
+
 Start = Callable[..., Awaitable[Ledger]]
 
 

@@ -158,7 +158,7 @@ async def test_a_hold_times_out_at_its_instant_though_nothing_is_booked(
     await ledger.earn(anna, 100)
     held = await ledger.post(place(anna, world(code), 60, life_s=600))
     assert await _shown(ledger, anna) == (40, 60)
-    turned(seconds=599)
+    turned(seconds=540)
     assert await _shown(ledger, anna) == (40, 60)
     turned(seconds=602)
     assert await _shown(ledger, anna) == (100, 0)

@@ -49,6 +49,11 @@ _CLIENTS: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+async def _on_one_day(one_day: None) -> None:
+    """Expiries, periods of programs and the days of their versions are counted from today."""
+
+
 @pytest.fixture(scope="session")
 def house_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("promotions-house")

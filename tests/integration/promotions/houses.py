@@ -204,7 +204,7 @@ class House:
         """Start a process again, and wait until promotions has found it."""
         await process.start()
         cart = cart_of(line("1", "bread", 100), member_id=await self.register())
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(START_S_MAX):
             while (await self.evaluate(cart)).degradations:
                 await asyncio.sleep(0.05)
 
@@ -239,7 +239,7 @@ class House:
     async def settled(self, receipt_id: str) -> None:
         """Wait until what the ledger posted is recorded, which a till need not wait for."""
         state = "SELECT state FROM receipts WHERE receipt_id = $1"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while await self.db.fetchval(state, ids.parse("rcp", receipt_id)) == "PENDING":
                 await asyncio.sleep(0.005)
 

@@ -33,6 +33,7 @@ async def bought(house):
     """A member with a purchase, from before the outage."""
     member = await house.register()
     receipt = await house.buy(cart_of(line("1", "milk", 10_000), member_id=member))
+    await house.settled(receipt.receipt_id)
     return member, receipt
 
 

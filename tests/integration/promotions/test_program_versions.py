@@ -30,9 +30,14 @@ from tests.integration.promotions.houses import CURRENCY, House, cart_of, line
 PURCHASE = program_pb2.TIER_CHANGE_CAUSE_PURCHASE
 TIME = program_pb2.TIER_CHANGE_CAUSE_TIME
 TERMS = program_pb2.TIER_CHANGE_CAUSE_TERMS
-TODAY = datetime.now(UTC).date()
-TOMORROW = TODAY + timedelta(days=1)
-NEW_YEAR = date(TODAY.year + 1, 1, 1)
+
+
+def today():
+    return datetime.now(UTC).date()
+
+
+def new_year():
+    return date(today().year + 1, 1, 1)
 
 
 @pytest.fixture
@@ -124,16 +129,16 @@ async def test_higher_thresholds_hold_from_the_next_period_and_take_nothing(hous
     await house.buy(bread(5_000, old))
     program = await update(house, program_id, programs.ladder("a", 0, 9_000, 20_000))
     assert (program.version, program.live_version) == (2, 1)
-    assert read_day(program.start_date) == NEW_YEAR
+    assert read_day(program.start_date) == new_year()
     await house.buy(bread(5_000, new))
     for member in (old, new):
         here = (await programs.standings(house, member))[program_id]
         assert (here.tier_id, here.version) == ("a1", 1)
-    async with at(house, NEW_YEAR) as channel:
+    async with at(house, new_year()) as channel:
         there = await standing(house, channel, old, program_id)
         assert (there.tier_id, there.kept, there.version) == ("a1", True, 2)
         assert (there.next_tier_id, there.missing_amount) == ("a2", 20_000)
-    async with at(house, date(NEW_YEAR.year + 1, 1, 1)) as channel:
+    async with at(house, date(new_year().year + 1, 1, 1)) as channel:
         assert (await standing(house, channel, old, program_id)).tier_id == "a0"
         # Nobody has looked at this one since: the terms are taken up one after the other.
         assert (await standing(house, channel, new, program_id)).tier_id == "a0"
@@ -146,7 +151,7 @@ async def test_lower_thresholds_lift_though_nobody_asks(house, made, member):
     program_id = await made(programs.ladder("b", 0, 5_000))
     await house.buy(bread(3_000, member))
     await update(house, program_id, programs.ladder("b", 0, 3_000))
-    moment = datetime.combine(NEW_YEAR, time(1), UTC)
+    moment = datetime.combine(new_year(), time(1), UTC)
     async with AsyncExitStack() as stack:
         role = await main.assemble(
             house.settings, stack, verifier=auth.Verifier(house.settings.auth), now=lambda: moment
@@ -169,7 +174,7 @@ async def test_words_hold_at_once_in_every_process(house, made, member, launch_p
         async with channel:
             assert (await standing(house, channel, member, program_id)).version == 1
             program = await update(house, program_id, rules)
-            assert (program.live_version, read_day(program.start_date)) == (2, TODAY)
+            assert (program.live_version, read_day(program.start_date)) == (2, today())
             async with asyncio.timeout(2):
                 while (await standing(house, channel, member, program_id)).version != 2:
                     await asyncio.sleep(0.01)
@@ -186,7 +191,7 @@ async def test_a_change_to_come_is_replaced_and_taken_back(house, made):
     await update(house, program_id, programs.ladder("d", 0, 7_000, 8_000))
     program = await update(house, program_id, first, version=2)
     assert (program.version, program.live_version) == (3, 3)
-    async with at(house, NEW_YEAR) as channel:
+    async with at(house, new_year()) as channel:
         stub: Any = program_service_pb2_grpc.ProgramServiceStub(channel)
         request = program_service_pb2.GetProgramRequest(program_id=program_id)
         assert (await house.call(stub.GetProgram, request)).program.live_version == 3
@@ -307,9 +312,9 @@ async def test_a_claim_pays_what_it_promised(house, made):
     await house.call(stub.ClaimReferral, claim)
     await house.buy(bread(100, newcomer))
     program = await update(house, program_id, bring(10, 7))
-    assert read_day(program.start_date) == TOMORROW
+    assert read_day(program.start_date) == today() + timedelta(days=1)
     async with AsyncExitStack() as stack:
-        moment = datetime.combine(TOMORROW, time(12), UTC)
+        moment = datetime.combine(today() + timedelta(days=1), time(12), UTC)
         role = await main.assemble(
             house.settings, stack, verifier=auth.Verifier(house.settings.auth), now=lambda: moment
         )
@@ -332,7 +337,7 @@ async def test_a_receipt_is_decided_again_by_the_levels_of_its_day(house, made, 
     receipt = await house.buy(bread(1_000, member))
     assert (receipt.evaluation.discount_minor, receipt.evaluation.tiers[0].version) == (100, 1)
     await update(house, program_id, programs.ladder("h", 0, 90_000))
-    later = date(NEW_YEAR.year + 1, 1, 1)
+    later = date(new_year().year + 1, 1, 1)
     async with at(house, later) as channel:
         assert (await standing(house, channel, member, program_id)).tier_id == "h0"
         desk: Any = receipt_service_pb2_grpc.ReceiptServiceStub(channel)
@@ -367,7 +372,13 @@ async def test_refusals_name_the_field(house, made):
         (programs.challenge("Five"), "rules.challenge"),
     ):
         assert await refused(levels, rules) == ("PROGRAM_INVALID", field)
-    days = (TODAY, NEW_YEAR - timedelta(days=1), NEW_YEAR + timedelta(days=1), date.min, date.max)
+    days = (
+        today(),
+        new_year() - timedelta(days=1),
+        new_year() + timedelta(days=1),
+        date.min,
+        date.max,
+    )
     for start in days:
         assert await refused(levels, higher, start=start) == ("PROGRAM_INVALID", "start_date")
     invalid = update_of(levels, higher)
