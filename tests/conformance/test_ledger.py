@@ -2,11 +2,37 @@
 
 import pytest
 
-from tests.conformance.ledger import accounts, edges, holds, own, repetition, standing, time
+from tests.conformance.ledger import (
+    accounts,
+    aging,
+    counters,
+    edges,
+    holds,
+    own,
+    people,
+    repetition,
+    reserving,
+    returning,
+    standing,
+    time,
+)
 from tests.conformance.ledger.policies import POLICIES
 from tests.conformance.ledger.register import CASES, PLAYS, Bank
 
-MODULES = (accounts, edges, holds, own, repetition, standing, time)
+MODULES = (
+    accounts,
+    aging,
+    counters,
+    edges,
+    holds,
+    own,
+    people,
+    repetition,
+    reserving,
+    returning,
+    standing,
+    time,
+)
 IDS = [one["id"] for one in CASES]
 
 

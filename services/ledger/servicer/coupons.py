@@ -29,6 +29,13 @@ _CODES_AT_ONCE = 1000
 #: Where uses go that were taken back.
 _REVOKED = "revoked"
 _EVERYTHING = 10**15
+#: What a claim calls the fields of its operation.
+_NAMES = {
+    "asset_code": "code",
+    "campaign_id": "code",
+    "debit.owner_id": "code",
+    "credit.owner_id": "member_id",
+}
 
 
 class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
@@ -159,6 +166,7 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
             ids.derive(wire.BATCH, "coupon claim", request.request_id),
             [batch_pb2.Operation(transfer=claim)],
             occurred_time=request.occurred_time,
+            names=_NAMES,
         )
         left = {one.account.owner.owner_id: one.available for one in result.balances}
         return pb.ClaimCouponResponse(
@@ -174,13 +182,13 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         if coupon is None:
             raise errors.CouponNotFound
         since = await self._coupons.revoke_coupon(coupon.id, at=self._now())
-        result = await moving.post(
+        (taken,) = await moving.take_back(
             self._committer,
-            ids.derive(wire.BATCH, "coupon revocation", request.coupon_id),
+            (wire.BATCH, "coupon revocation", request.coupon_id),
             [_taken_back(coupon.asset_code, coupon.campaign_id, coupon.id)],
             occurred_time=timestamps.show(since),
         )
-        return pb.RevokeCouponResponse(revoked_uses=result.operations[0].amount)
+        return pb.RevokeCouponResponse(revoked_uses=taken.amount)
 
     async def RevokeCouponSeries(
         self, request: pb.RevokeCouponSeriesRequest, context: Context
@@ -249,7 +257,7 @@ class CouponServicer(coupon_service_pb2_grpc.CouponServiceServicer):
         operations = [
             _taken_back(series.asset_code, series.campaign_id, one.coupon_id) for one in found
         ]
-        await moving.post_each(
+        await moving.take_back(
             self._committer,
             (wire.BATCH, "series revocation", series.id.hex, str(first)),
             operations,

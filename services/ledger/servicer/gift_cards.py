@@ -30,6 +30,14 @@ Money = (
 CARD = "gcd"
 _HINT = 4
 _KIND = codes.Kind.GIFT_CARD
+#: What requests call the fields of operations.
+_NAMES = {
+    "asset_code": "card_id",
+    "debit.owner_id": "card_id",
+    "credit.owner_id": "card_id",
+    "batch_id": "paid_batch_id",
+    "operation_index": "paid_operation_index",
+}
 
 
 class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
@@ -249,6 +257,7 @@ class GiftCardServicer(gift_card_service_pb2_grpc.GiftCardServiceServicer):
             [operation],
             occurred_time=request.occurred_time,
             receipt_id=request.receipt_id,
+            names=_NAMES,
         )
 
     async def _require(self, card_id: str) -> Card:

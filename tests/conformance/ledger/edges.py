@@ -16,20 +16,12 @@ from tessera.ledger.v1 import (
 
 from services.chassis import timestamps
 from tests.conformance.ledger.holds import capture, void
-from tests.conformance.ledger.register import Bank, case, reason
+from tests.conformance.ledger.register import Bank, available, case, lots, reason
 from tests.integration.ledger.conftest import move, place, running, undo, world
 
 pb = ledger_service_pb2
 BY: dict[str, Any] = {"operator_id": "op_1", "note": "a case"}
 MOST = 10**15
-
-
-async def _available(ledger: Any, *accounts: Any) -> list[int]:
-    return [one.available for one in await ledger.balances(*accounts)]
-
-
-async def _lots(ledger: Any, one: Any) -> Any:
-    return (await ledger.stub.ListLots(pb.ListLotsRequest(account=one))).lots
 
 
 @case("own-021")
@@ -80,7 +72,7 @@ async def a_frozen_account_pays_no_hold(bank: Bank) -> None:
     assert reason(await ledger.post(capture(hold))) == "ACCOUNT_FROZEN"
     assert (await ledger.balances(anna))[0].held == 30
     assert reason(await ledger.post(void(hold))) == ""
-    assert await _available(ledger, anna) == [100]
+    assert await available(ledger, anna) == [100]
 
 
 @case("own-024")
@@ -103,7 +95,7 @@ async def parts_of_a_batch_are_undone_one_by_one(bank: Bank) -> None:
     earned = await ledger.post(move(world("coins"), anna, 10), move(world("coins"), boris, 20))
     told = [reason(await ledger.post(undo(earned, part, index=1))) for part in (15, 5, 1)]
     assert told == ["", "", "EXCEEDS_REVERSIBLE"]
-    assert await _available(ledger, anna, boris) == [10, 0]
+    assert await available(ledger, anna, boris) == [10, 0]
 
 
 @case("own-026")
@@ -115,9 +107,9 @@ async def the_largest_balance_is_exact(bank: Bank) -> None:
     refused = await ledger.earn(anna, 1)
     assert (reason(refused), refused.refusal.metadata["room"]) == ("CEILING_EXCEEDED", "0")
     spent = await ledger.spend(anna, 1)
-    assert await _available(ledger, anna) == [10**18 - 1]
+    assert await available(ledger, anna) == [10**18 - 1]
     assert reason(await ledger.post(undo(spent, 1))) == ""
-    assert await _available(ledger, anna) == [10**18]
+    assert await available(ledger, anna) == [10**18]
     await ledger.post(*(move(anna, world("coins"), MOST) for _ in range(200)))
 
 
@@ -130,7 +122,7 @@ async def what_there_is_and_what_there_is_room_for(bank: Bank) -> None:
     await ledger.earn(boris, 75)
     passed = await ledger.post(move(anna, boris, 100, up_to=True))
     assert passed.operations[0].amount == 25
-    assert await _available(ledger, anna, boris) == [15, 100]
+    assert await available(ledger, anna, boris) == [15, 100]
 
 
 @case("own-028", "own-029")
@@ -157,7 +149,7 @@ async def ends_follow_the_calendar_and_the_clock_of_the_owner(bank: Bank) -> Non
             ledger.now.stand_at(earned)
             anna = ledger.member(code)
             await ledger.earn(anna, 10)
-            (lot,) = await _lots(ledger, anna)
+            (lot,) = await lots(ledger, anna)
             assert lot.expire_time.ToDatetime(UTC) == ends
 
 
@@ -207,7 +199,7 @@ async def batches_of_one_call_see_each_other(bank: Bank) -> None:
     wanted = [ledger.batch(move(anna, world("coins"), 60)) for _ in range(2)]
     for _ in range(2):
         assert list(map(reason, await ledger.send(*wanted))) == ["", "INSUFFICIENT_FUNDS"]
-    assert await _available(ledger, anna) == [40]
+    assert await available(ledger, anna) == [40]
 
 
 @case("own-033")
@@ -219,7 +211,7 @@ async def a_circle_begins_with_something(bank: Bank) -> None:
     assert (reason(refused), refused.refusal.operation_index) == ("INSUFFICIENT_FUNDS", 0)
     await ledger.earn(anna, 5)
     assert reason(await ledger.post(*circle)) == ""
-    assert await _available(ledger, anna, boris, vera) == [5, 0, 0]
+    assert await available(ledger, anna, boris, vera) == [5, 0, 0]
 
 
 @case("own-034")
@@ -234,7 +226,7 @@ async def a_refund_needs_room(bank: Bank) -> None:
     assert (reason(refused), refused.refusal.metadata["room"]) == ("CEILING_EXCEEDED", "0")
     await ledger.spend(anna, 60)
     assert reason(await ledger.post(undo(paid, 60))) == ""
-    assert await _available(ledger, anna) == [100]
+    assert await available(ledger, anna) == [100]
 
 
 @case("own-035")

@@ -14,7 +14,7 @@ from tessera.ledger.v1 import (
 
 from services.chassis import errors, status, timestamps
 from tests.conformance.ledger.holds import capture, void
-from tests.conformance.ledger.register import Bank, case, reason
+from tests.conformance.ledger.register import Bank, available, case, reason
 from tests.integration.ledger.conftest import move, place, undo, world
 
 pb = ledger_service_pb2
@@ -28,10 +28,6 @@ async def _freeze(ledger: Any, one: Any) -> None:
         await people.FreezeAccount(account_service_pb2.FreezeAccountRequest(account=one, **BY))
 
 
-async def _available(ledger: Any, *accounts: Any) -> list[int]:
-    return [one.available for one in await ledger.balances(*accounts)]
-
-
 @case("own-001")
 async def what_is_reserved_is_not_there(bank: Bank) -> None:
     ledger, anna = bank.ledger, bank.ledger.member("coins")
@@ -40,7 +36,7 @@ async def what_is_reserved_is_not_there(bank: Bank) -> None:
     assert reason(await ledger.spend(anna, 50)) == "INSUFFICIENT_FUNDS"
     await ledger.post(void(hold))
     assert reason(await ledger.spend(anna, 50)) == ""
-    assert await _available(ledger, anna) == [50]
+    assert await available(ledger, anna) == [50]
 
 
 @case("own-002")
@@ -50,7 +46,7 @@ async def refunds_never_pass_what_was_paid(bank: Bank) -> None:
     paid = await ledger.spend(anna, 100)
     told = [reason(await ledger.post(undo(paid, amount))) for amount in (40, 40, 30, 20)]
     assert told == ["", "", "EXCEEDS_REVERSIBLE", ""]
-    assert await _available(ledger, anna) == [100]
+    assert await available(ledger, anna) == [100]
 
 
 @case("own-003")
@@ -59,7 +55,7 @@ async def a_refund_is_not_refunded(bank: Bank) -> None:
     await ledger.earn(anna, 10)
     refund = await ledger.post(undo(await ledger.spend(anna, 10), 10))
     assert reason(await ledger.post(undo(refund, 10))) == "NOT_REVERSIBLE"
-    assert await _available(ledger, anna) == [10]
+    assert await available(ledger, anna) == [10]
 
 
 @case("own-004")
@@ -69,7 +65,7 @@ async def one_call_repeats_itself(bank: Bank) -> None:
     first, second = await ledger.send(batch, batch)
     assert (first.replayed, second.replayed) == (False, True)
     assert first.operations == second.operations
-    assert await _available(ledger, anna) == [10]
+    assert await available(ledger, anna) == [10]
 
 
 @case("own-005")
@@ -85,7 +81,7 @@ async def the_order_of_parts_belongs_to_a_batch(bank: Bank) -> None:
     (refused,) = await ledger.send(turned)
     assert reason(refused) == "BATCH_CONFLICT"
     assert refused.refusal.metadata["field"].startswith("operations[0]")
-    assert await _available(ledger, anna, boris) == [1, 2]
+    assert await available(ledger, anna, boris) == [1, 2]
 
 
 @case("own-006")
@@ -112,7 +108,7 @@ async def a_ceiling_is_met_exactly(bank: Bank) -> None:
     await ledger.earn(anna, 60)
     told = [reason(await ledger.earn(anna, amount)) for amount in (41, 40, 1)]
     assert told == ["CEILING_EXCEEDED", "", "CEILING_EXCEEDED"]
-    assert await _available(ledger, anna) == [100]
+    assert await available(ledger, anna) == [100]
 
 
 @case("own-009")
@@ -122,7 +118,7 @@ async def parts_of_a_batch_see_each_other_in_order(bank: Bank) -> None:
     assert reason(await ledger.post(earn, passed)) == ""
     refused = await ledger.post(passed, earn)
     assert (reason(refused), refused.refusal.operation_index) == ("INSUFFICIENT_FUNDS", 0)
-    assert await _available(ledger, anna, boris) == [0, 5]
+    assert await available(ledger, anna, boris) == [0, 5]
 
 
 @case("own-010")
@@ -133,7 +129,7 @@ async def the_rest_of_a_captured_hold_is_given_back(bank: Bank) -> None:
     assert reason(await ledger.post(capture(hold, 10))) == ""
     assert reason(await ledger.post(void(hold))) == ""
     assert reason(await ledger.post(void(hold))) == "HOLD_VOIDED"
-    assert await _available(ledger, anna, boris) == [90, 10]
+    assert await available(ledger, anna, boris) == [90, 10]
 
 
 @case("own-011")
@@ -155,7 +151,7 @@ async def what_a_hold_paid_is_refunded(bank: Bank) -> None:
     hold = await ledger.post(place(anna, boris, 30))
     paid = await ledger.post(capture(hold))
     assert reason(await ledger.post(undo(paid, 30))) == ""
-    assert await _available(ledger, anna, boris) == [30, 0]
+    assert await available(ledger, anna, boris) == [30, 0]
 
 
 @case("own-013")
@@ -177,7 +173,7 @@ async def what_has_ended_is_not_there(bank: Bank) -> None:
     try:
         ledger.now.ahead = timedelta(days=5, seconds=1)
         assert reason(await ledger.spend(anna, 1)) == "INSUFFICIENT_FUNDS"
-        assert await _available(ledger, anna) == [0]
+        assert await available(ledger, anna) == [0]
     finally:
         ledger.now.ahead = timedelta(0)
 
@@ -220,7 +216,7 @@ async def all_accounts_of_an_asset_come_to_nothing(bank: Bank) -> None:
     await ledger.post(capture(hold, 5, final=True))
     spent = await ledger.spend(anna, 40)
     await ledger.post(undo(spent, 15))
-    found = await _available(ledger, anna, boris, outside)
+    found = await available(ledger, anna, boris, outside)
     assert (found[:2], sum(found)) == ([50, 25], 0)
 
 
@@ -233,7 +229,7 @@ async def as_much_as_there_is_may_be_nothing(bank: Bank) -> None:
         assert (reason(result), result.replayed) == ("", replayed)
         assert result.operations[0].amount == 0
         await ledger.earn(anna, 50)
-    assert await _available(ledger, anna) == [100]
+    assert await available(ledger, anna) == [100]
 
 
 @case("own-019")
@@ -243,7 +239,7 @@ async def the_largest_amount_is_exact(bank: Bank) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await ledger.earn(anna, MOST + 1)
     assert status.read(caught.value).category == errors.Category.INVALID_ARGUMENT
-    assert await _available(ledger, anna) == [MOST]
+    assert await available(ledger, anna) == [MOST]
 
 
 @case("own-020")

@@ -60,6 +60,36 @@ POLICIES = [
     Policy(
         "what expires first is spent first",
         "Whatever the earning date: any other order lets points lapse that could have been spent.",
-        frozenset({"lot-002"}),
+        frozenset({"lot-002", "own-068"}),
+    ),
+    Policy(
+        "a body is compared as it was sent",
+        "An amount that was left open, or another bound, is another body, even where it would have "
+        "moved as much: whoever repeats a call repeats it, whatever became of it.",
+        frozenset({"own-039", "own-040"}),
+    ),
+    Policy(
+        "as much as possible is as much as both sides allow",
+        "`up_to` stops at what the giver has and at what the receiver has room for. Whoever wants "
+        "the giver to have all of it says so by the amount.",
+        frozenset({"own-042"}),
+    ),
+    Policy(
+        "a refund is given in full",
+        "It gives back what a shopper had paid with. Keeping it for a debt would punish the return "
+        "of goods; only what comes anew pays off.",
+        frozenset({"own-064"}),
+    ),
+    Policy(
+        "nothing is carried over",
+        "What has ended has ended. A caller who wants a part to live on gives it anew, with its "
+        "own end and a reason that statements show.",
+        frozenset({"own-070"}),
+    ),
+    Policy(
+        "the state of a card is asked anew",
+        "What the ledger refused stays refused under its id. A card's state is asked before the "
+        "ledger is: nothing was decided yet, so the request may come again when it is unblocked.",
+        frozenset({"own-085"}),
     ),
 ]

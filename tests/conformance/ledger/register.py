@@ -5,13 +5,18 @@ answer differs, it asserts ours, and a policy says why.
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tessera.ledger.v1 import error_reason_pb2
+import grpc
+import pytest
+from tessera.ledger.v1 import error_reason_pb2, ledger_service_pb2
 
+from services.chassis import status
 from services.ledger import engine
 from tests.integration.ledger.conftest import Ledger
 
@@ -69,3 +74,34 @@ def reason(result: Any) -> str:
 def key_of(account: Any) -> engine.Key:
     """Return an account as the engine names it."""
     return engine.key(account.asset_code, account.owner.owner_type, account.owner.owner_id)
+
+
+async def available(ledger: Ledger, *accounts: Any) -> list[int]:
+    """Return what may be spent from accounts."""
+    return [one.available for one in await ledger.balances(*accounts)]
+
+
+async def lots(ledger: Ledger, account: Any) -> list[Any]:
+    """Return the lots of an account that have something left, in the order of spending."""
+    request = ledger_service_pb2.ListLotsRequest(account=account)
+    return list((await ledger.stub.ListLots(request)).lots)
+
+
+async def refusal(call: Awaitable[Any]) -> Any:
+    """Return what a call is refused with, as a status with `reason` and `metadata`."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return status.read(caught.value)
+
+
+@contextmanager
+def turned(ledger: Ledger) -> Iterator[Callable[..., None]]:
+    """Let a case turn the clock: `turn(days=…)` ahead of the present."""
+
+    def turn(**span: float) -> None:
+        ledger.now.ahead = timedelta(**span)
+
+    try:
+        yield turn
+    finally:
+        turn()

@@ -1,8 +1,6 @@
 """Lots, expiry and the past."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -12,23 +10,10 @@ from services.chassis import ids, timestamps
 from services.ledger.committer import Committer
 from services.ledger.storage import Assets, Postings, Upkeep
 from services.ledger.sweeper import Sweeper
-from tests.conformance.ledger.register import Bank, case, reason
+from tests.conformance.ledger.register import Bank, case, reason, turned
 from tests.integration.ledger.conftest import move, release, running, undo, world
 
 pb = ledger_service_pb2
-
-
-@contextmanager
-def _turned(ledger: Any) -> Iterator[Any]:
-    """Let a case turn the clock: `turn(days=…)` ahead of the present."""
-
-    def turn(**span: float) -> None:
-        ledger.now.ahead = timedelta(**span)
-
-    try:
-        yield turn
-    finally:
-        turn()
 
 
 async def _two_lots(ledger: Any) -> Any:
@@ -50,7 +35,7 @@ async def _lots(ledger: Any, anna: Any) -> list[tuple[int, int]]:
 async def entries_tell_every_balance_of_the_past(bank: Bank) -> None:
     ledger, anna = bank.ledger, bank.ledger.member("coins")
     start = ledger.now()
-    with _turned(ledger) as turn:
+    with turned(ledger) as turn:
         for day, amount in ((1, 100), (3, -30), (5, 5)):
             turn(days=day)
             sides = (world("coins"), anna) if amount > 0 else (anna, world("coins"))
@@ -120,7 +105,7 @@ async def what_has_expired_meanwhile_stays_expired(bank: Bank) -> None:
     ledger = bank.ledger
     anna = await _two_lots(ledger)
     spent = await ledger.spend(anna, 150)
-    with _turned(ledger) as turn:
+    with turned(ledger) as turn:
         turn(days=7)
         refund = await ledger.post(undo(spent, 150))
         assert refund.operations[0].amount == 150
@@ -147,7 +132,7 @@ async def pending_points_are_not_spent(bank: Bank) -> None:
     ledger, anna = bank.ledger, bank.ledger.member()
     starts = timestamps.show(ledger.now() + timedelta(days=3))
     await ledger.earn(anna, 100, lot_activate_time=starts)
-    with _turned(ledger) as turn:
+    with turned(ledger) as turn:
         turn(days=2)
         assert reason(await ledger.spend(anna, 50)) == "INSUFFICIENT_FUNDS"
         turn(days=3.001)
@@ -162,7 +147,7 @@ async def the_expiry_clock_starts_at_activation(bank: Bank) -> None:
     await ledger.asset("case.lot012", lot_policy=policy)
     anna = ledger.member("case.lot012")
     earned = await ledger.earn(anna, 100)
-    with _turned(ledger) as turn:
+    with turned(ledger) as turn:
         turn(days=10)
         await ledger.post(release(earned))
         for day, left in ((39.9, 100), (40.1, 0)):
@@ -175,7 +160,7 @@ async def sweeping_twice_expires_once(bank: Bank) -> None:
     ledger, anna = bank.ledger, bank.ledger.member()
     ends = timestamps.show(ledger.now() + timedelta(days=5))
     await ledger.earn(anna, 40, lot_expire_time=ends)
-    with _turned(ledger) as turn:
+    with turned(ledger) as turn:
         turn(days=6)
 
         async def sweep() -> None:

@@ -2,10 +2,17 @@
 
 import asyncio
 import base64
+from typing import Any
 
 import grpc
 import pytest
-from tessera.ledger.v1 import account_pb2, coupon_service_pb2, coupon_service_pb2_grpc
+from tessera.ledger.v1 import (
+    account_pb2,
+    account_service_pb2,
+    account_service_pb2_grpc,
+    coupon_service_pb2,
+    coupon_service_pb2_grpc,
+)
 
 from services.chassis import ids, status, timestamps
 from services.ledger.codes import Codes, Kind
@@ -356,3 +363,19 @@ async def test_a_series_of_many_is_no_single_draw(coupons):
     assert (said.reason, said.metadata["field"]) == ("REQUEST_CONFLICT", "code_count")
     said = await refused(draw(coupons, ids.new("cps"), asset_code="coupon.nowhere"))
     assert said.reason == "ASSET_NOT_FOUND"
+
+
+async def test_a_frozen_code_stops_its_series_until_it_is_not(coupons, ledger):
+    """What was taken meanwhile stays taken, and the series goes on where it stood."""
+    series, made = await issued(coupons, code_count=3, uses=2)
+    accounts = [account(one.coupon_id, ASSET, CARD) for one in made]
+    people = account_service_pb2_grpc.AccountServiceStub(ledger.channel)
+    by: dict[str, Any] = {"account": accounts[1], "operator_id": "op_1", "note": "a suspicion"}
+    await people.FreezeAccount(account_service_pb2.FreezeAccountRequest(**by))
+    for _ in range(2):
+        assert (await refused(revoke_series(coupons, series))).reason == "ACCOUNT_FROZEN"
+    assert [one.available for one in await ledger.balances(*accounts)] == [0, 2, 0]
+    await people.UnfreezeAccount(account_service_pb2.UnfreezeAccountRequest(**by))
+    *_, last = await revoke_series(coupons, series)
+    assert last.revoked_count == 3
+    assert [one.available for one in await ledger.balances(*accounts)] == [0, 0, 0]

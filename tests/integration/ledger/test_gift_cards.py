@@ -216,7 +216,7 @@ async def test_repeated_requests_move_nothing_more(active):
     answer = await refused(active.redeem(101, **same))
     assert (answer.reason, answer.metadata) == (
         "REQUEST_CONFLICT",
-        {"field": "operations[0].transfer.amount"},
+        {"field": "amount"},
     )
     await active.block()
     assert (await active.redeem(100, **same)).batch_id == first.batch_id

@@ -70,6 +70,22 @@ def test_a_debt_is_paid_off_in_as_many_parts_as_it_takes():
     assert (teller.available(), teller.debt()) == (10, 0)
 
 
+@pytest.mark.parametrize("make", [points, plain])
+def test_what_pays_off_needs_no_room(make):
+    """At its ceiling an account takes what it owes, and no more; a hold needs room for all."""
+    teller = Teller(make(ceiling=100))
+    earned = teller.earn(100)
+    held = teller.hold(100)
+    teller.reverse(earned, 100, DEBT)
+    teller.void(held)
+    assert (teller.available(), teller.debt()) == (100, 100)
+    assert refusal(teller.earn(101)) == errors.CeilingExceeded(room=100, required=101)
+    assert teller.earn(60).operations[0].paid_off == 60
+    most = teller.earn(60, up_to=True).operations[0]
+    assert (most.amount, most.paid_off) == (40, 40)
+    assert (teller.available(), teller.debt(), teller.sum()) == (100, 0, 0)
+
+
 def test_pending_points_pay_off_too():
     """They are the next that come; what is left of them still waits."""
     teller = Teller(points(pending_days=5))

@@ -104,10 +104,10 @@ class Draft:
         if debit is not None and debit.account.state is AccountState.FROZEN and not takes_back:
             self.refuse(errors.AccountFrozen(side="debit"))
 
-    def check_room(self, page: Page | None, amount: int) -> None:
-        """Refuse more than an account may still receive."""
-        if page is not None and amount > page.room:
-            self.refuse(errors.CeilingExceeded(room=page.room, required=amount))
+    def check_room(self, room: int | None, amount: int) -> None:
+        """Refuse more than an account may still receive; None is without a limit."""
+        if room is not None and amount > room:
+            self.refuse(errors.CeilingExceeded(room=room, required=amount))
 
     def record(
         self,

@@ -14,7 +14,7 @@ def hand_over(draft: Draft, handover: Handover) -> None:
     draft.admit(giver, receiver)
     parts = handing.parts(handover, giver.spendable_lots(draft.now))
     amount = sum(part for _, part in parts)
-    draft.check_room(receiver, amount)
+    draft.check_room(receiver.room, amount)
     taken: list[LotPart] = []
     for lot, part in parts:
         taken += giver.take([lot], part, draft.place, draft.rows)

@@ -29,7 +29,8 @@ def hold(draft: Draft, order: Hold) -> None:
     """Keep back what was ordered, and room for it on the other side."""
     debit, credit = draft.page(order.debit), draft.page(order.credit)
     draft.admit(debit, credit)
-    amount, givers = transfers.bounded(draft, order, debit, credit)
+    room = None if credit is None else credit.room
+    amount, givers = transfers.bounded(draft, order, debit, room)
     ends = draft.now + order.life
     if debit is not None:
         debit.reserve(givers, amount, draft.place, is_credit=False, expires_at=ends)

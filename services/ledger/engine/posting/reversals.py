@@ -39,7 +39,7 @@ def reverse(draft: Draft, reversal: Reversal, moved: Moved) -> None:
                 draft.refuse(
                     errors.InsufficientFunds(available=available, required=reversal.amount)
                 )
-    draft.check_room(receiver, amount + owed)
+    draft.check_room(None if receiver is None else receiver.room, amount + owed)
     taken: list[LotPart] = []
     if amount and giver is not None:
         taken = giver.take(lots, amount, draft.place, draft.rows)

@@ -15,7 +15,9 @@ def transfer(draft: Draft, order: Transfer) -> None:
     """Move what was ordered, or less where the caller takes less."""
     debit, credit = draft.page(order.debit), draft.page(order.credit)
     draft.admit(debit, credit)
-    amount, givers = bounded(draft, order, debit, credit)
+    # What pays off a debt goes on at once, and needs no room.
+    room = None if credit is None else credit.room + credit.debt
+    amount, givers = bounded(draft, order, debit, room)
     if draft.is_void:
         return
     taken: list[LotPart] = []
@@ -47,11 +49,12 @@ def transfer(draft: Draft, order: Transfer) -> None:
 
 
 def bounded(
-    draft: Draft, operation: Transfer | Hold, debit: Page | None, credit: Page | None
+    draft: Draft, operation: Transfer | Hold, debit: Page | None, room: int | None
 ) -> tuple[int, list[Lot]]:
-    """Return how much can go from page to page, and the lots to take it from, in order.
+    """Return how much a page can give, and the lots to take it from, in order.
 
-    That is all of it, or a refusal, unless the caller takes less.
+    That is all of it, or a refusal, unless the caller takes less. `room` is how much the receiver
+    takes, None without a limit.
     """
     amount, givers = operation.amount, list[Lot]()
     if debit is not None:
@@ -62,9 +65,9 @@ def bounded(
             if not operation.up_to:
                 draft.refuse(errors.InsufficientFunds(available=available, required=amount))
             amount = available
-    if operation.up_to and credit is not None:
-        amount = min(amount, credit.room)
-    draft.check_room(credit, amount)
+    if operation.up_to and room is not None:
+        amount = min(amount, room)
+    draft.check_room(room, amount)
     return amount, givers
 
 
