@@ -210,6 +210,7 @@ def _statement(
                 until_version=position.until_version,
             )
             for position in positions
+            if not position.is_owing
         ],
         debts=[pb.SettlementDebt(**debt._asdict()) for debt in debts],
         nets=[pb.SettlementNet(**net._asdict()) for net in engine.nets(debts)],

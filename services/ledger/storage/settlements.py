@@ -10,6 +10,9 @@ from services.chassis import database
 from services.ledger import engine
 from services.ledger.storage import reading
 
+#: Follows the id of a partner where its debt is meant.
+_OWING = "/owing"
+_UNDOING = [engine.REVERSE, engine.OWE]
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 _RATE_COLUMNS = """asset_code, issuer_id, acceptor_id, effective_time, value_minor, units,
@@ -69,20 +72,25 @@ INSERT INTO settlement_periods ({_PERIOD_COLUMNS}, operator_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 """  # noqa: S608  constants only
 
-# Where each partner's account stands, and where the last period has left it.
+_PARTNERS = """
+SELECT account_id, owner_id
+FROM accounts
+WHERE asset_code = $1 AND owner_type = 6
+ORDER BY owner_id
+"""
+# Where each account stands, and where the last period has left it.
 _SPANS = """
-SELECT partners.account_id, partners.owner_id,
+SELECT wanted.account_id, wanted.name,
     COALESCE((
         SELECT positions.until_version
         FROM settlement_positions AS positions
-        WHERE positions.asset_code = $1 AND positions.partner_id = partners.owner_id
+        WHERE positions.asset_code = $1 AND positions.partner_id = wanted.name
         ORDER BY positions.number DESC
         LIMIT 1
     ), 0) AS after_version,
-    version_before(partners.account_id, $2) AS until_version
-FROM accounts AS partners
-WHERE partners.asset_code = $1 AND partners.owner_type = 6
-ORDER BY partners.owner_id
+    version_before(wanted.account_id, $2) AS until_version
+FROM unnest($3::UUID[], $4::TEXT[]) WITH ORDINALITY AS wanted (account_id, name, place)
+ORDER BY wanted.place
 """
 _ISSUED = """
 SELECT spans.account_id, COALESCE(-sum(entries.amount), 0)::BIGINT AS amount
@@ -93,16 +101,17 @@ JOIN entries ON entries.account_id = spans.account_id
     AND entries.version <= spans.until_version
 JOIN transfers ON transfers.batch_id = entries.batch_id
     AND transfers.operation_index = entries.operation_index
-WHERE entries.amount < 0 AND transfers.reason <> $4
+WHERE entries.amount < 0 AND transfers.reason <> ALL($4::SMALLINT[])
 GROUP BY spans.account_id
 """
 # What was taken from lots, by who issued them, less what came back: to the lots, or as lots of its
 # own where their time was over. What one partner gave another is the giver's, until it is undone.
+# What a partner could not give back came back as well: its debt gave it.
 _ACCEPTED = """
 WITH taken AS (
     SELECT entries.account_id, entries.amount AS moved, entries.batch_id,
         entries.operation_index, transfers.debit_account_id, transfers.credit_account_id,
-        transfers.reason = $4 AS is_undoing, lot_takes.position,
+        transfers.reason = ANY($4::SMALLINT[]) AS is_undoing, lot_takes.position,
         lot_takes.account_id AS lot_account_id, lot_takes.lot_id, lot_takes.amount
     FROM unnest($1::UUID[], $2::BIGINT[], $3::BIGINT[])
         AS spans (account_id, after_version, until_version)
@@ -111,6 +120,7 @@ WITH taken AS (
         AND entries.version <= spans.until_version
     JOIN transfers ON transfers.batch_id = entries.batch_id
         AND transfers.operation_index = entries.operation_index
+        AND transfers.reason <> $5
     LEFT JOIN lot_takes ON lot_takes.batch_id = entries.batch_id
         AND lot_takes.operation_index = entries.operation_index
 )
@@ -177,7 +187,10 @@ class Period(NamedTuple):
 
 
 class Position(NamedTuple):
-    """What a partner issued and took in between two versions of its account."""
+    """What a partner issued and took in between two versions of its account.
+
+    One that `is_owing` is the span of the partner's debt; what it counts is in the partner's own.
+    """
 
     partner_id: str
     account_id: UUID
@@ -185,6 +198,11 @@ class Position(NamedTuple):
     until_version: int
     issued: int
     accepted: int
+
+    @property
+    def is_owing(self) -> bool:
+        """True for the debt of a partner; no partner is called so."""
+        return self.partner_id.endswith(_OWING)
 
 
 class Settlements:
@@ -266,32 +284,39 @@ class Settlements:
         self, tx: database.Queryable, asset_code: str, until_time: datetime
     ) -> tuple[list[Position], list[engine.Accepted]]:
         """Return what partners did since the last period and before an instant."""
-        spans = await tx.fetch(_SPANS, asset_code, until_time)
-        partners = {row["account_id"]: row["owner_id"] for row in spans}
-        columns = (
-            list(partners),
-            [row["after_version"] for row in spans],
-            [row["until_version"] for row in spans],
-        )
+        partners: dict[UUID, str] = {}
+        names: dict[UUID, str] = {}
+        for account_id, partner_id in await tx.fetch(_PARTNERS, asset_code):
+            debt = engine.debt_key(engine.key(asset_code, engine.PARTNER, partner_id))
+            partners |= {account_id: partner_id, debt.id: partner_id}
+            names |= {account_id: partner_id, debt.id: f"{partner_id}{_OWING}"}
+        spans = [
+            Position(
+                row["name"], row["account_id"], row["after_version"], row["until_version"], 0, 0
+            )
+            for row in await tx.fetch(
+                _SPANS, asset_code, until_time, list(names), list(names.values())
+            )
+        ]
+        columns = _columns([one[1:4] for one in spans], 3)
         issued = {
             row["account_id"]: row["amount"]
-            for row in await tx.fetch(_ISSUED, *columns, engine.REVERSE)
+            for row in await tx.fetch(_ISSUED, *columns, [*_UNDOING, engine.PAY_OFF])
         }
         sums: dict[tuple[str, str], int] = {}
-        for row in await tx.fetch(_ACCEPTED, *columns, engine.REVERSE):
+        for row in await tx.fetch(_ACCEPTED, *columns, _UNDOING, engine.PAY_OFF):
             parties = row["issuer_id"], partners[row["account_id"]]
             sums[parties] = sums.get(parties, 0) + row["amount"]
         accepted = [engine.Accepted(*parties, amount) for parties, amount in sums.items()]
         positions = [
-            Position(
-                partner_id,
-                account_id,
-                after_version,
-                until_version,
-                issued.get(account_id, 0),
-                sum(part.amount for part in accepted if part.acceptor_id == partner_id),
+            one._replace(
+                issued=issued.get(one.account_id, 0),
+                accepted=sum(
+                    part.amount for part in accepted if part.acceptor_id == one.partner_id
+                ),
             )
-            for account_id, partner_id, after_version, until_version in spans
+            for one in spans
+            if one.until_version or not one.is_owing
         ]
         return positions, accepted
 

@@ -12,6 +12,7 @@ from tessera.ledger.v1 import (
     adjustment_service_pb2,
     adjustment_service_pb2_grpc,
     asset_pb2,
+    batch_pb2,
     household_service_pb2_grpc,
     ledger_service_pb2,
     settlement_service_pb2_grpc,
@@ -100,6 +101,33 @@ async def a_period_is_closed_once(bank: Bank) -> None:
     await ledger.post(undo(paid, 60))
     assert _debts(first) == [("bank", "fuel", 60)]
     assert _debts(await one.close()) == [("bank", "fuel", -60)]
+
+
+@case("own-099")
+async def what_a_partner_owes_beyond_its_floor_is_settled(bank: Bank) -> None:
+    ledger = bank.ledger
+    one = await _coalition(ledger)
+    request = ledger_service_pb2.SetAccountLimitsRequest(account=one.fuel, floor=-100)
+    await ledger.stub.SetAccountLimits(request)
+    anna = ledger.member(one.code)
+    await ledger.post(move(one.bank, anna, 60))
+    paid = await one.accept(anna, one.fuel, 60)
+    await ledger.post(move(one.fuel, anna, 140))
+    undone = (await ledger.post(undo(paid, 60, batch_pb2.SHORTFALL_DEBT))).operations[0]
+    assert (undone.amount, undone.owed) == (20, 40)
+    assert _debts(await one.close()) == []
+    assert (await ledger.balances(one.fuel))[0].debt == 40
+    vera = ledger.member(one.code)
+    await ledger.post(move(one.bank, vera, 100))
+    paid = await one.accept(vera, one.fuel, 100)
+    assert paid.operations[0].paid_off == 40
+    second = await one.close()
+    assert _debts(second) == [("bank", "fuel", 100)]
+    assert {(each.partner_id, each.issued, each.accepted) for each in second.positions} == {
+        ("bank", 100, 0),
+        ("fuel", 0, 100),
+        ("grocer", 0, 0),
+    }
 
 
 class _Office:

@@ -8,6 +8,7 @@ import pytest
 from tessera.ledger.v1 import (
     account_pb2,
     asset_pb2,
+    batch_pb2,
     household_service_pb2,
     household_service_pb2_grpc,
     ledger_service_pb2,
@@ -219,6 +220,26 @@ async def test_what_one_partner_gave_another_can_be_undone(ledger, coalition):
             await one.close()
         await ledger.post(undo(given, 40))
         assert _debts(await one.close()) == expected
+
+
+@pytest.mark.parametrize("is_closed_between", [False, True])
+async def test_what_a_partner_owes_of_what_it_was_given_is_settled(
+    ledger, coalition, is_closed_between
+):
+    """At its floor it gives back a part, and its debt the rest: once, in whichever period."""
+    one, anna = coalition, ledger.member(coalition.code)
+    given = await ledger.post(move(one.bank, one.fuel, 100))
+    await ledger.post(move(one.fuel, anna, 10_050))
+    if is_closed_between:
+        assert _debts(await one.close()) == [("bank", "fuel", 100, 80)]
+    undone = (await ledger.post(undo(given, 100, batch_pb2.SHORTFALL_DEBT))).operations[0]
+    assert (undone.amount, undone.owed) == (50, 50)
+    expected = [("bank", "fuel", -100, -80)] if is_closed_between else []
+    statement = await one.close()
+    assert _debts(statement) == expected
+    assert list(_positions(statement)) == ["bank", "fuel", "grocer"]
+    assert await one.read(statement.period.number) == statement
+    assert _debts(await one.close()) == []
 
 
 async def test_points_keep_their_issuer_in_a_household(ledger, coalition):
