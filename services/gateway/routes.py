@@ -28,8 +28,9 @@ _RETRIED = {
     "RESOURCE_EXHAUSTED": "resource-exhausted",
     "UNAVAILABLE": "unavailable",
 }
-#: The same failure as UNAVAILABLE, seen before the service could say so itself.
-_UNREACHED = ("connect-failure", "refused-stream", "reset-before-request")
+#: The same failure as UNAVAILABLE, seen before the service could say so itself; a server that
+#: stops ends what it had not begun as CANCELLED.
+_UNREACHED = ("connect-failure", "refused-stream", "reset-before-request", "cancelled")
 
 
 def table(source: contracts.Contracts, settings: config.Settings) -> Node:

@@ -234,7 +234,7 @@ def rerun(
     answer = _at_desk(decide, gateway, client, secret)
     wording.put(_console, wording.compare(answer))
     if everything:
-        wording.put(_console, wording.explain_others(answer.rerun))
+        wording.put(_console, wording.explain_others(answer.rerun, answer.currency_code))
 
 
 @app.command()

@@ -1,6 +1,8 @@
 """Receipts in words: for people who answer other people."""
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 
 from rich.console import Console
 from rich.markup import escape
@@ -8,7 +10,8 @@ from rich.table import Column, Table
 from tessera.ledger.v1 import adjustment_service_pb2
 from tessera.promotions.v1 import checkout_pb2, receipt_service_pb2
 
-_MINOR = 100
+from services.promotions.engine import currencies
+
 _UNIT = 1_000
 _COLUMNS = ("receipt", "when", "where", "number", "total", "off", "points", "member", "state")
 
@@ -35,8 +38,8 @@ def _row(one: receipt_service_pb2.ReceiptSummary) -> tuple[str, ...]:
         one.occurred_time.ToDatetime().strftime("%Y-%m-%d %H:%M"),
         f"{key.store_id}/{key.till_id}/{key.shift_id}",
         key.receipt_number,
-        _money(one.total_minor),
-        _money(one.discount_minor),
+        _money(one.total_minor, one.currency_code),
+        _money(one.discount_minor, one.currency_code),
         f"+{one.points_earned} -{one.points_spent}",
         one.member_id or "-",
         _name(checkout_pb2.ReceiptState.Name(one.state), "RECEIPT_STATE_"),
@@ -52,6 +55,7 @@ def put(console: Console, lines: Iterable[str]) -> None:
 def explain(receipt: checkout_pb2.Receipt) -> Iterator[str]:
     """Yield a receipt as lines of text: goods, what each campaign gave, why others did not."""
     key, got = receipt.receipt_key, receipt.evaluation
+    money = functools.partial(_money, currency_code=receipt.cart.currency_code)
     yield (
         f"{receipt.receipt_id} "
         f"{_name(checkout_pb2.ReceiptState.Name(receipt.state), 'RECEIPT_STATE_')}, "
@@ -69,43 +73,46 @@ def explain(receipt: checkout_pb2.Receipt) -> Iterator[str]:
         goods = bought[line.line_id]
         yield (
             f"  {goods.quantity_thousandths / _UNIT:g} x {goods.sku} at "
-            f"{_money(goods.unit_price_minor)} = {_money(line.amount_minor)}"
-            + (f", to pay {_money(line.total_minor)}" if line.discount_minor else "")
+            f"{money(goods.unit_price_minor)} = {money(line.amount_minor)}"
+            + (f", to pay {money(line.total_minor)}" if line.discount_minor else "")
         )
         for part in line.parts:
-            gave = [f"{_money(part.discount_minor)} off"] if part.discount_minor else []
+            gave = [f"{money(part.discount_minor)} off"] if part.discount_minor else []
             gave += [f"{part.points} points"] if part.points else []
             yield f"      {', '.join(gave)}: {titles.get(part.campaign_id, part.campaign_id)}"
     yield (
-        f"total {_money(got.total_minor)}, {_money(got.discount_minor)} off, "
-        f"{got.points_spent} points paid {_money(got.points_payment_minor)}, "
+        f"total {money(got.total_minor)}, {money(got.discount_minor)} off, "
+        f"{got.points_spent} points paid {money(got.points_payment_minor)}, "
         f"{got.points_earned} points earned"
     )
     yield from _explain_gifts(got, titles)
-    yield from explain_others(got)
+    yield from explain_others(got, receipt.cart.currency_code)
     yield from _explain_payments(receipt)
     yield from _explain_conflicts(receipt)
     for returned in receipt.returns:
         yield (
-            f"returned {returned.return_id}: {_money(returned.refund_minor)} in money, "
+            f"returned {returned.return_id}: {money(returned.refund_minor)} in money, "
             f"{returned.points_restored} points given back, "
             f"{returned.points_clawed_back} taken back, "
             f"{returned.points_not_recovered} already spent, {returned.points_owed} owed, "
-            f"{_money(returned.gift_cards_not_refunded_minor)} never paid by gift cards"
+            f"{money(returned.gift_cards_not_refunded_minor)} never paid by gift cards"
         )
     yield from map(tell_compensation, receipt.compensations)
 
 
 def _explain_payments(receipt: checkout_pb2.Receipt) -> Iterator[str]:
     """Yield what gift cards paid, and what is still to come or could not be taken back."""
+    currency_code = receipt.cart.currency_code
     for paid in receipt.gift_card_payments:
-        yield f"  gift card {paid.card_id} paid {_money(paid.amount_minor)}"
+        yield f"  gift card {paid.card_id} paid {_money(paid.amount_minor, currency_code)}"
     if receipt.settled_later:
         yield "  not settled yet: points and coupons are on their way"
     if receipt.state == checkout_pb2.RECEIPT_STATE_VOIDED:
         yield (
             f"  voided: {receipt.points_not_recovered} points already spent, "
-            f"{receipt.points_owed} owed"
+            f"{receipt.points_owed} owed, "
+            f"{_money(receipt.gift_cards_not_refunded_minor, currency_code)} "
+            "never paid by gift cards"
         )
 
 
@@ -133,7 +140,7 @@ def _explain_gifts(got: checkout_pb2.Evaluation, titles: Mapping[str, str]) -> I
         yield f"  chance {draw.number}, {state}{prize}: {title}"
 
 
-def explain_others(got: checkout_pb2.Evaluation) -> Iterator[str]:
+def explain_others(got: checkout_pb2.Evaluation, currency_code: str) -> Iterator[str]:
     """Yield why each campaign that gave nothing gave nothing, and what was missing to it."""
     for outcome in got.outcomes:
         if outcome.reason == checkout_pb2.OUTCOME_REASON_APPLIED:
@@ -142,7 +149,7 @@ def explain_others(got: checkout_pb2.Evaluation) -> Iterator[str]:
         facts = ", ".join(f"{name} {value}" for name, value in sorted(outcome.details.items()))
         missing = []
         if outcome.near_miss.amount_minor:
-            missing.append(f"{_money(outcome.near_miss.amount_minor)} more")
+            missing.append(f"{_money(outcome.near_miss.amount_minor, currency_code)} more")
         if outcome.near_miss.quantity_thousandths:
             missing.append(f"{outcome.near_miss.quantity_thousandths / _UNIT:g} units more")
         extra = "; ".join(filter(None, [facts, " and ".join(missing)]))
@@ -158,14 +165,16 @@ def compare(answer: receipt_service_pb2.RerunReceiptResponse) -> Iterator[str]:
     )
     if not answer.differences:
         yield "nothing differs"
+    money = functools.partial(_money, currency_code=answer.currency_code)
     for one in answer.differences:
         if one.field:
-            yield f"  {one.field}: {one.recorded_minor} -> {one.rerun_minor}"
+            write = money if one.field.endswith("_minor") else str
+            yield f"  {one.field}: {write(one.recorded_minor)} -> {write(one.rerun_minor)}"
             continue
         yield (
             f"  {one.title.en or one.campaign_id}: "
             f"{_reason(one.recorded_reason)} -> {_reason(one.rerun_reason)}, "
-            f"{_money(one.recorded_minor)} -> {_money(one.rerun_minor)} off, "
+            f"{money(one.recorded_minor)} -> {money(one.rerun_minor)} off, "
             f"{one.recorded_points} -> {one.rerun_points} points"
         )
     yield from map(tell_compensation, answer.compensations)
@@ -188,6 +197,7 @@ def _name(name: str, prefix: str) -> str:
     return name.removeprefix(prefix).lower().replace("_", " ")
 
 
-def _money(amount_minor: int) -> str:
-    whole, fraction = divmod(abs(amount_minor), _MINOR)
-    return f"{'-' if amount_minor < 0 else ''}{whole}.{fraction:02}"
+def _money(amount_minor: int, currency_code: str) -> str:
+    """Return an amount with as many decimals as its currency has."""
+    decimals = currencies.decimals_of(currency_code)
+    return f"{Decimal(amount_minor).scaleb(-decimals):.{decimals}f}"

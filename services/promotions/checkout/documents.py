@@ -66,6 +66,7 @@ def show_receipt(
         points_owed=owed,
         messages=[*debts.owed(owed, terms), *chances.ask_back(withdrawn)],
         compensations=map(show_compensation, given),
+        gift_cards_not_refunded_minor=_not_paid(receipt, request),
     )
 
 
@@ -91,6 +92,20 @@ def _not_recovered(receipt: Receipt) -> tuple[int, int]:
         batch_pb2.Batch.FromString(receipt.batch),
         receipt.moved,
         undone=batch_pb2.Batch.FromString(receipt.undo_batch),
+    )
+
+
+def _not_paid(receipt: Receipt, request: checkout_service_pb2.CommitRequest) -> int:
+    """Return what of a voided purchase gift cards had paid by its till alone, in minor units."""
+    paid_minor = sum(one.amount_minor for one in request.gift_card_payments)
+    if receipt.state != storage.receipts.VOIDED or not paid_minor:
+        return 0
+    return batches.find_not_refunded(
+        batch_pb2.Batch.FromString(receipt.batch),
+        receipt.moved,
+        paid_minor=paid_minor,
+        before_minor=0,
+        refund_minor=paid_minor,
     )
 
 

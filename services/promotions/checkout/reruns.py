@@ -36,6 +36,8 @@ class Rerun:
 
     recorded: checkout_pb2.Evaluation
     rerun: checkout_pb2.Evaluation
+    #: That of the amounts.
+    currency_code: str
 
 
 class Reruns:
@@ -80,6 +82,7 @@ class Reruns:
             gathered = replace(gathered, facts=told)
         return Rerun(
             recorded=chances.tell(receipt),
+            currency_code=bought.cart.currency_code,
             rerun=_decide(ruleset, parsed, gathered, explain_all=request.explain_all),
         )
 

@@ -87,6 +87,7 @@ class ReceiptServicer(receipt_service_pb2_grpc.ReceiptServiceServicer):
             rerun=rerun.rerun,
             differences=reruns.find_differences(rerun),
             compensations=map(documents.show_compensation, given),
+            currency_code=rerun.currency_code,
         )
 
     async def CompensateReceipt(

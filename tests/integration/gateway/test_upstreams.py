@@ -15,14 +15,14 @@ async def _sleep(*_: Any) -> None:
     await asyncio.sleep(60)
 
 
-def _unavailable(times: int, then: Any) -> Any:
+def _unavailable(times: int, then: Any, code: Any = grpc.StatusCode.UNAVAILABLE) -> Any:
     left = times
 
     async def answer(request: Any, context: Any) -> Any:
         nonlocal left
         left -= 1
         if left >= 0:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "come back later")
+            await context.abort(code, "come back later")
         return await then(request, context)
 
     return answer
@@ -71,6 +71,13 @@ async def test_unavailable_is_retried_where_the_contract_says(gateway, backend, 
     answer = await gateway.send("POST", ECHO, token=token, json={})
     assert (answer.status, answer.json["code"]) == (503, 14)
     assert len(backend.calls) == 3
+
+
+async def test_what_a_stopping_service_did_not_begin_is_retried(gateway, backend, token):
+    """A server of gRPC that is told to stop ends calls that come meanwhile as CANCELLED."""
+    backend.behaviour = _unavailable(1, backend.echo, grpc.StatusCode.CANCELLED)
+    assert (await gateway.send("POST", ECHO, token=token, json={})).status == 200
+    assert len(backend.calls) == 2
 
 
 async def test_method_without_retry_policy_is_never_repeated(gateway, backend, token, refused):

@@ -116,6 +116,24 @@ async def test_what_a_card_never_paid_is_not_given_back_in_money(house):
     assert (await left(house, card), await left(house, empty)) == (100, 0)
 
 
+async def test_a_void_says_what_cards_never_paid(house):
+    """A till without a line took 6.00 of a card that had 1.00: 5.00 are nobody's to give back."""
+    card = await new_card(house, 100)
+    cart = cart_of(line("1", "bread", 500, 2_000))
+    offer = await house.evaluate(cart)
+    told = offline_service_pb2.RecordReceiptRequest(
+        purchase=paying(cart, offer, (card, 600)), lines=sold.show_lines(offer)
+    )
+    tills = offline_service_pb2_grpc.OfflineServiceStub(house.channel)
+    receipt = (await house.call(tills.RecordReceipt, told)).receipt
+    assert receipt.gift_cards_not_refunded_minor == 0
+    void = checkout_service_pb2.VoidRequest(receipt_id=receipt.receipt_id)
+    for _ in range(2):
+        voided = (await house.call(house.checkout.Void, void)).receipt
+        assert voided.gift_cards_not_refunded_minor == 500
+    assert await left(house, card) == 100
+
+
 async def test_a_card_given_twice_pays_twice_and_gets_back_once(house):
     """A till that scans a card again means more of the same money: what comes back is one sum."""
     card, other = await new_card(house, 5_000), await new_card(house, 1_000)

@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 from tessera.ledger.v1 import adjustment_service_pb2
 from tessera.promotions.v1 import checkout_pb2, receipt_service_pb2
@@ -65,6 +66,24 @@ def test_a_receipt_explains_itself():
     assert "not Big basket: condition not met (1.50 more)" in text
 
 
+@pytest.mark.parametrize(
+    ("currency_code", "amounts"),
+    [("JPY", "at 200 = 300, to pay 270"), ("KWD", "at 0.200 = 0.300, to pay 0.270")],
+)
+def test_amounts_have_the_decimals_of_their_currency(currency_code, amounts):
+    """In the receipt, in lists and in reruns."""
+    receipt = checkout_pb2.Receipt()
+    receipt.CopyFrom(RECEIPT)
+    receipt.cart.currency_code, total = currency_code, amounts.rpartition(" ")[2]
+    assert amounts in "\n".join(wording.explain(receipt))
+    listed = receipt_service_pb2.ReceiptSummary(total_minor=270, currency_code=currency_code)
+    _, row = wording.tabbed([listed])
+    assert row.split("\t")[4] == total
+    again = receipt_service_pb2.RerunReceiptResponse(currency_code=currency_code)
+    again.differences.add(field="total_minor", recorded_minor=270)
+    assert f"{total} -> 0" in "\n".join(wording.compare(again))
+
+
 def test_names_that_look_like_markup_are_printed_as_they_are():
     """Whoever names goods decides nothing about the agent's screen."""
     receipt = checkout_pb2.Receipt()
@@ -83,6 +102,7 @@ def test_a_receipt_says_how_it_was_paid_and_what_went_wrong():
     receipt.points_not_recovered = 3
     receipt.settled_later = True
     receipt.gift_card_payments.add(card_id="gcd_1", amount_minor=150)
+    receipt.gift_cards_not_refunded_minor = 150
     receipt.conflicts.add(
         kind=checkout_pb2.CONFLICT_KIND_BUDGET_SHORT,
         campaign_id="cmp_1",
@@ -100,7 +120,7 @@ def test_a_receipt_says_how_it_was_paid_and_what_went_wrong():
     text = list(wording.explain(receipt))
     assert "  gift card gcd_1 paid 1.50" in text
     assert "  not settled yet: points and coupons are on their way" in text
-    assert "  voided: 3 points already spent, 0 owed" in text
+    assert "  voided: 3 points already spent, 0 owed, 1.50 never paid by gift cards" in text
     assert "  conflict, budget short of cmp_1: till 30, platform 10, beyond the bounds" in text
     assert "  5 points by olga, refused (ACCOUNT_CLOSED): sorry" in text
 
@@ -151,7 +171,7 @@ def test_a_rerun_tells_before_and_after():
         ]
     )
     text = "\n".join(wording.compare(answer))
-    assert "total_minor: 270 -> 300" in text
+    assert "total_minor: 2.70 -> 3.00" in text
     assert "Ten percent: applied -> not looked at, 0.30 -> 0.00 off, 5 -> 0 points" in text
     nothing = receipt_service_pb2.RerunReceiptResponse()
     assert "nothing differs" in "\n".join(wording.compare(nothing))
