@@ -40,7 +40,7 @@ def command(place: Layout) -> Command:
             check=False,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
 
     return run

@@ -10,7 +10,7 @@ from tools.stack.health import Health
 from tools.stack.state import State
 from tools.stack.vault import Vault
 
-_DEADLINE_S = 30
+_DEADLINE_S = 120
 
 
 def record_of(place):
