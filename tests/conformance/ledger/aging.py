@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tessera.ledger.v1 import asset_pb2, books_service_pb2, books_service_pb2_grpc
+from tessera.ledger.v1 import asset_pb2, batch_pb2, books_service_pb2, books_service_pb2_grpc
 
 from services.chassis import timestamps
 from tests.conformance.ledger.register import Bank, available, case, lots, reason, turned
-from tests.integration.ledger.conftest import move, running, undo, world
+from tests.integration.ledger.conftest import move, place, release, running, undo, world
 
 books = books_service_pb2
 NONE = asset_pb2.EXPIRY_ROUNDING_NONE
@@ -233,3 +233,49 @@ async def the_very_microsecond_counts(bank: Bank) -> None:
             for early in (0, 1)
         ]
         assert found == [10, 0]
+
+
+@case("own-104")
+async def the_next_end_counts_what_is_free(bank: Bank) -> None:
+    ledger, anna = bank.ledger, bank.ledger.member()
+    soon, later = _in(ledger, days=5), _in(ledger, days=9)
+    for amount, ends in ((10, soon), (20, soon), (30, later)):
+        await ledger.earn(anna, amount, lot_expire_time=ends)
+
+    async def upcoming() -> tuple[Any, int]:
+        (balance,) = await ledger.balances(anna)
+        return balance.next_expire_time, balance.next_expire_amount
+
+    assert await upcoming() == (soon, 30)
+    await ledger.spend(anna, 5)
+    assert await upcoming() == (soon, 25)
+    await ledger.post(place(anna, world(), 10, life_s=20 * 86_400))
+    assert await upcoming() == (soon, 15)
+    with turned(ledger) as turn:
+        turn(days=5, seconds=1)
+        assert await upcoming() == (later, 30)
+        assert await available(ledger, anna) == [30]
+
+
+@case("own-108")
+async def what_is_pending_is_not_reserved(bank: Bank) -> None:
+    ledger, anna = bank.ledger, bank.ledger.member()
+    await ledger.earn(anna, 100, lot_activate_time=_in(ledger, days=3))
+    refused = await ledger.post(place(anna, world(), 10))
+    assert (reason(refused), refused.refusal.metadata["available"]) == ("INSUFFICIENT_FUNDS", "0")
+    (balance,) = await ledger.balances(anna)
+    assert (balance.pending, balance.held) == (100, 0)
+
+
+@case("own-109")
+async def what_waits_is_released_once(bank: Bank) -> None:
+    ledger = bank.ledger
+    policy = asset_pb2.LotPolicy(pending_until_release=True, time_zone="UTC")
+    await ledger.asset("case.own109", lot_policy=policy)
+    anna = ledger.member("case.own109")
+    earned = await ledger.earn(anna, 100)
+    taken = await ledger.post(undo(earned, 60, batch_pb2.SHORTFALL_TAKE_PENDING))
+    assert taken.operations[0].amount == 60
+    told = [reason(await ledger.post(release(earned))) for _ in range(2)]
+    assert told == ["", "NOT_REVERSIBLE"]
+    assert await available(ledger, anna) == [40]

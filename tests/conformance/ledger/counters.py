@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from tessera.ledger.v1 import (
     account_pb2,
     account_service_pb2,
     account_service_pb2_grpc,
+    asset_pb2,
     coupon_service_pb2,
     coupon_service_pb2_grpc,
     gift_card_service_pb2_grpc,
@@ -118,6 +120,22 @@ async def a_card_is_blocked_before_it_is_sold(bank: Bank) -> None:
         assert (await desk.unblock()).state == ISSUED
         card = (await desk.activate()).gift_card
         assert (card.state, card.available) == (ACTIVE, 1000)
+
+
+@case("own-112")
+async def money_that_has_ended_is_not_there_again(bank: Bank) -> None:
+    rolling = asset_pb2.RollingExpiry(days=5, rounding=asset_pb2.EXPIRY_ROUNDING_NONE)
+    policy = asset_pb2.LotPolicy(time_zone="UTC", rolling=rolling)
+    async with _with_codes(bank) as ledger:
+        await ledger.asset("gift.own112", scale=2, lot_policy=policy)
+        cards = gift_card_service_pb2_grpc.GiftCardServiceStub(ledger.channel)
+        (made,) = await cards_desk.issue(cards, asset_code="gift.own112")
+        desk = cards_desk.Desk(cards, ledger, made)
+        await desk.activate(1000)
+        paid = (await desk.redeem(400)).batch_id
+        ledger.now.ahead = timedelta(days=6)
+        assert (await desk.refund(paid, 400)).gift_card.available == 0
+        assert (await refusal(desk.refund(paid, 1))).reason == "EXCEEDS_REVERSIBLE"
 
 
 @case("own-089")

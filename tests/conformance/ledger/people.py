@@ -74,6 +74,43 @@ async def what_a_household_reserves_is_divided_later(bank: Bank) -> None:
     assert await available(ledger, home, *members) == [0, 60, 40]
 
 
+@case("own-105")
+async def a_refund_finds_who_brought_it(bank: Bank) -> None:
+    ledger, home = bank.ledger, _home()
+    members = await _pooled(ledger, home, (60, 20))
+    paid = await ledger.spend(home, 50)
+    assert await _split(ledger, home, members) == [10]
+    assert reason(await ledger.post(undo(paid, 50))) == ""
+    assert await _split(ledger, home, members) == [50]
+    assert await available(ledger, home, *members) == [0, 60]
+
+
+@case("own-106")
+async def a_pool_is_not_undone(bank: Bank) -> None:
+    ledger, home = bank.ledger, _home()
+    anna = ledger.member()
+    await ledger.earn(anna, 40)
+    stub = household_service_pb2_grpc.HouseholdServiceStub(ledger.channel)
+    pooled = (await stub.PoolPoints(homes._pool(ledger, home, anna))).result
+    assert pooled.operations[0].amount == 40
+    assert reason(await ledger.post(undo(pooled, 40))) == "NOT_REVERSIBLE"
+    assert await _split(ledger, home, [anna]) == [40]
+
+
+@case("own-107")
+async def what_was_pooled_is_not_taken_back(bank: Bank) -> None:
+    ledger, home = bank.ledger, _home()
+    anna = ledger.member()
+    earned = await ledger.earn(anna, 100)
+    stub = household_service_pb2_grpc.HouseholdServiceStub(ledger.channel)
+    await stub.PoolPoints(homes._pool(ledger, home, anna))
+    taken = await ledger.post(undo(earned, 100, batch_pb2.SHORTFALL_TAKE_AVAILABLE))
+    assert taken.operations[0].amount == 0
+    owed = await ledger.post(undo(earned, 100, batch_pb2.SHORTFALL_DEBT))
+    assert (owed.operations[0].amount, owed.operations[0].owed) == (0, 100)
+    assert await available(ledger, home, anna) == [100, 0]
+
+
 async def _coalition(ledger: Any) -> Coalition:
     stub = settlement_service_pb2_grpc.SettlementServiceStub(ledger.channel)
     made = Coalition(ledger, stub, f"c{ids.new('x')[-30:]}")
@@ -222,3 +259,16 @@ async def a_frozen_account_takes_and_gives_back(bank: Bank) -> None:
     ]
     assert told == ["", "ACCOUNT_FROZEN", "ACCOUNT_FROZEN", ""]
     assert await ledger.truth(anna) == 50
+
+
+@case("own-113")
+async def approval_does_not_open_an_account(bank: Bank) -> None:
+    anna = bank.ledger.member("case.own113")
+    async with _office(bank, anna.asset_code, 0, 0) as office:
+        waits = await office.desk("olga").propose(anna, 10)
+        people = account_service_pb2_grpc.AccountServiceStub(bank.ledger.channel)
+        await people.OpenAccount(account_service_pb2.OpenAccountRequest(account=anna, **BY))
+        await people.CloseAccount(account_service_pb2.CloseAccountRequest(account=anna, **BY))
+        refused = await office.desk("pavel").approve(waits)
+        assert refused.state == ADJUSTMENTS.ADJUSTMENT_STATE_REFUSED
+        assert refused.refusal_reason == "ACCOUNT_CLOSED"

@@ -346,3 +346,30 @@ async def only_what_happened_is_undone(bank: Bank) -> None:
     asked = (undo(refused, 1), undo(never, 1), undo(posted, 1, index=1))
     assert {reason(await ledger.post(one)) for one in asked} == {"TRANSFER_NOT_FOUND"}
     assert await available(ledger, anna) == [0]
+
+
+@case("own-110")
+async def what_is_promised_takes_room(bank: Bank) -> None:
+    ledger = bank.ledger
+    anna, boris = await _coins(ledger, 40, 60)
+    request = ledger_service_pb2.SetAccountLimitsRequest(account=boris, ceiling=100)
+    await ledger.stub.SetAccountLimits(request)
+    hold = await ledger.post(place(anna, boris, 40))
+    refused = await ledger.earn(boris, 1)
+    assert (reason(refused), refused.refusal.metadata["room"]) == ("CEILING_EXCEEDED", "0")
+    await ledger.post(void(hold))
+    assert reason(await ledger.earn(boris, 1)) == ""
+    assert await available(ledger, anna, boris) == [40, 61]
+
+
+@case("own-111")
+async def answers_are_looked_up(bank: Bank) -> None:
+    ledger = bank.ledger
+    (anna,) = await _coins(ledger, 10)
+    for given in (await ledger.spend(anna, 4), await ledger.spend(anna, 40)):
+        request = ledger_service_pb2.GetBatchRequest(batch_id=given.batch_id)
+        found = (await ledger.stub.GetBatch(request)).result
+        found.replayed = given.replayed
+        assert found == given
+    unknown = ledger_service_pb2.GetBatchRequest(batch_id=ids.new("bat"))
+    assert (await refusal(ledger.stub.GetBatch(unknown))).reason == "BATCH_NOT_FOUND"
