@@ -60,7 +60,16 @@ _SET_PARTS = frozenset({"bundle", "bundles", "set", "sets"})
 _TIMES_PARTS = frozenset({"per", "each", "multiply", "multiplied", "scaling", "scale", "times"})
 _TIMES = ("multipl", "each", "per_")
 _SIZE_WORDS = ("size", "qty", "count", "n", "packager", "sort", "sorter", "order")
-_LIFTED = ("pick", "per_bundle", "qualifier", "select", "max_units_total", "max_units_per_line")
+_LIFTED = (
+    "pick",
+    "nth",
+    "order",
+    "per_bundle",
+    "qualifier",
+    "select",
+    "max_units_total",
+    "max_units_per_line",
+)
 _NUMBERS = ("group_number", "on_group", "group_index", "index", *_GROUP_WORDS)
 _LOOSE_SIZES = tuple(f"{one}_{two}" for one in _GROUP_WORDS for two in ("size", "qty", "count"))
 _LOOSE_ORDERS = tuple(f"{one}_{two}" for one in _GROUP_WORDS for two in ("order", "sort", "sorter"))

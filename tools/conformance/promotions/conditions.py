@@ -40,7 +40,7 @@ _LINES = re.compile(
     r"(?:_(?P<comparison>gte|gt|lte|lt))?"
 )
 _GROUPS = re.compile(
-    r"(?:(?:item|set|quantity|unit|cart|contains)_)?(?:set|group|package|bundle)s?"
+    r"(?:(?:line|item|set|quantity|unit|cart|contains|in|per)_)*(?:set|group|package|bundle)s?"
     r"(?:_(?:complete|count|qty|quantity|size|of|gte|rule|present))*"
 )
 _ATTRIBUTES = re.compile(
@@ -353,6 +353,16 @@ def _read_belongs(words: Words, _: Goods, terms: Terms, found: re.Match[str]) ->
     (_read_no_segments if out else _read_segments)(words, _NO_GOODS, terms)
 
 
+def _read_belonging(words: Words, cart_goods: Goods, terms: Terms, found: re.Match[str]) -> None:
+    """Read a group of shoppers where names are given, else one of goods."""
+    names = any(one in words for one in ("values", "value", "segment", "group", "tier", "role"))
+    of_goods = any(one in words for one in ("packager", "sorter", "groups", "size", "qty"))
+    if of_goods or not names:
+        _read_groups(words, cart_goods, terms, found)
+    else:
+        _read_belongs(words, cart_goods, terms, found)
+
+
 def _read_places(words: Words, _: Goods, terms: Terms, found: re.Match[str]) -> None:
     if found["of"] == "store":
         (_read_no_stores if found["out"] else _read_stores)(words, _NO_GOODS, terms)
@@ -441,7 +451,10 @@ def read_group(words: Words, cart_goods: Goods) -> engine.UnitGroup:
         if name in words or f"{name}_in" in words:
             inner.put(f"{name}_in", sorted(words.names(name, f"{name}_in")))
     meant = goods.read_filter(inner, cart_goods)
-    order = words.text("choose", "order", "sort", "sorter", "select")
+    order = words.text("choose", "order", "sort", "sorter", "select", "take", "pick")
+    words.drop("id", "name")
+    if "count" in packager or "quantity" in packager:
+        words.put("qty", words.take("qty", "quantity", "value", "count", "size", "amount"))
     if any(sign in packager for sign in ("amount", "price", "gross", "net")):
         words.put("amount", words.take("value", "amount"))
     amount = words.minor("amount_gte", "amount")
@@ -563,7 +576,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], _PatternReader], ...] = (
     (_FIRST, _read_first),
     (_NTH, _read_nth),
     (_BIRTHDAY, _read_birthday),
-    (_BELONGS, _read_belongs),
+    (_BELONGS, _read_belonging),
     (_PLACES, _read_places),
     (_PRICED, _read_priced),
     (_LINES, _read_lines),

@@ -500,6 +500,9 @@ def _read_target(words: Words, setting: Setting) -> tuple[str, engine.ItemFilter
     if not scopes.is_known(scope):
         words.gaps.add(f"unknown word: target.scope {scope}")
     inner = target.open("filter") if "filter" in target else words.open("filter")
+    for place in (inner, target):
+        for name in filter(picks.is_of_picks, place.left):
+            words.put(name, place.take(name))
     for place in (target, words):
         if "exclude" in place:
             inner.put("exclude", place.take("exclude"))

@@ -4,6 +4,8 @@ Sources have many words for the same few things, alone and put together (`nth`, 
 `filter_applier`, `max_usage`): each word is known by the parts that it is made of.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from services.promotions import engine
@@ -11,10 +13,13 @@ from tools.conformance.promotions import conditions
 from tools.conformance.promotions.words import Unsupported, Words, read_whole
 
 _KINDS_BY = {"unit": engine.PickBy.UNIT, "line": engine.PickBy.LINE}
-_LOOSE = ("apply_to", "applier", "picker", "usage", "max_usage", "sorter")
+_LOOSE = ("apply_to", "applier", "picker", "usage", "max_usage", "sorter", "order")
 _PREFIXES = ("filter_", "pick_", "picker_")
 # Parts of words that only a pick has, wherever they stand.
-_OF_PICKS = frozenset({"nth", "picker", "applier", "sorter", "picking"})
+_OF_PICKS = frozenset({"nth", "picker", "applier", "sorter", "picking", "usage"})
+_EACH_SET = frozenset(f"units_per_{one}" for one in ("group", "set", "bundle", "package"))
+_NUMBERED = re.compile(r"(?P<every>every_)?(?P<number>\d+)(?:st|nd|rd|th)(?:_\w+)?")
+_ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
 # In this order: `max_nth` would be a bound, `apply_to_nth` is a place.
 _PARTS = {
     "order": {"order", "sort", "sorter", "sorting", "select"},
@@ -49,7 +54,7 @@ def read_pick(words: Words, allocation: str) -> engine.Pick | None:
     if by not in _KINDS_BY:
         words.gaps.add(f"unknown word: reward.pick.target {by}")
     skip, every = inner.whole("skip"), inner.whole("every")
-    count = inner.take("count", "first", "take")
+    count = inner.take("count", "first", "take", "only")
     said = {part: inner.take(*_find(inner, parts)) for part, parts in _PARTS.items()}
     order = conditions.read_order(_text(said["order"], inner) or name, words)
     pick = engine.Pick(
@@ -89,8 +94,20 @@ def without_sets(pick: engine.Pick | None) -> engine.Pick | None:
     return replace(pick, total_max=0, count_max=bound)
 
 
+def is_of_picks(name: str) -> bool:
+    """Tell whether a word, wherever it stands, says which units are meant."""
+    return name in _LOOSE or bool(_OF_PICKS & {*name.split("_")})
+
+
 def _gather(words: Words, inner: Words) -> None:
     """Let words that stand beside the pick count as said in it."""
+    for name in words.left:
+        if name in _EACH_SET:
+            inner.put("count", words.take(name))
+        elif name in _LOOSE and isinstance(found := words.peek(name), Mapping):
+            words.drop(name)
+            for one, said in found.items():
+                inner.put(one, said)
     for name in words.left:
         prefix = next((one for one in _PREFIXES if name.startswith(one)), "")
         if prefix or name in _LOOSE or _OF_PICKS & {*name.split("_")}:
@@ -101,6 +118,12 @@ def _tell_apart(words: Words) -> None:
     """Put texts under the words that they are of: an order and a scope tell themselves."""
     for name in words.left:
         said = words.peek(name)
+        if isinstance(said, list) and len(said) == 1:  # a list of places
+            said = said[0]
+            words.put(name if name != "units" else "nth", said)
+            words.drop("units")
+        if isinstance(said, str) and _number(words, name, said):
+            continue
         if isinstance(said, bool) and said and "first" in name:
             words.drop(name)
             words.put("count", 1)
@@ -113,6 +136,22 @@ def _tell_apart(words: Words) -> None:
             words.put("order" if in_order else "scope", said)
             if in_order and _ALONE & {*name.split("_")}:  # "for the cheapest": only that one
                 words.put("count", 1)
+
+
+def _number(words: Words, name: str, said: str) -> bool:
+    """Put a number that is told in letters under its word: `2nd`, `every_3rd`, `second`."""
+    folded = said.lower()
+    found = _NUMBERED.fullmatch(folded)
+    number = int(found["number"]) if found else _ORDINALS.get(folded.split("_")[0])
+    if number is None:
+        return False
+    words.drop(name)
+    if found and found["every"]:
+        words.put("every", number)
+        words.put("skip", number - 1)
+    else:
+        words.put("nth", number)
+    return True
 
 
 _ALONE = frozenset({"for", "only"})
