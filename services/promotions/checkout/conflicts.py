@@ -88,11 +88,21 @@ def of_nobody(decision: engine.Decision) -> Iterator[checkout_pb2.ReceiptConflic
                 campaign_id=charge.campaign_id,
                 till_amount=1,
             )
-    stamps = [(one.campaign_id, one.stamps.count) for one in decision.charges if one.stamps]
-    stamps += [(one.campaign_id, one.spent) for one in decision.stamp_moves if one.spent]
-    for campaign_id, count in stamps:
+    in_stamps, in_points = (
+        checkout_pb2.CONFLICT_KIND_STAMPS_SHORT,
+        checkout_pb2.CONFLICT_KIND_POINTS_SHORT,
+    )
+    prices = [
+        (in_stamps, one.campaign_id, one.stamps.count) for one in decision.charges if one.stamps
+    ]
+    prices += [
+        (in_points if one.card == engine.POINTS_CARD else in_stamps, one.campaign_id, one.spent)
+        for one in decision.stamp_moves
+        if one.spent
+    ]
+    for kind, campaign_id, count in prices:
         yield checkout_pb2.ReceiptConflict(
-            kind=checkout_pb2.CONFLICT_KIND_STAMPS_SHORT,
+            kind=kind,
             campaign_id=campaign_id,
             till_amount=count,
         )

@@ -87,6 +87,7 @@ from services.promotions.engine.returns import (
     price_return,
 )
 from services.promotions.engine.rules import (
+    POINTS_CARD,
     AllOf,
     AmountOff,
     AmountSpread,
@@ -143,6 +144,7 @@ from services.promotions.engine.rules import (
     PickBy,
     PickOrder,
     PickScope,
+    PointsPrice,
     PointsSpread,
     PriceList,
     PriceState,
@@ -176,6 +178,7 @@ from services.promotions.engine.set_problems import Problem
 from services.promotions.engine.succession import find_succession_problems
 
 __all__ = [
+    "POINTS_CARD",
     "UNKNOWN_ARTICLE",
     "AllOf",
     "AmountOff",
@@ -266,6 +269,7 @@ __all__ = [
     "PickOrder",
     "PickScope",
     "PlannedPayment",
+    "PointsPrice",
     "PointsSpread",
     "PointsTerms",
     "PriceList",

@@ -63,15 +63,21 @@ def weigh(
         stamp_moves=tuple(
             StampMove(
                 one.campaign.campaign_id,
-                one.stamp_price.card_id,
+                one.price.card_id,
                 0,
-                one.stamp_price.count * offer.sets,
+                one.price.count * offer.sets,
             )
             for one, offer in claimed
-            if one.stamp_price is not None
+            if one.price is not None
         ),
-        payment_max_minor=payments.find_offer(basket, _charged(basket, lines), facts).max_minor,
+        payment_max_minor=_find_payment(basket, lines, facts),
     )
+
+
+def _find_payment(basket: baskets.Basket, lines: Sequence[LineDecision], facts: Facts) -> int:
+    """Return the most that points may pay of what the till charged, by their rules alone."""
+    held = facts.member.points_balance if facts.member else None
+    return payments.find_offer(basket, _charged(basket, lines), facts, held=held).max_minor
 
 
 def _add_up(lines: Sequence[LineDecision]) -> dict[str, tuple[int, int]]:
@@ -102,7 +108,7 @@ def _forget_use(facts: Facts, cart: Cart, named: Sequence[Compiled]) -> Facts:
     }
     member = facts.member
     if member is not None:
-        prices = (price for one in named for price in (one.stamps, one.stamp_price) if price)
+        prices = (price for one in named for price in (one.stamps, one.price) if price)
         stamps = {price.card_id: _ENDLESS for price in prices}
         member = replace(member, stamps=stamps, points_balance=_ENDLESS)
     return replace(facts, member=member, remaining=remaining)

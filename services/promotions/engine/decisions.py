@@ -47,6 +47,7 @@ class OutcomeReason(enum.IntEnum):
     SET_REFUSED = 32
     RECEIPT_CAP_REACHED = 33
     STAMPS_MISSING = 60
+    POINTS_MISSING = 61
 
 
 class MessageAudience(enum.IntEnum):
@@ -196,7 +197,7 @@ class Drawn(NamedTuple):
 
 
 class StampMove(NamedTuple):
-    """Stamps that come to a card of the member or go from it."""
+    """Stamps that come to a card of the member or go from it, or points where `card` is empty."""
 
     campaign_id: str
     card: str

@@ -87,7 +87,7 @@ def _is_bounded(given: rules.Rules) -> bool:
         or limits.uses_per_member_max
         or limits.budget_minor
         or limits.counts_units
-        or given.stamp_price
+        or given.price
         or granted
     )
 

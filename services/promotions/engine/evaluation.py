@@ -32,6 +32,7 @@ from services.promotions.engine.decisions import (
 )
 from services.promotions.engine.groups import Verdict
 from services.promotions.engine.offers import Offer, refuse
+from services.promotions.engine.rules import POINTS_CARD
 from services.promotions.engine.rulesets import Compiled, Need, Ruleset
 
 
@@ -89,7 +90,7 @@ def find_needs(ruleset: Ruleset, cart: Cart, facts: Facts, *, now: datetime) -> 
     return Needs(
         limits=tuple([one.need for one in candidates if one.need is not None]),
         purchase_number=any(one.counts_purchases for one in candidates),
-        cards=tuple(sorted({one.stamp_price.card_id for one in candidates if one.stamp_price})),
+        cards=tuple(sorted({one.price.card_id for one in candidates if one.price} - {POINTS_CARD})),
         meeting=meeting,
     )
 
@@ -211,7 +212,9 @@ def pay_and_earn(
     run: lanes.Run, candidates: Sequence[Compiled], *, choose_payment: Callable[[lanes.Run], int]
 ) -> None:
     """Let points pay what is chosen, then let the rest earn points."""
-    run.payments = payments.pay(run.basket, run.left, choose_payment(run), terms=run.facts.terms)
+    terms = run.facts.terms
+    run.payments = payments.pay(run.basket, run.left, choose_payment(run), terms=terms)
+    lanes.take_points(run, payments.points_for(sum(run.payments), terms))
     lanes.run_earnings(run, candidates)
 
 
@@ -260,7 +263,7 @@ def _pick(ruleset: Ruleset, mask: int) -> list[Compiled]:
 
 def _choose_payment(run: lanes.Run) -> int:
     """Return what the shopper asked for, as far as whole points, share and balance allow."""
-    run.payment_offer = payments.find_offer(run.basket, run.left, run.facts)
+    run.payment_offer = payments.find_offer(run.basket, run.left, run.facts, held=run.held)
     run.payment_max = run.payment_offer.max_minor
     return payments.choose(run.payment_offer, run.cart.points_payment_minor)
 

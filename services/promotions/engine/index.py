@@ -345,7 +345,7 @@ def _asks_for_member(given: rules.Rules) -> bool:
     return (
         audience.membership is rules.Membership.MEMBERS
         or (given.combination.lane is rules.Lane.EARN and not _is_for_anybody(given))
-        or given.stamp_price is not None
+        or given.price is not None
         or bool(
             audience.segment_ids or audience.plan_ids or audience.tier_ids or audience.member_ids
         )

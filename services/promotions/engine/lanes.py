@@ -26,11 +26,13 @@ from services.promotions.engine.decisions import OutcomeReason, PaymentOffer
 from services.promotions.engine.earnings import Till
 from services.promotions.engine.groups import Verdict
 from services.promotions.engine.offers import Offer, Turn
-from services.promotions.engine.rules import Lane, Limits, StampPrice
+from services.promotions.engine.rules import POINTS_CARD, Lane, Limits, StampPrice
 from services.promotions.engine.rulesets import Compiled
 from services.promotions.engine.strata import Strata
 
 _NOTHING_KNOWN = Remaining()
+#: The most that one price takes on a receipt, as far as the contract can say it.
+_MOVE_MAX = (1 << 31) - 1
 ITEM_LANES = frozenset({Lane.ITEM, Lane.MULTI_BUY})
 
 
@@ -45,10 +47,10 @@ class Run:
     asks what has been reduced so far, `capped` when the receipt bounds its discounts. `turn` is
     what campaigns without bounds find. `items` is what piles cost
     after the lanes of articles and sets, `points` what they have earned so far. `stamps` are what
-    the member still has by card, None when nobody knows; `moves` are (campaign, card, earned,
-    spent). `vain` are campaigns whose code counts as used even if they give nothing. `barred` are
-    lanes in which nothing may follow, by who says so; `labels` and `foes` are those of what was
-    applied.
+    the member still has by card, None when nobody knows, and `held` their points; `moves` are
+    (campaign, card, earned, spent). `vain` are campaigns whose code counts as used even if they
+    give nothing. `barred` are lanes in which nothing may follow, by who says so; `labels` and
+    `foes` are those of what was applied.
     """
 
     cart: Cart
@@ -68,6 +70,7 @@ class Run:
     items: list[int] = field(default_factory=list)
     points: list[int] = field(default_factory=list)
     stamps: dict[str, int] | None = None
+    held: int | None = None
     moves: list[tuple[str, str, int, int]] = field(default_factory=list)
     vain: list[Compiled] = field(default_factory=list)
     barred: dict[Lane, str] = field(default_factory=dict)
@@ -92,6 +95,7 @@ def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
         items=list(basket.amounts),
         points=[0] * len(left),
         stamps=known,
+        held=None if member is None else member.points_balance,
         capped=cap.share_basis_points < amounts.BASIS_POINTS or cap.amount_minor > 0,
     )
 
@@ -143,8 +147,8 @@ def _bound_turn(run: Run, one: Compiled, begun: Sequence[int]) -> Turn:
         budget = known.budget_minor if budget is None else min(budget, known.budget_minor)
     if limits.count_sets and limits.uses_max:
         sets = known.uses
-    if one.stamp_price is not None and one.sets is not None:
-        held = (run.stamps or {}).get(one.stamp_price.card_id, 0) // one.stamp_price.count
+    if one.price is not None and one.sets is not None:
+        held = min(_find_held(run, one.price.card_id) or 0, _MOVE_MAX) // one.price.count
         sets = held if sets is None else min(sets, held)
     return Turn(
         run.basket,
@@ -157,6 +161,13 @@ def _bound_turn(run: Run, one: Compiled, begun: Sequence[int]) -> Turn:
         sets,
         run.cart.gift_choices.get(name, ()),
     )
+
+
+def _find_held(run: Run, card: str) -> int | None:
+    """Return what the member still has on a card, or of points; None when nobody knows."""
+    if card == POINTS_CARD:
+        return run.held
+    return None if run.stamps is None else run.stamps.get(card, 0)
 
 
 def _find_units(limits: Limits, known: Remaining) -> int | None:
@@ -236,10 +247,12 @@ def _settle_terms(run: Run, one: Compiled, offer: Offer) -> None:
     """Move stamps, and note what may not follow any more."""
     name, combination = one.campaign.campaign_id, one.campaign.rules.combination
     run.moves += [(name, card, count, 0) for card, count in offer.stamps]
-    if one.stamp_price is not None:
-        card, spent = one.stamp_price.card_id, one.stamp_price.count * offer.sets
+    if one.price is not None:
+        card, spent = one.price.card_id, one.price.count * offer.sets
         run.moves.append((name, card, 0, spent))
-        if run.stamps is not None:
+        if card == POINTS_CARD:
+            take_points(run, spent)
+        elif run.stamps is not None:
             run.stamps[card] = run.stamps.get(card, 0) - spent
     if one.stamps is not None and run.stamps is not None:
         card, spent = one.stamps.card_id, one.stamps.count
@@ -250,6 +263,12 @@ def _settle_terms(run: Run, one: Compiled, offer: Offer) -> None:
         run.labels.setdefault(label, name)
     for label in combination.incompatible_labels:
         run.foes.setdefault(label, name)
+
+
+def take_points(run: Run, points: int) -> None:
+    """Note that the member has so many points less for what comes."""
+    if run.held is not None:
+        run.held -= points
 
 
 def _run_lane(
@@ -513,19 +532,21 @@ def _admit(run: Run, scene: scenes.Scene, one: Compiled) -> Verdict | None:
             return Verdict(OutcomeReason.CONDITION_NOT_MET, lack.near_miss, lack.details)
     if one.need is not None and _is_unanswered(one, known):
         return Verdict(OutcomeReason.DEPENDENCY_UNAVAILABLE)
-    return None if one.stamp_price is None else _check_stamps(run, one.stamp_price)
+    return None if one.price is None else _check_price(run, one.price)
 
 
-def _check_stamps(run: Run, price: StampPrice) -> Verdict | None:
-    if run.stamps is None:
+def _check_price(run: Run, price: StampPrice) -> Verdict | None:
+    held = _find_held(run, price.card_id)
+    if held is None:
         unknown = run.facts.member is not None or not run.facts.identity_answered
         reason = OutcomeReason.DEPENDENCY_UNAVAILABLE if unknown else OutcomeReason.NOT_IN_AUDIENCE
         return Verdict(reason)
-    held = run.stamps.get(price.card_id, 0)
     if held >= price.count:
         return None
     details = (("available", str(held)), ("required", str(price.count)))
-    return Verdict(OutcomeReason.STAMPS_MISSING, None, details)
+    in_points = price.card_id == POINTS_CARD
+    reason = OutcomeReason.POINTS_MISSING if in_points else OutcomeReason.STAMPS_MISSING
+    return Verdict(reason, None, details)
 
 
 def _find_used_up(run: Run, one: Compiled, known: Remaining) -> Verdict | None:

@@ -22,7 +22,7 @@ from services.promotions.engine.decisions import (
     PaymentOffer,
     StampMove,
 )
-from services.promotions.engine.rules import Text
+from services.promotions.engine.rules import POINTS_CARD, Text
 
 
 class Extras(NamedTuple):
@@ -83,6 +83,9 @@ _WHY_NOT = {
     ),
     OutcomeReason.STAMPS_MISSING: Text(
         "the shopper has too few stamps", "у покупателя не хватает наклеек"
+    ),
+    OutcomeReason.POINTS_MISSING: Text(
+        "the shopper has too few points", "у покупателя не хватает баллов"
     ),
     OutcomeReason.USAGE_LIMIT_REACHED: Text("all its uses are gone", "он использован полностью"),
     OutcomeReason.MEMBER_LIMIT_REACHED: Text(
@@ -190,7 +193,7 @@ def write(
         why = explain_payment(refused, terms, cart.currency_code)
         found.append(Message(MessageAudience.CASHIER, why))
     if extras is not NO_EXTRAS:
-        found += _tell_extras(extras)
+        found += _tell_extras(extras, terms)
     if spent:
         found.append(Message(MessageAudience.RECEIPT, _tell_spent(spent, terms)))
     if earned:
@@ -198,7 +201,7 @@ def write(
     return tuple(found)
 
 
-def _tell_extras(extras: Extras) -> list[Message]:
+def _tell_extras(extras: Extras, terms: PointsTerms) -> list[Message]:
     """Return what to hand out, what to ask, and what the shopper has besides money and points."""
     cashier, receipt = MessageAudience.CASHIER, MessageAudience.RECEIPT
     found = []
@@ -223,7 +226,7 @@ def _tell_extras(extras: Extras) -> list[Message]:
         )
         found.append(Message(receipt, text, grant.campaign_id))
     for move in extras.stamp_moves:
-        found += _tell_stamps(move)
+        found += _tell_move(move, terms)
     for chances in extras.instant_chances:
         count = chances.number
         text = Text(
@@ -280,7 +283,11 @@ def tell_printed(code: str, last_day: date | None) -> Text:
     )
 
 
-def _tell_stamps(move: StampMove) -> list[Message]:
+def _tell_move(move: StampMove, terms: PointsTerms) -> list[Message]:
+    if move.card == POINTS_CARD:
+        cost = _points(move.spent, terms)
+        text = Text(f"Taken for the reward: {cost.en}", f"Списано за вознаграждение: {cost.ru}")
+        return [Message(MessageAudience.RECEIPT, text, move.campaign_id)]
     found = []
     for count, en, ru in (
         (move.spent, "taken", "Списано"),

@@ -10,8 +10,13 @@ from services.promotions.engine.decisions import PaymentBound, PaymentOffer
 from services.promotions.engine.rules import EVERYTHING, ItemFilter
 
 
-def find_offer(basket: Basket, left: Sequence[int], facts: Facts) -> PaymentOffer:
-    """Return how much points may pay, and what keeps them from paying more."""
+def find_offer(
+    basket: Basket, left: Sequence[int], facts: Facts, *, held: int | None
+) -> PaymentOffer:
+    """Return how much points may pay, and what keeps them from paying more.
+
+    `held` is what the member still has, None when nobody knows.
+    """
     terms = facts.terms
     step = _step_minor(terms)
     least = max(_money_of(_up(terms.payment_min_units, terms.point_units), terms), 1)
@@ -20,10 +25,8 @@ def find_offer(basket: Basket, left: Sequence[int], facts: Facts) -> PaymentOffe
     bound = _find_obstacle(sum(left), eligible, facts)
     most = 0
     if bound is None:
-        assert facts.member is not None
         allowed = eligible * terms.payment_share_max_basis_points // amounts.BASIS_POINTS
-        held = max(facts.member.points_balance or 0, 0)
-        affordable = _money_of(held, terms)
+        affordable = _money_of(max(held or 0, 0), terms)
         bound = PaymentBound.BALANCE if affordable < allowed else PaymentBound.SHARE
         most = min(allowed, affordable) // step * step
         if most < least:

@@ -12,6 +12,7 @@ from services.promotions.engine.set_problems import Problem, check_filter
 REWARDS_MAX = 10
 MULTIPLIERS_MAX = 50
 STEPS_MAX = 20
+POINTS_PRICE_MAX = 1_000_000_000
 PRIZES_MAX = 20
 
 
@@ -29,6 +30,19 @@ def find_problems(given: rules.Rules) -> Iterator[Problem]:
             yield Problem("stamp_price", "must name a card and a number above 0")
         if given.scale is not None:
             yield Problem("stamp_price", "does not go together with a scale")
+    if given.points_price is not None:
+        yield from _check_points_price(given, given.points_price)
+
+
+def _check_points_price(given: rules.Rules, price: rules.PointsPrice) -> Iterator[Problem]:
+    if not 0 < price.points <= POINTS_PRICE_MAX:
+        yield Problem("points_price.points", f"must be 1 to {POINTS_PRICE_MAX}")
+    if given.scale is not None:
+        yield Problem("points_price", "does not go together with a scale")
+    if given.stamp_price is not None:
+        yield Problem("points_price", "does not go together with a price in stamps")
+    if given.instant_win is not None:
+        yield Problem("points_price", "cannot pay for chances: it would come back with the goods")
 
 
 def find_kinds(given: rules.Rules) -> Iterator[tuple[str, rules.RewardKind]]:

@@ -66,7 +66,7 @@ class Compiled:
     asks_price_state: bool
     contest: str
     side: str
-    stamp_price: rules.StampPrice | None
+    price: rules.StampPrice | None
     bounded: bool
     has_terms: bool
     sets: sets.SetRules | None
@@ -182,10 +182,10 @@ def _compile_one(place: int, campaign: rules.Campaign) -> Compiled:
         contends=_contends(given, made_of),
         contest=combination.contest,
         side=combination.side,
-        stamp_price=given.stamp_price,
-        bounded=need is not None or gifts or given.stamp_price is not None,
+        price=given.price,
+        bounded=need is not None or gifts or given.price is not None,
         has_terms=bool(
-            given.stamp_price
+            given.price
             or stamps
             or combination.stop_lanes
             or combination.labels
@@ -259,7 +259,7 @@ def _contends(given: rules.Rules, made_of: sets.SetRules | None) -> bool:
         and not combination.stop_lanes
         and combination.group_choice is rules.GroupChoice.BEST
         and combination.group_max <= 1
-        and given.stamp_price is None
+        and given.price is None
         and given.scale is None
     )
 

@@ -50,6 +50,7 @@ BRIEF = frozenset(
         "Measure",
         "MultiBuy",
         "PercentOff",
+        "PointsPrice",
         "PurchaseNumber",
         "RewardPoints",
         "RollingWindow",

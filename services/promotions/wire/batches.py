@@ -64,7 +64,7 @@ def build_purchase(
             *_stamps(decision, member_id),
             *_uses(decision, member_id, ruleset),
             *_budgets(decision, terms),
-            *_stamps_spent(decision, member_id),
+            *_prices(decision, member_id, partner_id, terms),
             *_redeemed(decision, member_id, partner_id, terms),
             *_earned(decision, member_id, partner_id, occurred_time, terms),
             *_stamps_earned(decision, member_id),
@@ -171,14 +171,21 @@ def _budgets(decision: engine.Decision, terms: Terms) -> Iterator[batch_pb2.Tran
             )
 
 
-def _stamps_spent(decision: engine.Decision, member_id: str) -> Iterator[batch_pb2.Transfer]:
+def _prices(
+    decision: engine.Decision, member_id: str, partner_id: str, terms: Terms
+) -> Iterator[batch_pb2.Transfer]:
+    """Yield what rewards cost, in stamps and in points."""
     for move in decision.stamp_moves:
         if move.spent:
             held = accounts.stamps(member_id, move.card)
+            credit = accounts.world(accounts.REDEMPTION)
+            if move.card == engine.POINTS_CARD:
+                held = accounts.points(member_id, terms.points_asset)
+                credit = accounts.company(partner_id, accounts.REDEMPTION)
             yield batch_pb2.Transfer(
                 asset_code=held.asset_code,
                 debit=accounts.owner(held),
-                credit=accounts.world(accounts.REDEMPTION),
+                credit=credit,
                 amount=move.spent,
                 reason=account_pb2.TRANSFER_REASON_REDEEM,
                 campaign_id=move.campaign_id,
@@ -564,10 +571,33 @@ def _brings_points(operation: batch_pb2.Operation) -> bool:
 
 
 def _is_stamps(operation: batch_pb2.Operation) -> bool:
-    """Tell whether stamps move as points do; those that a code costs are burnt like coupons."""
-    transfer = operation.transfer
+    """Tell whether stamps move as points do, or points as stamps: as the price of a reward.
+
+    Stamps that a code costs are burnt like coupons.
+    """
+    transfer = _movement(operation)
     burnt = transfer.reason == account_pb2.TRANSFER_REASON_BURN
-    return not burnt and transfer.asset_code.startswith(accounts.STAMPS)
+    in_stamps = not burnt and transfer.asset_code.startswith(accounts.STAMPS)
+    return in_stamps or _is_points_price(operation)
+
+
+def _movement(operation: batch_pb2.Operation) -> batch_pb2.Transfer | batch_pb2.PlaceHold:
+    """Return what an operation moves or holds."""
+    return operation.place_hold if operation.HasField("place_hold") else operation.transfer
+
+
+def _is_points_price(operation: batch_pb2.Operation) -> bool:
+    """Tell whether points are the price of a reward: a campaign takes them, unlike payments."""
+    transfer = _movement(operation)
+    redeems = transfer.reason == account_pb2.TRANSFER_REASON_REDEEM
+    in_points = not transfer.asset_code.startswith((accounts.STAMPS, accounts.GIFTS))
+    return redeems and in_points and bool(transfer.campaign_id)
+
+
+def _card_of(operation: batch_pb2.Operation) -> str:
+    if _is_points_price(operation):
+        return engine.POINTS_CARD
+    return operation.transfer.asset_code.removeprefix(accounts.STAMPS)
 
 
 def is_coupon_grant(operation: batch_pb2.Operation) -> bool:
@@ -586,14 +616,14 @@ def _stamps_undone(
 ) -> dict[int, int]:
     """Return how much of each movement of stamps is undone."""
     undone = {
-        (one.campaign_id, accounts.stamps_asset(one.card), earned): count
+        (one.campaign_id, one.card, earned): count
         for one in moves
         for earned, count in ((True, one.earned), (False, one.spent))
     }
     parts = {}
     for index, operation in enumerate(batch.operations):
         transfer = operation.transfer
-        key = (transfer.campaign_id, transfer.asset_code, _is_earn(operation))
+        key = (transfer.campaign_id, _card_of(operation), _is_earn(operation))
         if _is_stamps(operation) and undone.get(key):
             parts[index] = min(left[index], undone[key])
             undone[key] -= parts[index]
@@ -759,11 +789,11 @@ def _explain_short(
         error_reason_pb2.ERROR_REASON_CEILING_EXCEEDED,
     }:
         return None
-    transfer: batch_pb2.Transfer | batch_pb2.PlaceHold = operation.transfer
-    if operation.HasField("place_hold"):
-        transfer = operation.place_hold
+    transfer = _movement(operation)
     if _is_stamps(operation):
-        return errors.BenefitGone(campaign_id=transfer.campaign_id, cause="STAMPS_MISSING")
+        in_points = not transfer.asset_code.startswith(accounts.STAMPS)
+        cause = "POINTS_MISSING" if in_points else "STAMPS_MISSING"
+        return errors.BenefitGone(campaign_id=transfer.campaign_id, cause=cause)
     if transfer.reason == account_pb2.TRANSFER_REASON_REDEEM:
         steps = available // terms.points.point_units
         return errors.PointsPaymentTooHigh(max_minor=steps * terms.points.point_value_minor)

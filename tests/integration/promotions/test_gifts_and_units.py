@@ -94,6 +94,33 @@ async def test_what_is_cheaper_is_offered_until_it_is_bought(house, sku):
     await house.end(campaign_id)
 
 
+async def test_a_reward_costs_points_and_gives_them_back(house, sku):
+    """The price goes with the receipt, is not there for the next one, and comes back."""
+    earn = pb.EarnPoints(points=250, spread=pb.POINTS_SPREAD_ONCE)
+    reward = pb.Reward(earn_points=earn, target=pb.ItemFilter(skus=[f"{sku}-other"]))
+    gives = promises.rules(reward, pb.LANE_EARN)
+    costs = promises.percent_off(5_000, sku, points_price=pb.PointsPrice(points=200))
+    campaigns = await house.publish(gives, costs)
+    member = await house.register()
+    await house.buy(cart_of(line("1", f"{sku}-other", 1_000), member_id=member))
+    before = await house.available(MEMBER, member, "points")
+    assert before >= 250
+    cart = cart_of(line("1", sku, 1_000), member_id=member)
+    receipt = await house.buy(cart)
+    (price,) = receipt.evaluation.stamp_moves
+    assert (price.card_id, price.spent, receipt.evaluation.points_spent) == ("", 200, 0)
+    assert receipt.evaluation.total_minor == 500
+    spent = await house.available(MEMBER, member, "points")
+    assert spent == before - 200 + receipt.evaluation.points_earned
+    outcomes = (await house.evaluate(cart)).outcomes
+    reasons = {one.campaign_id: one.reason for one in outcomes}
+    assert reasons[campaigns[1]] == checkout_pb2.OUTCOME_REASON_POINTS_MISSING
+    returned = await house.give_back(receipt, **{"1": 1_000})
+    assert [(one.card_id, one.spent) for one in returned.stamp_moves] == [("", 200)]
+    assert await house.available(MEMBER, member, "points") == before
+    await house.end(*campaigns)
+
+
 async def test_stamps_are_earned_spent_and_taken_back(house, sku):
     """Two receipts fill the card, the third one empties it, and a return gives it back."""
     card = "c" + secrets.token_hex(4)

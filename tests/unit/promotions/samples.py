@@ -283,6 +283,7 @@ LANES = (
 )
 
 
+points_prices = st.builds(engine.PointsPrice, st.integers(1, 400))
 stamp_prices = st.builds(engine.StampPrice, st.just("coffee"), st.integers(1, 3))
 ties: st.SearchStrategy[dict[str, object]] = st.one_of(
     st.builds(
@@ -379,6 +380,7 @@ def rulebooks(draw, lanes=LANES, *, groups=("best", "")):
             condition=draw(st.one_of(st.none(), conditions)),
             limits=draw(rarely(limits, engine.Limits())),
             stamp_price=draw(rarely(stamp_prices, None)),
+            points_price=draw(rarely(points_prices, None)),
         )
         if draw(st.integers(0, 4)) == 0 and lane is not engine.Lane.EARN:
             rules = _scale_up(draw, rules)

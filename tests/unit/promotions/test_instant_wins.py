@@ -371,6 +371,7 @@ def test_a_list_that_was_touched_is_found_out(change, said):
             "rewards[0].instant_win",
         ),
         (_win(), {"stamp_price": engine.StampPrice("coffee", 3)}, "stamp_price"),
+        (_win(), {"points_price": engine.PointsPrice(3)}, "points_price"),
         (
             _win(),
             {

@@ -158,7 +158,7 @@ def _first_refusal(campaign, cart, facts, now):
         or audience.plan_ids
         or rules.limits.uses_per_member_max
         or audience.tier_ids
-        or rules.stamp_price is not None
+        or rules.price is not None
         or (rules.combination.lane is engine.Lane.EARN and not _is_for_bearers(rules))
     )
     fits_audience = (member is not None or not asks) and (

@@ -36,6 +36,7 @@ _MEMBER = engine.Member(
     dates={"birth": date(1990, 3, 8)},
     last_purchase_time=datetime(2026, 1, 2, 12, tzinfo=UTC),
     stamps={"coffee": 9},
+    points_balance=250,
 )
 _LEFT = engine.Remaining(
     uses=7,
@@ -116,7 +117,11 @@ def _tell(decision):
         for one in decision.coupon_grants
     ]
     words += [f"{one.number} chances to win" for one in decision.instant_chances]
-    words += [f"{one.spent} {one.card} stamps less" for one in decision.stamp_moves if one.spent]
+    words += [
+        f"{one.spent} {one.card} stamps less" if one.card else f"{one.spent} points less"
+        for one in decision.stamp_moves
+        if one.spent
+    ]
     if decision.points_earned:
         words.append(f"{decision.points_earned} points")
     return ", ".join(words)

@@ -287,6 +287,20 @@ def _rewarded(kind=_PERCENT[0].kind, **changes):
             "scale.steps[0].rewards",
         ),
         ({"stamp_price": engine.StampPrice("coffee", 0)}, "stamp_price"),
+        ({"points_price": engine.PointsPrice(0)}, "points_price.points"),
+        ({"points_price": engine.PointsPrice(1_000_000_001)}, "points_price.points"),
+        (
+            {"stamp_price": engine.StampPrice("tea", 1), "points_price": engine.PointsPrice(5)},
+            "points_price",
+        ),
+        (
+            {
+                "rewards": (),
+                "scale": _scale((1, _PERCENT)),
+                "points_price": engine.PointsPrice(5),
+            },
+            "points_price",
+        ),
         ({"combination": engine.Combination(_ITEM, contest="x")}, "combination.side"),
         (
             {"combination": engine.Combination(_ITEM, labels=_FEW, incompatible_labels=_FEW)},

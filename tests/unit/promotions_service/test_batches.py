@@ -380,6 +380,61 @@ def test_missing_stamps_name_their_campaign():
     assert told.fields == {"campaign_id": "c2", "cause": "STAMPS_MISSING"}
 
 
+PRICED = decision(
+    points_spent=40,
+    stamp_moves=(engine.StampMove("c2", engine.POINTS_CARD, 0, 100),),
+)
+
+
+def test_a_price_in_points_goes_before_those_that_pay():
+    """To the partner of the store, like them, but under the name of its campaign."""
+    terms = replace(TERMS, partners={"7": "fuel"})
+    operations = batches.build_purchase(
+        PRICED,
+        ruleset=ruleset(),
+        member_id="mem_1",
+        store_id="7",
+        occurred_time=NOW,
+        terms=terms,
+    )
+    told = [(one.transfer.asset_code, one.transfer.amount) for one in operations]
+    assert told == [("points", 100), ("points", 40)]
+    assert [one.transfer.campaign_id for one in operations] == ["c2", ""]
+    price, payment = (one.transfer.credit for one in operations)
+    assert price == payment
+
+
+def test_a_price_in_points_comes_back_beside_what_paid():
+    """Points that paid for goods do not come back as the price, nor the price as payment."""
+    bought = batch_pb2.Batch(batch_id="bat_1", operations=build(PRICED))
+    value = batches.ReturnedValue(
+        points_restored=15, points_clawed_back=0, losses={}, complete=False
+    )
+    operations = batches.build_return(bought, (100, 40), undone={}, value=value, owes=False)
+    assert [(one.reversal.operation_index, one.reversal.amount) for one in operations] == [(1, 15)]
+    value = replace(value, points_restored=0, stamp_moves=PRICED.stamp_moves)
+    operations = batches.build_return(bought, (100, 40), undone={}, value=value, owes=False)
+    assert [(one.reversal.operation_index, one.reversal.amount) for one in operations] == [(0, 100)]
+    assert batches.find_restored(bought, operations) == 0
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize(
+    ("card", "cause"), [(engine.POINTS_CARD, "POINTS_MISSING"), ("tea", "STAMPS_MISSING")]
+)
+def test_a_price_that_is_gone_names_its_campaign(card, cause, held):
+    """In a purchase and in a reservation: evaluate again."""
+    operations = build(decision(stamp_moves=(engine.StampMove("c2", card, 0, 5),)))
+    if held:
+        operations = batches.build_holds(operations, seconds=60)
+    refusal = batch_pb2.BatchRefusal(
+        operation_index=0, reason=error_reason_pb2.ERROR_REASON_INSUFFICIENT_FUNDS
+    )
+    told = batches.explain_refusal(batch_pb2.Batch(operations=operations), refusal, terms=TERMS)
+    assert isinstance(told, errors.BenefitGone)
+    assert told.fields == {"campaign_id": "c2", "cause": cause}
+
+
 WINS = decision(
     earnings=(engine.Earning("c3", 9, 0),),
     instant_draws=(

@@ -61,7 +61,8 @@ class Gift:
     what a currency unit is in points, where the campaign says it. An earning rate is points for a
     currency unit, `earned_max` the most of them on a receipt (0 is no bound). Where there is a
     `scale`, `rewards` are those of all its steps. `rounding` and `allocation` are the case's own
-    words; `in_line_order` says that the source takes units as they were scanned.
+    words; `in_line_order` says that the source takes units as they were scanned. `points_price` is
+    what it costs in points, 0 is nothing.
     """
 
     rewards: tuple[engine.Reward, ...] = ()
@@ -85,6 +86,7 @@ class Gift:
     rounding: str = ""
     allocation: str = ""
     in_line_order: bool = False
+    points_price: Fraction = Fraction(0)
 
     @property
     def earns(self) -> bool:

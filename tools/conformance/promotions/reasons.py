@@ -36,6 +36,8 @@ SAME: Mapping[str, frozenset[Reason]] = {
             Reason.WRONG_STORE,
             Reason.WRONG_CHANNEL,
             Reason.ATTRIBUTE_MISSING,
+            Reason.POINTS_MISSING,
+            Reason.STAMPS_MISSING,
         }
     )
     | _NO_UNITS,

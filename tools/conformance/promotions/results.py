@@ -67,7 +67,7 @@ def evaluate(scenario: Scenario) -> Result:
         by_campaign=by_campaign,
         reasons=_reasons(scenario, decision),
         points=_points(scenario, decision),
-        points_spent=Fraction(decision.points_spent, 10**scenario.facts.terms.points_scale),
+        points_spent=Fraction(_spent(decision), 10**scenario.facts.terms.points_scale),
         refund=_give_back(scenario, ruleset, cart, decision),
         stamps=scenario.facts.member.stamps or {} if scenario.facts.member else {},
         accepted=accepted,
@@ -154,6 +154,12 @@ def _evaluate(scenario: Scenario, ruleset: engine.Ruleset, cart: engine.Cart) ->
     return engine.evaluate(
         ruleset, cart, scenario.facts, now=scenario.now, explain=engine.Explain.FULL
     )
+
+
+def _spent(decision: engine.Decision) -> int:
+    """Return the points that paid for goods and for rewards."""
+    prices = [one.spent for one in decision.stamp_moves if one.card == engine.POINTS_CARD]
+    return decision.points_spent + sum(prices)
 
 
 def _tender(scenario: Scenario, decision: engine.Decision) -> dict[str, int]:

@@ -3,17 +3,21 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import TypeAlias
 
 from tools.conformance.promotions import bundles, discounts, goods, kinds, points, presents
 from tools.conformance.promotions.gifts import Gift, Setting, StampCard
-from tools.conformance.promotions.words import Unsupported, Words
+from tools.conformance.promotions.words import Unsupported, Words, read_number
 
 _Reader: TypeAlias = Callable[[Words, Setting], Gift]
 
 
 def read_gift(words: Words, setting: Setting) -> Gift:
     """Return what a campaign gives; raises Unsupported, and remembers what else is lacking."""
+    price = _read_price(words)
+    if price:
+        return replace(_read_bought(words, setting), points_price=price)
     name = words.text("type")
     read = _READERS.get(name) or kinds.find(name)
     if read is None:
@@ -21,6 +25,29 @@ def read_gift(words: Words, setting: Setting) -> Gift:
     gift = read(words, setting)
     words.close()
     return gift
+
+
+def _read_price(words: Words) -> Fraction:
+    """Return what a reward costs in points: `points_cost`, `cost_points`, `required_points`."""
+    found = next((name for name in words.left if _is_price(name)), "")
+    if not found or isinstance(words.peek(found), Mapping | list):
+        return Fraction(0)
+    return Fraction(read_number(words.take(found), f"{words.where}.{found}"))
+
+
+def _is_price(name: str) -> bool:
+    parts = {*name.split("_")}
+    return "points" in parts and bool(parts & {"cost", "costs", "price", "required"})
+
+
+def _read_bought(words: Words, setting: Setting) -> Gift:
+    """Read what points buy: a reward of its own, or what stands beside the price."""
+    if "reward" not in words:
+        return read_gift(words, setting)
+    inner = words.open("reward")
+    words.drop("type")
+    words.close()
+    return read_gift(inner, setting)
 
 
 def _read_multi(words: Words, setting: Setting) -> Gift:

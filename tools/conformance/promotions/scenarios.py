@@ -18,7 +18,7 @@ from tools.conformance.promotions import (
     points,
 )
 from tools.conformance.promotions.cases import Case
-from tools.conformance.promotions.gifts import Payment, StampCard
+from tools.conformance.promotions.gifts import Gift, Payment, StampCard
 from tools.conformance.promotions.goods import Goods
 from tools.conformance.promotions.offers import Offer
 from tools.conformance.promotions.words import (
@@ -439,7 +439,7 @@ def _compose(
         case=case,
         offers=tuple(given),
         goods=cart_goods,
-        campaigns=_make_campaigns(given, setting, codes, worth),
+        campaigns=_make_campaigns(given, setting, codes, worth, scale=terms.points_scale),
         cart=engine.Cart(
             store_id=setting.store_id,
             channel=engine.Channel.TILL,
@@ -538,12 +538,17 @@ def _make_member(
 
 
 def _make_campaigns(
-    given: list[Offer], setting: _Setting, codes: Mapping[str, str], worth: Fraction
+    given: list[Offer],
+    setting: _Setting,
+    codes: Mapping[str, str],
+    worth: Fraction,
+    *,
+    scale: int,
 ) -> tuple[engine.Campaign, ...]:
     combined = arrangement.arrange(given, setting.codes, lines=len(setting.goods.counted_lines))
     combined |= arrangement.arrange_earnings(given)
     made = [
-        engine.Campaign(one.name, 1, _make_rules(one, combined, codes, worth))
+        engine.Campaign(one.name, 1, _make_rules(one, combined, codes, worth, scale=scale))
         for one in given
         if one.live and (one.gift.earns or one.gift.reduces)
     ]
@@ -567,11 +572,22 @@ def card_of(name: str) -> str:
     return f"card-{name.lower()}"
 
 
+def _find_price(gift: Gift, scale: int) -> engine.PointsPrice | None:
+    if not gift.points_price:
+        return None
+    points = gift.points_price * 10**scale
+    if points.denominator != 1:
+        raise Unsupported("a price finer than points are")
+    return engine.PointsPrice(int(points))
+
+
 def _make_rules(
     one: Offer,
     combined: Mapping[str, engine.Combination],
     codes: Mapping[str, str],
     worth: Fraction,
+    *,
+    scale: int,
 ) -> engine.Rules:
     gift, terms = one.gift, one.terms
     return engine.Rules(
@@ -581,6 +597,7 @@ def _make_rules(
         stamp_price=engine.StampPrice(card_of(one.name), gift.stamp_card.size)
         if gift.stamp_card
         else None,
+        points_price=_find_price(gift, scale),
         combination=combined[one.name],
         trigger=(
             engine.CouponTrigger((codes[one.name],)) if one.code else engine.AutomaticTrigger()

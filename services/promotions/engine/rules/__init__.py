@@ -6,6 +6,7 @@ units, quantities in thousandths, percentages in hundredths of a percent.
 """
 
 from services.promotions.engine.rules.campaigns import (
+    POINTS_CARD,
     Audience,
     AutomaticTrigger,
     Campaign,
@@ -13,6 +14,7 @@ from services.promotions.engine.rules.campaigns import (
     CouponTrigger,
     HourWindow,
     Limits,
+    PointsPrice,
     Rules,
     StampPrice,
     Trigger,
@@ -103,6 +105,7 @@ __all__ = [
     "BIRTH",
     "EARNS",
     "EVERYTHING",
+    "POINTS_CARD",
     "AllOf",
     "AmountOff",
     "AmountSpread",
@@ -161,6 +164,7 @@ __all__ = [
     "PickBy",
     "PickOrder",
     "PickScope",
+    "PointsPrice",
     "PointsSpread",
     "PriceList",
     "PriceState",

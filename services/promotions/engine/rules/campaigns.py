@@ -39,6 +39,17 @@ class StampPrice:
     count: int
 
 
+#: The card of a price in points and not in stamps.
+POINTS_CARD = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PointsPrice:
+    """So many points, in the asset's smallest unit, taken from the member by each use."""
+
+    points: int
+
+
 @dataclass(frozen=True, slots=True)
 class CouponTrigger:
     """Starts with a coupon code; letter case does not matter."""
@@ -141,6 +152,14 @@ class Rules:
     multi_buy: MultiBuy | None = None
     scale: Scale | None = None
     stamp_price: StampPrice | None = None
+    points_price: PointsPrice | None = None
+
+    @property
+    def price(self) -> StampPrice | None:
+        """Return what the campaign costs the member, in stamps or, on `POINTS_CARD`, in points."""
+        if self.points_price is None:
+            return self.stamp_price
+        return StampPrice(POINTS_CARD, self.points_price.points)
 
     @property
     def cards(self) -> frozenset[str]:
