@@ -268,7 +268,12 @@ def _sell(ground: _Ground, copies: _Copies, programs: _Programs) -> _Checkout:
         db, rulesets=copies.sets, collector=collector, settlement=settled, terms=terms, now=now
     )
     reserved = reserving.Reserving(
-        db, rulesets=copies.sets, ledger=ground.ledger, terms=terms, now=now
+        db,
+        rulesets=copies.sets,
+        promised=promised,
+        ledger=ground.ledger,
+        terms=terms,
+        now=now,
     )
     bought = purchases.Purchases(
         db,

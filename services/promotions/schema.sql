@@ -546,7 +546,7 @@ CREATE TABLE reservations (
     batch BYTEA,
     create_time TIMESTAMPTZ NOT NULL,
     expire_time TIMESTAMPTZ NOT NULL,
-    -- The receipt that it was sold with; NULL while it was not.
+    -- The receipt that it is sold with, noted before that is written: it has the reservation if it is there. NULL before.
     receipt_id UUID,
     CONSTRAINT reservations_pkey PRIMARY KEY (reservation_id),
     CONSTRAINT reservations_request_id_key UNIQUE (request_id),

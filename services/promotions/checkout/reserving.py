@@ -19,6 +19,7 @@ from services.chassis import errors as chassis_errors
 from services.promotions import engine, errors, storage
 from services.promotions.checkout import drafts, facts, permissions, veils
 from services.promotions.checkout.offers import Decided
+from services.promotions.checkout.promises import Promises
 from services.promotions.peers.ledger import Ledger
 from services.promotions.rulesets import Rulesets
 from services.promotions.storage.reservations import Reservation
@@ -36,12 +37,14 @@ class Reserving:
         db: database.Database,
         *,
         rulesets: Rulesets,
+        promised: Promises,
         ledger: Ledger,
         terms: Terms,
         now: clock.Clock,
     ) -> None:
         self._db = db
         self._rulesets = rulesets
+        self._promises = promised
         self._ledger = ledger
         self._terms = terms
         self._now = now
@@ -112,7 +115,7 @@ class Reserving:
         """
         found = await self._find(reservation_id)
         permissions.require_store(found.store_id)
-        _require_unsold(found)
+        await self._require_unsold(found)
         if not found.batch:
             return
         holding = batch_pb2.Batch.FromString(found.batch)
@@ -127,7 +130,7 @@ class Reserving:
         refusal = batches.explain_refusal(batch, result.refusal, terms=self._terms)
         if not isinstance(refusal, errors.ReservationEnded):
             raise refusal or chassis_errors.Internal()
-        _require_unsold(await self._find(reservation_id))
+        await self._require_unsold(await self._find(reservation_id))
 
     async def sell(self, reservation_id: str, *, receipt_id: str) -> None:
         """Note the receipt that a reservation was sold with."""
@@ -138,8 +141,11 @@ class Reserving:
     ) -> tuple[Decided, checkout_pb2.Cart, list[batch_pb2.Operation]]:
         """Return what was decided for a cart, the cart as it is kept, and what ends its holds.
 
+        From then on the reservation names the receipt, so whoever finds the purchase half way, as
+        a process that stopped leaves it, knows whose it is.
+
         Raises ReservationNotFound, ReservationMismatch or, when its time is over or another receipt
-        has it, ReservationEnded.
+        has it, ReservationEnded; Contention when another is just taking it.
         """
         found = await self._find(request.reservation_id)
         cart = Request.FromString(found.request).cart
@@ -149,9 +155,11 @@ class Reserving:
         if request.ruleset_version not in {0, found.ruleset_version}:
             raise errors.ReservationMismatch(field="ruleset_version")
         if found.receipt_id != receipt_id:
-            _require_unsold(found)
+            await self._require_unsold(found)
         if found.expire_time <= self._now():
             raise errors.ReservationEnded
+        if not await storage.reservations.claim(self._db, found, receipt_id=receipt_id):
+            raise chassis_errors.Contention
         ruleset = await self._rulesets.find(found.ruleset_version)
         gathered = facts.load(found.facts, occurred_time=found.create_time)
         decision = engine.evaluate(
@@ -168,7 +176,23 @@ class Reserving:
             raise errors.ReservationNotFound
         return found
 
+    async def _require_unsold(self, reservation: Reservation) -> None:
+        """Raise ReservationEnded when a receipt has it; one that is half way is taken to its end.
 
-def _require_unsold(reservation: Reservation) -> None:
-    if reservation.receipt_id:
+        Raises DependencyUnavailable while that cannot be.
+        """
+        if not reservation.receipt_id:
+            return
+        key = await storage.keys.find(self._db, reservation.receipt_id)
+        receipt = await storage.receipts.find(self._db, key) if key else None
+        if receipt is None:
+            return  # it was refused, or never written
+        bought = checkout_service_pb2.CommitRequest.FromString(receipt.request)
+        if bought.reservation_id != reservation.reservation_id:
+            return  # the key had another purchase already
+        if receipt.state == storage.receipts.PENDING:
+            try:
+                await self._promises.complete(receipt)
+            except errors.REFUSED_BY_LEDGER:
+                return
         raise errors.ReservationEnded(receipt_id=reservation.receipt_id)

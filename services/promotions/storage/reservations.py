@@ -24,7 +24,7 @@ class Reservation:
     batch: bytes
     create_time: datetime
     expire_time: datetime
-    #: The receipt that it was sold with; empty while it was not.
+    #: The receipt that it is sold with, if that is recorded and not refused; empty before.
     receipt_id: str = ""
 
 
@@ -76,6 +76,23 @@ async def find(db: database.Queryable, reservation_id: str) -> Reservation | Non
     """Return a reservation, or None when there is none or it ended long ago."""
     row = await db.fetchrow(_FIND, ids.parse(PREFIX, reservation_id))
     return None if row is None else _of(row)
+
+
+_CLAIM = """
+UPDATE reservations SET receipt_id = $2
+WHERE reservation_id = $1 AND (receipt_id IS NOT DISTINCT FROM $3 OR receipt_id = $2)
+"""
+
+
+async def claim(db: database.Queryable, one: Reservation, *, receipt_id: str) -> bool:
+    """Note the receipt that a reservation is about to be sold with; False when another is."""
+    done = await db.execute(
+        _CLAIM,
+        ids.parse(PREFIX, one.reservation_id),
+        ids.parse(keys.PREFIX, receipt_id),
+        ids.parse(keys.PREFIX, one.receipt_id) if one.receipt_id else None,
+    )
+    return done == "UPDATE 1"
 
 
 _SELL = "UPDATE reservations SET receipt_id = $2 WHERE reservation_id = $1"

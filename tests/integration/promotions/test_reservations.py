@@ -13,7 +13,7 @@ from tessera.promotions.v1 import (
     reservation_service_pb2_grpc,
 )
 
-from services.chassis import status
+from services.chassis import ids, status
 from tests.integration.promotions import promises
 from tests.integration.promotions.houses import cart_of, commit_of, line
 
@@ -123,6 +123,71 @@ async def test_a_cancelled_reservation_gives_everything_back(house, desk, rich):
     refusal = await house.refusal(house.checkout.Commit, purchase(cart, reserved))
     assert refusal.reason == "RESERVATION_ENDED"
     await house.commit(commit_of(cart, await house.evaluate(cart)))
+
+
+async def is_waiting(house):
+    """Tell whether a statement waits for a lock."""
+    return await house.db.fetchval(
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    )
+
+
+async def test_a_purchase_that_broke_off_before_its_note_has_taken_nothing(house, desk, rich):
+    """The reservation names its receipt first: cancelled afterwards, it really is."""
+    cart = cart_of(line("1", "bread", 2_000), member_id=rich, points=400)
+    reserved = await house.call(desk.Reserve, ask(cart))
+    request = purchase(cart, reserved)
+    async with house.db.transaction() as tx:
+        await tx.fetchrow(
+            "SELECT 1 FROM reservations WHERE reservation_id = $1 FOR UPDATE",
+            ids.parse("rsv", reserved.reservation_id),
+        )
+        broken = asyncio.create_task(house.commit(request))
+        async with asyncio.timeout(10):
+            while not await is_waiting(house):
+                await asyncio.sleep(0.05)
+        broken.cancel()
+        await asyncio.gather(broken, return_exceptions=True)
+    await house.call(desk.CancelReservation, Cancel(reservation_id=reserved.reservation_id))
+    assert await house.points(rich) == 500
+    assert (await house.refusal(house.checkout.Commit, request)).reason == "RESERVATION_ENDED"
+
+
+async def test_a_purchase_that_is_half_way_has_the_reservation(house, desk, rich):
+    """Whoever would cancel it takes the purchase to its end and is told which it is."""
+    cart = cart_of(line("1", "bread", 2_000), member_id=rich, points=400)
+    reserved = await house.call(desk.Reserve, ask(cart))
+    receipt = (await house.commit(purchase(cart, reserved))).receipt
+    await house.settled(receipt.receipt_id)
+    await house.db.execute(
+        "UPDATE receipts SET state = 'PENDING', moved = NULL WHERE receipt_id = $1",
+        ids.parse("rcp", receipt.receipt_id),
+    )
+    cancel = Cancel(reservation_id=reserved.reservation_id)
+    refusal = await house.refusal(desk.CancelReservation, cancel)
+    assert (refusal.reason, refusal.metadata) == (
+        "RESERVATION_ENDED",
+        {"receipt_id": receipt.receipt_id},
+    )
+    state = "SELECT state FROM receipts WHERE receipt_id = $1"
+    assert await house.db.fetchval(state, ids.parse("rcp", receipt.receipt_id)) == "COMMITTED"
+    assert await house.points(rich) == 100 + receipt.evaluation.points_earned
+
+
+async def test_a_key_that_is_in_use_takes_no_reservation(house, desk, rich):
+    """The purchase is refused for its key; the reservation waits for another."""
+    cart = cart_of(line("1", "bread", 2_000), member_id=rich, points=400)
+    plain = cart_of(line("1", "bread", 1_000))
+    used = commit_of(plain, await house.evaluate(plain))
+    await house.commit(used)
+    reserved = await house.call(desk.Reserve, ask(cart))
+    request = purchase(cart, reserved)
+    free = checkout_service_pb2.CommitRequest()
+    free.CopyFrom(request)
+    request.receipt_key.CopyFrom(used.receipt_key)
+    assert (await house.refusal(house.checkout.Commit, request)).reason == "RECEIPT_CONFLICT"
+    assert (await house.commit(free)).receipt.evaluation.points_spent == 400
+    assert await house.points(rich) == 100 + reserved.evaluation.points_earned
 
 
 async def test_a_coupon_and_a_last_use_are_held(house, desk):
