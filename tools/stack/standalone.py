@@ -7,11 +7,14 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import psutil
+
 from tools.stack.account import process_credentials
 from tools.stack.errors import StackError
 from tools.stack.program import Program
 
 _POLL_S = 0.02
+_ORPHANS_S_MAX = 10.0
 
 
 class Standalone:
@@ -70,7 +73,12 @@ class Standalone:
             self.kill()
 
     def kill(self) -> None:
-        """Kill the process at once, as `kill -9` does."""
+        """Kill the process at once, as `kill -9` does, and see its own ones off.
+
+        PostgreSQL's sessions answer until they notice that they are orphans.
+        """
         if self._process is not None and self._process.poll() is None:
+            orphans = psutil.Process(self._process.pid).children(recursive=True)
             self._process.kill()
             self._process.wait()
+            psutil.wait_procs(orphans, timeout=_ORPHANS_S_MAX)
