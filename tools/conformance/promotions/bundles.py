@@ -372,9 +372,12 @@ def _read_units(words: Words, setting: Setting) -> engine.UnitGroup:
     return engine.UnitGroup(meant, units, order=order or PickOrder.DEAREST)
 
 
+PRICES_OF_SETS = ("deal_price", "bundle_price", "set_price", "group_price", "total_price")
+
+
 def read_bundle_price(words: Words, setting: Setting) -> Gift:
     """Read "these articles together for a price"."""
-    price = words.minor("value", "price")
+    price = words.minor("value", "price", *PRICES_OF_SETS)
     if price is None:
         raise Unsupported("a fixed price without its value")
     groups = _read_parts(words, setting)

@@ -92,7 +92,36 @@ def read_amount(words: Words, setting: Setting) -> Gift:
     amount = words.minor("value", "amount", "amount_off", "discount")
     if amount is None:
         raise Unsupported("an amount without its value")
-    return _discount(words, setting, engine.AmountOff(amount, spread, shared), allocation)
+    step = words.minor(*_EACH_FULL)
+    gift = _discount(words, setting, engine.AmountOff(amount, spread, shared), allocation)
+    return _for_each_full(gift, step, amount, setting) if step else gift
+
+
+_EACH_FULL = ("per_each", "per_full", "for_each", "for_every", "per_every", "per_step", "per_spend")
+
+
+def _for_each_full(gift: Gift, step: int, amount: int, setting: Setting) -> Gift:
+    """Return an amount as one for each full step of money: a scale as long as the cart needs."""
+    (reward,) = gift.rewards
+    kind = reward.kind
+    worth = sum(
+        line.unit_price_minor * line.quantity_thousandths for line in setting.goods.counted_lines
+    )
+    count = worth // 1_000 // step
+    if gift.multi_buy or gift.scale or not isinstance(kind, engine.AmountOff):
+        raise Unsupported("an amount for each step of money, of sets or of lines")
+    if count > _STEPS_MAX:
+        raise Unsupported("so many steps of money")
+    steps = tuple(
+        engine.Step(step * at, (replace(reward, kind=replace(kind, amount_minor=amount * at)),))
+        for at in range(1, max(1, count) + 1)
+    )
+    turn = engine.Basis.TURN  # of what those before it have left
+    scale = engine.Scale(engine.ScaleMeasure.AMOUNT, steps, filter=reward.target, basis=turn)
+    return replace(gift, scale=scale)
+
+
+_STEPS_MAX = 20
 
 
 def _read_per_units(words: Words, setting: Setting) -> Gift:
@@ -333,6 +362,8 @@ def _discount(words: Words, setting: Setting, kind: engine.RewardKind, allocatio
     words.drop("remainder", "max_amount_allocation", "max_amount_spread")  # in proportion, always
     scope, meant = _read_target(words, setting)
     _ask_for_least(words, setting, meant)
+    if words.peek("consumes_units") is True and "qualifier" not in words:
+        words.drop("consumes_units")  # where units can be used up, they are
     if isinstance(words.peek("step"), int):  # so many at a time
         words.put("group_size", words.take("step"))
     in_line_order = "group_size" in words and "group_order" not in words

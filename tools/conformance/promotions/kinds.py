@@ -71,6 +71,12 @@ def _read_set_off(words: Words, setting: Setting) -> Gift:
     return bundles.read_amount_off_group(words, setting)
 
 
+def _read_set(words: Words, setting: Setting) -> Gift:
+    """Read sets whose name does not say what is given for them: a price, or something off."""
+    priced = any(name in words for name in ("price", *bundles.PRICES_OF_SETS))
+    return (bundles.read_bundle_price if priced else _read_set_off)(words, setting)
+
+
 def _read_buy_get(words: Words, setting: Setting) -> Gift:
     """Read buy and get, the two of them in objects or in words beside each other."""
     if "buy" not in words:
@@ -160,4 +166,5 @@ _KINDS: tuple[tuple[tuple[frozenset[str], ...], Reader], ...] = (
     ((_of("price"),), discounts.read_price),
     ((_AMOUNT, _EACH), _aimed("item", discounts.read_amount, "each_unit")),
     ((_AMOUNT - _of("off", "discount"),), discounts.read_amount),
+    ((_SETS,), _read_set),
 )

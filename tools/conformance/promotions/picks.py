@@ -59,7 +59,7 @@ def read_pick(words: Words, allocation: str) -> engine.Pick | None:
     order = conditions.read_order(_text(said["order"], inner) or name, words)
     pick = engine.Pick(
         order=order or engine.PickOrder.DEAREST,
-        count_max=words.whole("max_units_total", "max_units", *_find_most(words)) or 0,
+        count_max=words.whole(*_MOST, *_find_most(words)) or 0,
         units_per_line_max=words.whole("max_units_per_line") or 0,
         skip=skip or words.whole("after_units", "after_qty", "above_qty") or _before(words),
         every=every or 0,
@@ -72,6 +72,9 @@ def read_pick(words: Words, allocation: str) -> engine.Pick | None:
     pick = _settle(pick, said, inner)
     inner.close()
     return None if pick == engine.Pick(order=pick.order) else pick
+
+
+_MOST = ("max_units_total", "max_units", "max_qty", "max_quantity", "max_items", "max_pieces")
 
 
 def _find_most(words: Words) -> list[str]:

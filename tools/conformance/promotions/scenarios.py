@@ -268,7 +268,7 @@ def _read_dates(words: Words) -> dict[str, date]:
 
 def _read_state(words: Words, found: list[Offer], shopper: _Shopper) -> list[Offer]:
     """Return the campaigns with what has been used of their limits before."""
-    counts = {name: words.take(name) for name in words.left if _COUNTS & {*name.split("_")}}
+    counts = {name: words.take(name) for name in words.left if _is_count(words, name)}
     given = []
     for offer in found:
         names, limits = {offer.code, offer.name} - {""}, offer.limits
@@ -321,6 +321,12 @@ def _close_state(words: Words) -> bool:
         words.gaps.add(f"unknown word: state.no_effect_policy {policy}")
     words.close()
     return policy == "force"
+
+
+def _is_count(words: Words, name: str) -> bool:
+    """Tell whether a word counts uses, or those of them that were undone."""
+    undone = any(sign in name for sign in _UNDONE) and isinstance(words.peek(name), Mapping)
+    return bool(_COUNTS & {*name.split("_")}) or undone
 
 
 _UNDONE = ("cancel", "void", "revert", "returned")
