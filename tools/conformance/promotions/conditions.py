@@ -57,6 +57,7 @@ _PURCHASES = re.compile(
     r"(?:member_)?(?:order|purchase)s?_(?P<what>number|placed|count)(?:_(?P<comparison>\w+))?"
 )
 _BIRTHDAY = re.compile(r"(?:is_)?(?:(?:member|customer)_)?birthday(?:_\w+)?")
+_PERIOD = re.compile(r"(?:(?:valid|active)_)?(?:dates?|period|between)(?:_(?:between|range|in))?")
 _NTH = re.compile(r"(?:is_)?(?:(?:member|customer)_)?nth_(?:order|purchase)(?:_eq)?")
 _BASES = {
     "after_item_offers": engine.Basis.RUNNING,
@@ -99,6 +100,8 @@ class Terms:
     asked: list[Asked] = field(default_factory=list)
     bundle: list[engine.UnitGroup] = field(default_factory=list)
     sets_max: int = 0
+    starts: str = ""
+    ends: str = ""
 
     def take_asked(self) -> Asked | None:
         """Return the only demand for units or an amount, which is no condition any more."""
@@ -433,6 +436,14 @@ def _read_window(words: Words, _: Goods, terms: Terms) -> None:
     terms.hours += window.hours
 
 
+def _read_period(words: Words, _: Goods, terms: Terms, __: re.Match[str]) -> None:
+    """Read the first and the last day, or moment, of a campaign."""
+    terms.starts = words.text("from", "start", "starts", "since", "after")
+    last = words.text("to", "end", "ends", "until", "before")
+    whole_day = re.fullmatch(r"\d{4}-\d\d-\d\d", last)
+    terms.ends = f"{last}T23:59:59.999999Z" if whole_day else last
+
+
 def _read_groups(words: Words, cart_goods: Goods, terms: Terms, _: re.Match[str]) -> None:
     """Read the parts of a set, or the only one: articles or goods of a filter, and how many."""
     name = next((one for one in ("items", "groups", "parts", "sets") if one in words), "")
@@ -575,6 +586,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], _PatternReader], ...] = (
     (_DISTINCT, _read_how_many),
     (_FIRST, _read_first),
     (_NTH, _read_nth),
+    (_PERIOD, _read_period),
     (_BIRTHDAY, _read_birthday),
     (_BELONGS, _read_belonging),
     (_PLACES, _read_places),

@@ -218,8 +218,8 @@ def read_offer(words: Words, place: int, cart_goods: Goods) -> Offer:
         stacking=stacking,
         limits=limits,
         priority=rank,
-        start_time=read_instant(words.text("starts")),
-        end_time=read_instant(words.text("ends")),
+        start_time=read_instant(words.text("starts") or terms.starts),
+        end_time=read_instant(words.text("ends") or terms.ends),
         catalogue=phase == "catalogue",
         live=_read_status(words),
     )
