@@ -146,6 +146,23 @@ async def test_files_name_campaigns_by_name(admin, tool, tmp_path):
     assert code == 0, told
 
 
+async def test_what_a_refusal_leaves_undone_is_told(tool, tmp_path):
+    """Of what cannot go live together nothing does; mended, it goes on from the drafts."""
+    file = tmp_path / "campaigns.yaml"
+    file.write_text(FILE.replace("acc-code", "acc-half").replace("ACC-CUPS", "ACC-BIKE"))
+    code, told = await tool("apply", file, "--yes", "--publish")
+    assert code == 1, told
+    *_, refused, left = told.splitlines()
+    assert refused.startswith("publish: CODE_TAKEN")
+    assert left == (
+        "written and not live: acc-half-tea, acc-half-cups; applying again goes on from here"
+    )
+    file.write_text(file.read_text().replace("ACC-BIKE", "ACC-HALF"))
+    code, told = await tool("apply", file, "--yes", "--publish")
+    assert code == 0, told
+    assert "acc-half-tea: version" not in told
+
+
 PROGRAMS = """\
 currency: USD
 campaigns:
@@ -197,7 +214,7 @@ async def test_programs_stand_beside_campaigns(admin, tool, tmp_path):
     file.write_text(PROGRAMS.replace("plan_id: acc-plus", "plan_id: acc-more"))
     code, told = await tool("apply", file, "--yes", "--publish")
     assert code == 1, told
-    assert "acc-plus: PROGRAM_INVALID" in told.splitlines()[-1]
+    assert "acc-plus: PROGRAM_INVALID" in told.splitlines()[-2]
 
     copy = tmp_path / "copy.yaml"
     names = [word for key in ("acc-thanks", "acc-plus", "acc-visits") for word in ("--key", key)]
@@ -223,7 +240,9 @@ async def test_another_currency_and_refusals_are_told_in_one_line(tool, tmp_path
     file.write_text(FILE.replace("USD", "RUB").replace("acc-code", "acc-rub"))
     code, told = await tool("apply", file, "--yes")
     assert code == 1, told
-    assert "acc-rub-tea: CURRENCY_MISMATCH" in told.splitlines()[-1]
+    *_, refused, left = told.splitlines()
+    assert "acc-rub-tea: CURRENCY_MISMATCH" in refused
+    assert left.startswith("not written, and nothing was put live: acc-rub-tea, acc-rub-cups;")
 
 
 async def test_nothing_is_done_without_a_yes(tool, tmp_path):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -219,8 +220,19 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except installation.Refused as refusal:
-        typer.echo(str(refusal), err=True)
+        for line in (str(refusal), *getattr(refusal, "__notes__", ())):
+            typer.echo(line, err=True)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def _leaving(left: Sequence[str], state: str) -> Iterator[None]:
+    """Add to a refusal what has come no further because of it; what was done before stays."""
+    try:
+        yield
+    except installation.Refused as refusal:
+        refusal.add_note(f"{state}: {', '.join(left)}; applying again goes on from here")
+        raise
 
 
 @dataclass(frozen=True)
@@ -278,32 +290,37 @@ async def _apply(
     async with installation.connect(address) as there:
         wanted = [one for one in differences if one.kind is not Kind.SAME]
         ended = {one.key: one.campaign_id for one in reversed(await there.list())}
-        written = []
+        written, order = [], [*_in_order(wanted)]
         ids = {
             references.placeholder(one.key): one.there.campaign_id
             for one in differences
             if one.there is not None
         }
-        for one in _in_order(wanted):
-            resolved = replace(one, rules=references.replace(one.rules, ids))
-            campaign = await there.write(
-                resolved, currency=currency, comment=comment, after=ended.get(one.key, "")
-            )
-            ids[references.placeholder(one.key)] = campaign.campaign_id
-            if one.kind is not Kind.WAITING:
-                typer.echo(f"{one.key}: version {campaign.version} is written")
-            if submit and campaign.state == draft:
-                campaign = await there.submit(campaign, comment=comment)
-                typer.echo(f"{one.key}: version {campaign.version} is in review")
-            written.append(campaign)
+        for place, one in enumerate(order):
+            with _leaving(
+                [later.key for later in order[place:]], "not written, and nothing was put live"
+            ):
+                resolved = replace(one, rules=references.replace(one.rules, ids))
+                campaign = await there.write(
+                    resolved, currency=currency, comment=comment, after=ended.get(one.key, "")
+                )
+                ids[references.placeholder(one.key)] = campaign.campaign_id
+                if one.kind is not Kind.WAITING:
+                    typer.echo(f"{one.key}: version {campaign.version} is written")
+                if submit and campaign.state == draft:
+                    campaign = await there.submit(campaign, comment=comment)
+                    typer.echo(f"{one.key}: version {campaign.version} is in review")
+                written.append(campaign)
         if publish and written:
-            version = await there.publish(written, comment=comment)
+            with _leaving([one.key for one in written], "written and not live"):
+                version = await there.publish(written, comment=comment)
             typer.echo(f"{len(written)} campaigns are live in rule set {version}")
-        for promise in plan.programs if publish else ():
-            if promise.kind is not Kind.SAME:
+        promised = [one for one in plan.programs if publish and one.kind is not Kind.SAME]
+        for place, promise in enumerate(promised):
+            with _leaving([later.key for later in promised[place:]], "not written"):
                 ready = replace(promise, rules=references.replace(promise.rules, ids))
                 program = await there.write_program(ready, currency=currency, comment=comment)
-                typer.echo(f"{promise.key}: {comparing.show_program(program)}")
+            typer.echo(f"{promise.key}: {comparing.show_program(program)}")
 
 
 def _in_order(wanted: Sequence[Difference]) -> Iterator[Difference]:

@@ -17,7 +17,16 @@ LINE = re.compile(
     r"(?: was (?P<was>\S+ [A-Z]{3}))?(?: for (?P<kind>goods|delivery|fee))?"
 )
 _PLAIN_LINE = f"^{re.sub(r'[?]P<[a-z]+>', '', LINE.pattern)}$"
-Line = Annotated[str, StringConstraints(pattern=_PLAIN_LINE)]
+
+
+def _some(text: str) -> str:
+    """Say no to a quantity of nothing, as the contract does for carts and returns."""
+    if not float(text.partition(" ")[0]):
+        raise ValueError(f"must be more than nothing, not {text}")
+    return text
+
+
+Line = Annotated[str, StringConstraints(pattern=_PLAIN_LINE), AfterValidator(_some)]
 _QUANTITY = r"^\d{1,6}(\.\d{1,3})?$"
 _PAYMENTS = [one.name.lower() for one in engine.PaymentType]
 _PAYMENT = rf"^({'|'.join(_PAYMENTS)})( \d{{1,8}})?$"
@@ -172,7 +181,9 @@ class Return(_Part):
     """Goods that come back after the purchase, and what they must give and take."""
 
     #: How much of each line, by its number from 1.
-    back: dict[str, Annotated[str, StringConstraints(pattern=_QUANTITY)]] = Field(min_length=1)
+    back: dict[str, Annotated[str, StringConstraints(pattern=_QUANTITY), AfterValidator(_some)]] = (
+        Field(min_length=1)
+    )
     #: Money for the shopper.
     refund: Money | None = None
     #: Points that the goods had earned.

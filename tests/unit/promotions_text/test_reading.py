@@ -130,6 +130,15 @@ def test_each_mistake_is_shown_where_it_is(line, problem):
             "3:27: trials[0].cart[0]: must be a line like `2 milk at 1.50 USD`",
         ),
         (
+            FRAME + "trials: [{name: a, cart: [0.000 a at 1.00 USD], expect: {}}]",
+            "3:27: trials[0].cart[0]: must be more than nothing, not 0.000 a at 1.00 USD",
+        ),
+        (
+            FRAME
+            + "trials: [{name: a, cart: [1 a at 1.00 USD], expect: {}, returns: [{back: {1: 0}}]}]",
+            "3:78: trials[0].returns[0].back.1: must be more than nothing, not 0",
+        ),
+        (
             FRAME + "trials: [{name: a, cart: [1 a at 1.00 USD], expect: {pay: 5}}]",
             "3:59: trials[0].expect.pay: must be an amount like 12.50 USD, not 5",
         ),
