@@ -21,6 +21,9 @@ Work = Callable[[], Awaitable[None]]
 
 READINESS = "readiness"
 LIVENESS = "liveness"
+#: Far above what the gateway lets through. gRPC refuses a message by the length that it announces,
+#: without a reason, which would overtake the gateway's refusal of what it has counted.
+MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 
 _GC_OBJECTS = 20_000
 _CHECK_EVERY_S = 2.0
@@ -192,6 +195,7 @@ class Server:
             # Agrees with the keepalive of our clients; see clients.channel.
             ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
             ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ]
 
     def _export(self) -> measures.Exporter:

@@ -176,6 +176,13 @@ async def test_every_broken_rule_is_listed(echo, contract, issuer):
     }
 
 
+async def test_large_message_is_refused_by_the_contract(echo, contract, issuer):
+    """What the gateway has not refused is not refused by its length, and not without a reason."""
+    large = contract.Request(text="x" * 5 * 2**20)
+    error = await _refused(echo(large, metadata=issuer.metadata()))
+    assert status.read(error).reason == "INVALID_REQUEST"
+
+
 async def test_a_method_may_read_its_request_late(echo, contract):
     """The rules are the same, and so are the words."""
     report = contract.stub(echo.channel, "Report")

@@ -12,6 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message, message_fa
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
+from services.chassis import server
 from services.gateway import contracts
 from tools import contracts as compiler
 
@@ -130,7 +131,12 @@ class Upstream:
     server: Any = None
 
     async def start(self) -> None:
-        self.server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        self.server = grpc.aio.server(
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", server.MESSAGE_BYTES_MAX),
+            ]
+        )
         self.server.add_generic_rpc_handlers((self.backend,))
         health = health_aio.HealthServicer()
         await health.set("readiness", health_pb2.HealthCheckResponse.SERVING)
