@@ -92,6 +92,7 @@ def simulate(
     hours count as they are. Budgets and limits are counted anew on both sides. Returns, payments
     with points and what shoppers would have done differently are not part of it.
     """
+    _require_one_source(sales=sales, dataset=dataset, since=since, until=until)
     try:
         if dataset:
             sold = _Sales(lines.source(journey.read(count=receipts)), journey.live())
@@ -112,10 +113,29 @@ def simulate(
         plan = replaying.Plan(replaying.timeless(plan.live), replaying.timeless(plan.draft))
     if sold.source.heads.is_empty():
         raise typer.BadParameter("There is no receipt to replay: choose another time or file.")
+    _prepare(out)
     found = totals.count(sold.source, _replay(sold.source, plan, processes), plan)
     report.show(_console, found)
     for path in report.write(out, found):
         _console.print(f"[dim]{path}[/dim]")
+
+
+def _require_one_source(
+    *, sales: Path | None, dataset: bool, since: datetime | None, until: datetime | None
+) -> None:
+    """Refuse options that speak of receipts which are not those to be replayed."""
+    if sales and dataset:
+        raise typer.BadParameter("choose one of --sales and --dataset")
+    if (sales or dataset) and (since or until):
+        raise typer.BadParameter("--since and --until choose among stored receipts only")
+
+
+def _prepare(out: Path) -> None:
+    """Make the folder of the report, before minutes are spent on what goes into it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(str(error), param_hint="--out") from None
 
 
 async def _stored(settings: Settings, since: datetime | None, until: datetime | None) -> _Sales:

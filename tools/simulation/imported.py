@@ -1,5 +1,6 @@
 """Sales from files that a retailer exported: one row for each line of a receipt."""
 
+import zoneinfo
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -183,4 +184,8 @@ def _stores(path: Path | None, heads: pl.DataFrame, time_zone: str) -> pl.DataFr
     both = pl.concat(
         [_with_defaults(named, defaults), _with_defaults(unnamed, defaults)], how="diagonal"
     )
-    return _typed(path or Path("stores"), both, STORES).select(*STORES)
+    read = _typed(path or Path("stores"), both, STORES).select(*STORES)
+    unknown = sorted(set(read["time_zone"]) - zoneinfo.available_timezones())
+    if unknown:
+        raise Unusable(f"{', '.join(unknown)}: no time zone is called that.")
+    return read

@@ -41,6 +41,22 @@ def test_a_report_has_every_table_and_a_picture(run, tmp_path):
     assert (tmp_path / "out" / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--time-zone", "Mars/Base"], "Mars/Base: no time zone is called that"),
+        (["--dataset"], "choose one of --sales and --dataset"),
+        (["--since", "2026-01-01"], "--since and --until choose among stored receipts only"),
+        (["--out", "/dev/null/report"], "/dev/null/report"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(run, arguments, told):
+    """In a sentence, before anything is replayed."""
+    refused = run([HEADER, *ROWS], *arguments)
+    assert refused.exit_code == 2, refused.output
+    assert told in " ".join(refused.output.replace("│", " ").split())
+
+
 def test_live_campaigns_may_come_from_files_and_end_with_the_draft(run, tmp_path):
     """What is live stands beside the draft, except what it replaces or what is named."""
     live = tmp_path / "live"
