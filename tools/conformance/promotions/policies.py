@@ -259,10 +259,18 @@ def _has_rival_sets(scenario: Scenario) -> bool:
     return sum(offer.gift.multi_buy is not None for offer in _reducing(scenario)) > 1
 
 
-def _keeps_units_apart(
-    _: Scenario, difference: Difference, differences: Sequence[Difference]
-) -> bool:
-    """Explain that less is given than where one unit serves two campaigns."""
+def _lacks_whole_set(scenario: Scenario) -> bool:
+    """Tell whether the receipt has too few units for one set of some campaign."""
+    units = sum(line.quantity_thousandths // 1_000 for line in scenario.goods.counted_lines)
+    return any(
+        sum(group.units for group in offer.gift.multi_buy.groups) > units
+        for offer in _reducing(scenario)
+        if offer.gift.multi_buy is not None
+    )
+
+
+def _gives_less(_: Scenario, difference: Difference, differences: Sequence[Difference]) -> bool:
+    """Explain that less is given, and who gives it."""
     whole = next((one for one in differences if one.field == "discount_total"), None)
     less = whole is not None and whole.cents is not None and whole.cents < 0
     return less and (_is_money(difference) or difference.field.startswith("not_applied."))
@@ -459,7 +467,13 @@ POLICIES: tuple[Policy, ...] = (
         answer="No, unless both campaigns say so: what was bought for one offer does not buy"
         " another.",
         applies=_has_rival_sets,
-        explains=_keeps_units_apart,
+        explains=_gives_less,
+    ),
+    Policy(
+        question="What does a deal give when fewer units are there than a set has?",
+        answer="Nothing: a set is whole, unless it has a price of its own and says otherwise.",
+        applies=_lacks_whole_set,
+        explains=_gives_less,
     ),
     Policy(
         question="Which of several units at one price carries a discount?",
