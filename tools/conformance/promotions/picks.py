@@ -57,10 +57,12 @@ def read_pick(words: Words, allocation: str) -> engine.Pick | None:
     count = inner.take("count", "first", "take", "only")
     said = {part: inner.take(*_find(inner, parts)) for part, parts in _PARTS.items()}
     order = conditions.read_order(_text(said["order"], inner) or name, words)
+    by_line = ("max_quantity", "max_qty") if allocation.startswith("each") else ()
+    of_line = words.whole("max_units_per_line", *by_line)
     pick = engine.Pick(
         order=order or engine.PickOrder.DEAREST,
         count_max=words.whole(*_MOST, *_find_most(words)) or 0,
-        units_per_line_max=words.whole("max_units_per_line") or 0,
+        units_per_line_max=of_line or 0,
         skip=skip or words.whole("after_units", "after_qty", "above_qty") or _before(words),
         every=every or 0,
         by=_KINDS_BY.get(by, engine.PickBy.UNIT),

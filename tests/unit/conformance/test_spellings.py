@@ -1,0 +1,137 @@
+"""Other words for what the form says: each is read as the word of ours that it stands for."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.conformance.promotions import cases, runner, spellings
+from tools.conformance.promotions.cases import Case
+from tools.conformance.promotions.runner import Verdict
+
+FILE = Path(__file__).parents[2] / "conformance" / "promotions.json"
+READ = (Verdict.PASSED, Verdict.DIFFERS)
+CASES = [one for one in cases.read_file(FILE) if runner.run(one).verdict in READ]
+KEYS = [
+    (place, ours, other)
+    for place, words in spellings.KEYS.items()
+    for ours, others in words.items()
+    for other in others.split()
+]
+VALUES = [
+    (*path.split("."), ours, other)
+    for path, words in spellings.VALUES.items()
+    for ours, others in words.items()
+    for other in others.split()
+]
+
+
+def find(plain: Any, wanted: str, place: str = "case") -> Iterator[dict[str, Any]]:
+    """Yield the objects of one place of a case."""
+    if isinstance(plain, list):
+        for one in plain:
+            yield from find(one, wanted, place)
+    if isinstance(plain, dict):
+        if place == wanted:
+            yield plain
+        for name, inner in spellings.INSIDE.get(place, {}).items():
+            yield from find(plain.get(name), wanted, inner)
+
+
+def verdicts(place: str, ours: str, other: str, key: str = "") -> set[Verdict]:
+    """Return how cases with a word of ours end when they say another one; of three at most."""
+    found: list[Verdict] = []
+    for case in CASES:
+        plain: Any = copy.deepcopy(dict(case.plain))
+        said = 0
+        for words in find(plain, place):
+            if key and words.get(key) == ours:
+                words[key] = other
+                said += 1
+            elif not key and words.get(ours) is not None and other not in words:
+                words[other] = words.pop(ours)
+                said += 1
+        if said:
+            found.append(runner.run(Case(case.case_id, "", "", plain)).verdict)
+        if len(found) == 3:
+            break
+    return set(found)
+
+
+@pytest.mark.parametrize(("place", "ours", "other"), KEYS)
+def test_another_word_is_read_as_ours(place: str, ours: str, other: str):
+    assert verdicts(place, ours, other) <= set(READ)
+
+
+@pytest.mark.parametrize(("place", "key", "ours", "other"), VALUES)
+def test_another_value_is_read_as_ours(place: str, key: str, ours: str, other: str):
+    assert verdicts(place, ours, other, key) <= set(READ)
+
+
+def test_most_words_of_the_table_are_said_by_some_case():
+    """Without cases that say them the tests above would hold nothing."""
+    assert sum(bool(verdicts(*one)) for one in KEYS) > len(KEYS) * 0.8
+
+
+def shirt(reward: Any, cart: Any = None, total: str = "18", **campaign: Any) -> Case:
+    """Return a case of a shirt at 20.00 that says its campaign in words of its own."""
+    line = {"line": "L1", "sku": "shirt", "category": "x", "qty": 1, "unit_price": "20"}
+    plain = {
+        "id": "ONE",
+        "campaigns": [{"id": "P", "trigger": {"type": "automatic"}, **reward, **campaign}],
+        "cart": cart or {"lines": [line], "coupons": []},
+        "expected": {"total": total},
+    }
+    return Case("ONE", "", "", plain)
+
+
+TEN = {"type": "percent_off", "value": "10", "target": {"scope": "order"}}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(shirt({"actions": [TEN]}, rules=[]), id="a list of one action"),
+        pytest.param(shirt({"reward": TEN}, minimumSpend="20"), id="camel case, on the campaign"),
+        pytest.param(shirt({"reward": TEN}, min_spent="21", total="20"), id="too little is spent"),
+        pytest.param(shirt({"reward": TEN}, min_items=2, total="20"), id="too few are bought"),
+        pytest.param(shirt({"reward": TEN}, max_redemptions=5), id="a limit on the campaign"),
+        pytest.param(
+            shirt(
+                {"effect": {"type": "percent_off", "value": "10", "target": {"targetType": "item"}}}
+            ),
+            id="a target's type",
+        ),
+        pytest.param(
+            shirt(
+                {"benefit": {**TEN, "target": {"scope": "item", "rules": {"skus": "shirt"}}}},
+            ),
+            id="one article, not in a list",
+        ),
+        pytest.param(
+            shirt(
+                {"reward": TEN},
+                {"items": [{"id": "L1", "product_id": "shirt", "quantity": 1, "price": "20"}]},
+            ),
+            id="a cart of items",
+        ),
+        pytest.param(
+            shirt({"benefits": [TEN, {**TEN, "value": "5"}]}, total="17.10"), id="two benefits"
+        ),
+    ],
+)
+def test_a_campaign_in_other_words_is_read(case: Case):
+    outcome = runner.run(case)
+    assert outcome.verdict is Verdict.PASSED, (outcome.gaps, outcome.differences)
+    assert outcome.case is case
+
+
+def test_a_word_of_ours_is_never_respelt():
+    """What stands beside our word stays, and is told as unread."""
+    said = {"reward": {**TEN, "max_amount": "1", "up_to": "5"}}
+    assert spellings.respell({"campaigns": [said]}) == {"campaigns": [said]}
+    outcome = runner.run(shirt(said, total="19"))
+    assert outcome.verdict is Verdict.UNSUPPORTED
+    assert outcome.gaps == ("unknown word: case.campaigns.reward.up_to",)

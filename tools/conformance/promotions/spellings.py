@@ -1,0 +1,226 @@
+"""What engines call the words of the form, for cases that nobody can read as they are written.
+
+The readers know most words by their parts. What is here are other names for one and the same thing,
+each only where it can mean nothing else; a word that the form has itself is never respelt.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from tools.conformance.promotions.words import Plain
+
+_Names: TypeAlias = dict[str, dict[str, str]]
+
+# Ours, and what else it is called.
+_LIMITS = {
+    "usage_limit": "max_usage redemption_limit redemptions_limit total_limit usage_limit_total"
+    " quantity_limit max_uses max_redemptions",
+    "per_member": "per_customer_limit per_customer_usage_limit usage_limit_per_customer"
+    " usage_limit_per_user max_uses_per_customer uses_per_customer limit_per_customer"
+    " apply_once_per_customer once_per_customer one_use_per_user",
+    "max_applications": "per_order_limit limit_per_order max_times times max_occurrence"
+    " application_limit max_uses_per_order max_uses_per_cart",
+    "campaign_budget": "spend_limit campaign_limit budget",
+    "partial_allowed": "allow_partial partial_discounts",
+}
+_CONDITIONS = {
+    "goods_total_gte": "min_spent min_spent_amount threshold cart_minimum minimum_purchase"
+    " min_purchase_amount order_minimum min_amount minimum_amount minimum_subtotal min_subtotal"
+    " minimum_spend min_order_value",
+    "goods_total_lte": "max_amount maximum_amount maximum_spend maximum_subtotal max_subtotal",
+    "total_qty_gte": "min_items minimum_items min_checkout_items_quantity quantity_at_least"
+    " min_quantity minimum_quantity",
+    "distinct_products_gte": "min_distinct_products min_distinct_items",
+    "store_in": "location_in shop_in locations shops",
+    "value_gte": "value_at_least",
+    "member_segment_in": "customer_groups customer_segments",
+}
+KEYS = {
+    "campaign": {
+        "reward": "action actions benefit benefits discount application_method effect effects"
+        " rewards",
+        "conditions": "rules criteria requirements predicates eligibility",
+        "ends": "ends_at end_date valid_until valid_to valid_through expires expires_at"
+        " expiration_date date_expires to_date end until",
+        "starts": "starts_at start_date valid_from from_date active_from begin start",
+        "priority": "weight",
+    },
+    "reward": {
+        "max_units_per_line": "maximum_quantity max_qty_per_line limit_per_line per_line_limit"
+        " max_items_per_line discount_qty",
+        "max_units_total": "maximum_units max_units_per_order per_order_limit"
+        " usage_limit_per_order limit_usage_to_x_items",
+        "get_qty": "apply_to_quantity get_quantity reward_quantity target_quantity"
+        " discounted_quantity reward_qty free_qty",
+        "max_amount": "maximum amount_limit upper_limit up_to",
+        "qualifier": "buy_rules buy buys requires required condition_product trigger_items"
+        " qualifying qualifying_items",
+        "max_reward_units": "max_free max_free_qty",
+        "repeat": "repeatable recursive apply_repeatedly multiply apply_multiple_times",
+        "value": "discount_value discount_amount reward_value",
+        "allocation": "allocation_method allocation_type distribution spread apply_mode",
+        "tiers": "steps levels thresholds tier brackets ranges",
+        "exclude": "excluded excludes exclusions excluded_items except",
+        "gifts": "gift_products free_products gift_items free_items giftable_products products",
+        "select": "selection_mode sort",
+        "rounding": "round rounding_mode rounding_strategy",
+        "basis": "base based_on calculated_on applies_on",
+        "max_share": "maximum_share max_part max_percent_of_order",
+        "points_per_currency": "points_per_unit_of_money point_rate",
+        "per_currency": "points_per_currency_unit points_per_money rate reward_point_amount",
+        "factor": "multiplier multiply_by times",
+    },
+    "part": {
+        "qty": "buy_rules_min_quantity min_quantity minimum_quantity buy_quantity min_qty"
+        " required_quantity quantity",
+        "filter": "rules items products",
+    },
+    "target": {
+        "filter": "target_rules rules products items matching where",
+        "scope": "target_type type level applies_to on",
+    },
+    "filter": {
+        "category_in": "categories category_ids product_categories category in_categories taxon"
+        " taxons taxon_ids category_id",
+        "sku_in": "skus sku product_ids products product variants variant_ids articles"
+        " product_variant_ids",
+        "brand_in": "brands brand brand_ids",
+        "tag_in": "tags tag tag_ids",
+        "unit_price_gte": "min_price minimum_price price_from min_unit_price",
+        "unit_price_lte": "max_price maximum_price price_to max_unit_price",
+        "not_discounted": "exclude_sale_items without_sale_items exclude_on_sale only_full_price",
+    },
+    "condition": {
+        "value": "amount threshold minimum min min_amount",
+        "values": "ids in list",
+    },
+    "limits": _LIMITS,
+    "stacking": {
+        "mode": "policy strategy combination_policy type",
+        "combines_with": "combinable_with combine_with stackable_with compatible_with",
+        "incompatible_with": "conflicts_with exclusion_ids",
+        "basis": "base applied_on calculation_base",
+        "combinable": "stackable can_combine combinable_with_other_offers",
+        "group": "exclusion_group exclusivity_group stacking_group evaluation_group",
+    },
+    "cart": {
+        "lines": "items line_items products",
+        "member": "customer user buyer",
+        "coupons": "codes coupon_codes promo_codes",
+    },
+    "line": {
+        "line": "id line_id",
+        "qty": "quantity count",
+        "unit_price": "price",
+        "sku": "product_id variant_id item",
+    },
+}
+VALUES = {
+    "reward.allocation": {"across": "by_value", "each_line": "per_position"},
+    "stacking.mode": {
+        "exclusive": "non_stackable no_stacking exclusive_use",
+        "stack": "combinable cumulative stacking combine",
+        "best_of": "max greatest",
+    },
+    "condition.type": {**_CONDITIONS, "cart_has_no_discounted_items": "exclude_sale_items"},
+}
+# What stands inside of what.
+INSIDE = {
+    "case": {"campaigns": "campaign", "cart": "cart"},
+    "campaign": {
+        "reward": "reward",
+        "conditions": "condition",
+        "limits": "limits",
+        "stacking": "stacking",
+    },
+    "reward": {
+        "target": "target",
+        "qualifier": "part",
+        "buy": "part",
+        "get": "part",
+        "filter": "filter",
+        "exclude": "filter",
+        "rewards": "reward",
+    },
+    "target": {"filter": "filter"},
+    "part": {"filter": "filter"},
+    "condition": {"filter": "filter"},
+    "cart": {"lines": "line"},
+}
+
+
+def _turn(table: Mapping[str, Mapping[str, str]]) -> _Names:
+    return {
+        place: {name: ours for ours, names in words.items() for name in names.split()}
+        for place, words in table.items()
+    }
+
+
+_OURS, _OUR_VALUES = _turn(KEYS), _turn(VALUES)
+_ASKED = _turn({"campaign": _CONDITIONS})["campaign"]
+
+
+def respell(plain: Plain) -> Plain:
+    """Return a case with our words for what it says; what it is written with stays as it is."""
+    return {str(name): value for name, value in _respell(plain, "case").items()}
+
+
+def _respell(plain: Any, place: str) -> Any:
+    if isinstance(plain, list):
+        return [_respell(one, place) for one in plain]
+    if not isinstance(plain, Mapping):
+        return plain
+    names = {str(name): _our_name(str(name), place) for name in plain}
+    taken = {name for name, ours in names.items() if name == ours}
+    said: dict[str, Any] = {}
+    for name, value in plain.items():
+        ours = names[str(name)]
+        ours = str(name) if ours in said or (ours in taken and ours != name) else ours
+        said[ours] = _say(ours, value, place)
+    return _lift(said) if place == "campaign" else said
+
+
+def _our_name(name: str, place: str) -> str:
+    if place == "case":
+        return name
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return _OURS.get(place, {}).get(snake, snake)
+
+
+def _say(name: str, value: Any, place: str) -> Any:
+    """Return what stands under a word of ours, in the shape that the word has."""
+    inside = INSIDE.get(place, {}).get(name)
+    if name == "reward" and isinstance(value, list):
+        value = value[0] if len(value) == 1 else {"type": "multi", "rewards": value}
+    if inside:
+        return _respell(value, inside)
+    if name.endswith("_in") and isinstance(value, str):
+        return [value]
+    if name == "per_member" and value is True:
+        return 1
+    if isinstance(value, str):
+        return _OUR_VALUES.get(f"{place}.{name}", {}).get(value, value)
+    return value
+
+
+def _lift(campaign: dict[str, Any]) -> dict[str, Any]:
+    """Return a campaign whose limits and conditions do not stand beside its other words."""
+    before, asked = campaign.get("limits") or {}, campaign.get("conditions") or []
+    if not isinstance(before, Mapping) or not isinstance(asked, list):
+        return campaign
+    limits, conditions = dict[str, Any](), list[Any]()
+    for name in list(campaign):
+        limit = name if name in _LIMITS else _OURS["limits"].get(name)
+        condition = _ASKED.get(name)
+        if limit:
+            limits[limit] = _say(limit, campaign.pop(name), "limits")
+        elif condition:
+            value = campaign.pop(name)
+            word = "values" if isinstance(value, list) else "value"
+            conditions.append({"type": condition, word: value})
+    if limits:
+        campaign["limits"] = {**limits, **before}
+    if conditions:
+        campaign["conditions"] = [*asked, *conditions]
+    return campaign
