@@ -135,3 +135,46 @@ def test_a_word_of_ours_is_never_respelt():
     outcome = runner.run(shirt(said, total="19"))
     assert outcome.verdict is Verdict.UNSUPPORTED
     assert outcome.gaps == ("unknown word: case.campaigns.reward.up_to",)
+
+
+ITEM, ORDER = {"scope": "item"}, {"scope": "order"}
+TIERS = [{"min_qty": 2, "percent": "5"}, {"min_qty": 3, "percent": "10"}]
+THREE = (("a", 1, "10"), ("b", 1, "20"), ("c", 1, "30"))
+ALIKE = (("a", 3, "10"),)
+
+
+@pytest.mark.parametrize(
+    ("reward", "lines", "total"),
+    [
+        ({"type": "bxgy", "buy": {"qty": 2}, "get": {"qty": 1, "percent": "100"}}, ALIKE, "20"),
+        ({"type": "buy_n_get_m_free", "n": 2, "m": 1, "target": ITEM}, ALIKE, "20"),
+        ({"type": "n_for_price", "n": 3, "price": "25", "target": ITEM}, ALIKE, "25"),
+        ({"type": "second_item_percent", "percent": "50"}, ALIKE, "25"),
+        ({"type": "nth_unit_free", "n": 3}, ALIKE, "20"),
+        ({"type": "cheapest_percent_off", "percent": "50"}, THREE, "55"),
+        ({"type": "cheapest_amount_off", "value": "5"}, THREE, "55"),
+        ({"type": "most_expensive_percent_off", "percent": "50"}, THREE, "45"),
+        ({"type": "n_cheapest_free", "n": 1}, THREE, "50"),
+        ({"type": "cheapest_of_n_free", "n": 3}, THREE, "50"),
+        ({"type": "volume_discount", "tiers": TIERS, "target": ITEM}, ALIKE, "27"),
+        ({**TEN, "target": {"scope": "most_expensive"}}, THREE, "57"),
+        ({**TEN, "target": {"scope": "items", "skus": ["a"]}}, THREE, "59"),
+        ({"type": "amount_off", "value": "5", "per_amount": "10", "target": ORDER}, ALIKE, "15"),
+    ],
+    ids=lambda one: one.get("type") if isinstance(one, dict) else "",
+)
+def test_a_reward_of_another_name_is_read(
+    reward: dict[str, Any], lines: tuple[tuple[str, int, str], ...], total: str
+):
+    listed = [
+        {"line": sku, "sku": sku, "category": "x", "qty": quantity, "unit_price": price}
+        for sku, quantity, price in lines
+    ]
+    case = shirt({"reward": reward}, {"lines": listed, "coupons": []}, total)
+    outcome = runner.run(case)
+    assert outcome.verdict is Verdict.PASSED, (outcome.gaps, outcome.differences)
+
+
+def test_a_bound_of_each_unit_is_not_taken_for_one_of_the_whole():
+    outcome = runner.run(shirt({"reward": {**TEN, "max_discount_per_unit": "1"}}, total="19"))
+    assert outcome.verdict is Verdict.UNSUPPORTED

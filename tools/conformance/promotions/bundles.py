@@ -360,7 +360,18 @@ def read_n_for_m(words: Words, setting: Setting) -> Gift:
     return _gift(engine.Reward(_HUNDRED, pick=pick), _sets_of(words, setting, group))
 
 
+def take_target(words: Words) -> Mapping[str, Any]:
+    """Return the goods of a target, for sets whose goods stand there and not beside them."""
+    target = words.open("target")
+    target.drop("scope")
+    inner = target.table("filter")
+    target.close()
+    return inner
+
+
 def _read_units(words: Words, setting: Setting) -> engine.UnitGroup:
+    if "filter" not in words and "target" in words:
+        words.put("filter", take_target(words))
     meant = goods.read_filter(words.open("filter"), setting.goods)
     units = words.whole("n", "qty", "size", "group_size")
     order = conditions.read_order(words.text("choose", "select", "order"), words)

@@ -429,13 +429,15 @@ def _find_most(words: Words, *, of_lines: bool) -> list[str]:
         name
         for name in words.left
         for parts in [{*name.split("_")}]
-        if parts & _MOST and parts & _MONEY and bool(parts & _LINE) is of_lines
+        if parts & _MOST and parts & _MONEY and not parts & _UNIT
+        if bool(parts & _LINE) is of_lines
     ]
 
 
 _MOST = frozenset({"max", "maximum", "cap", "capped"})
 _MONEY = frozenset({"amount", "discount", "value", "cap"})
 _LINE = frozenset({"line", "lines", "item"})
+_UNIT = frozenset({"unit", "units", "each", "piece"})  # a bound of each unit is none of the whole
 
 
 def _bound_lines(

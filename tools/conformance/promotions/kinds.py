@@ -18,6 +18,7 @@ _FEES = frozenset({"shipping", "delivery"})
 _ORDERS = frozenset({"order", "cart", "total", "basket", "threshold", "receipt"})
 _EACH = frozenset({"item", "unit", "each", "items", "units", "product", "piece"})
 _PERCENT = frozenset({"percent", "percentage", "relative"})
+_SIZES = ("n", "qty", "size", "group_size")
 _AMOUNT = frozenset({"amount", "fixed", "absolute", "flat", "money", "discount", "off"})
 
 
@@ -80,10 +81,10 @@ def _read_set(words: Words, setting: Setting) -> Gift:
 def _read_buy_get(words: Words, setting: Setting) -> Gift:
     """Read buy and get, the two of them in objects or in words beside each other."""
     if "buy" not in words:
-        inner = words.table("filter")
+        inner = words.table("filter") or bundles.take_target(words)
         shared = {"filter": inner} if inner else {}
-        words.put("buy", {**shared, "qty": words.take("buy_qty", "buy_quantity", "x") or 1})
-        got = {**shared, "qty": words.take("get_qty", "get_quantity", "free_qty", "y") or 1}
+        words.put("buy", {**shared, "qty": words.take("buy_qty", "buy_quantity", "x", "n") or 1})
+        got = {**shared, "qty": words.take("get_qty", "get_quantity", "free_qty", "y", "m") or 1}
         if "percent" in words:
             got["percent"] = words.take("percent")
         words.put("get", got)
@@ -92,9 +93,35 @@ def _read_buy_get(words: Words, setting: Setting) -> Gift:
 
 def _read_cheapest(words: Words, setting: Setting) -> Gift:
     """Read "the cheapest of n", or what the conditions make sets of."""
-    by_number = any(name in words for name in ("n", "qty", "size", "group_size"))
+    if words.peek("n") == 1:  # a set of one is none: so many are free
+        words.put("count", words.take("n"))
+    by_number = any(name in words for name in _SIZES)
     read = bundles.read_cheaper_of_n if by_number else bundles.read_cheapest_free
     return read(words, setting)
+
+
+def _one_of(select: str) -> Reader:
+    """Return the reader of something off one unit: the one of the whole receipt, or of each n."""
+
+    def read_one(words: Words, setting: Setting) -> Gift:
+        if any(name in words for name in _SIZES):
+            return _read_cheapest(words, setting)
+        words.put("select", select)
+        words.put("max_units_total", words.take("count", "max_units_total") or 1)
+        return _aimed("item", _by_words, "each_unit")(words, setting)
+
+    return read_one
+
+
+def _nth(place: int) -> Reader:
+    """Return the reader of every second unit, or third, as its name has it."""
+
+    def read_place(words: Words, setting: Setting) -> Gift:
+        if "n" not in words:
+            words.put("n", place)
+        return discounts.read_nth(words, setting)
+
+    return read_place
 
 
 def _read_gift(words: Words, setting: Setting) -> Gift:
@@ -139,11 +166,13 @@ _KINDS: tuple[tuple[tuple[frozenset[str], ...], Reader], ...] = (
     ((_FEES, _AMOUNT), _for_fees(discounts.read_amount)),
     ((_of("points"), _of("pay", "redeem", "burn", "redemption")), points.read_redemption),
     ((_of("points"), _of("multiplier", "multiply", "times", "factor")), points.read_multiplier),
+    ((_of("points"), _PERCENT), _read_cashback),
     ((_of("points"), _of("spend", "step", "threshold")), points.read_points_per_step),
     ((_of("points"), _EACH), _read_points_for_each),
     ((_of("points"), _of("visit", "order", "purchase", "fixed")), points.read_fixed_points),
     ((_of("points", "earn"),), points.read_points),
     ((_of("cashback"),), _read_cashback),
+    ((_of("nth"),), discounts.read_nth),
     ((_of("gift", "free"), _of("item", "items", "product", "line", "goods")), _read_gift),
     ((_of("free"), _of("units", "unit", "pieces")), _read_free_units),
     ((_of("to"), _PERCENT), discounts.read_to_percent),
@@ -151,6 +180,10 @@ _KINDS: tuple[tuple[tuple[frozenset[str], ...], Reader], ...] = (
     ((_of("issue", "give", "grant"), _of("coupon", "voucher")), presents.read_coupon),
     ((_of("bogo"),), _read_buy_get),
     ((_of("buy"), _of("get")), _read_buy_get),
+    ((_of("second", "2nd"), _PERCENT | _EACH), _nth(2)),
+    ((_of("third", "3rd"), _PERCENT | _EACH), _nth(3)),
+    ((_of("dearest", "expensive"), _PERCENT | _AMOUNT), _one_of("most_expensive")),
+    ((_of("cheapest", "cheaper", "least"), _PERCENT | _AMOUNT), _one_of("cheapest")),
     ((_of("cheapest", "cheaper", "least"),), _read_cheapest),
     ((_of("nth", "every"),), discounts.read_nth),
     ((_of("above", "more", "beyond"), _of("qty", "quantity", "units")), discounts.read_more_than),

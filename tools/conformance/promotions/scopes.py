@@ -26,6 +26,7 @@ _SIGNS = {
         "selected",
         "cheapest",
         "dearest",
+        "expensive",
     ),
     "line": ("line",),
 }

@@ -57,6 +57,7 @@ KEYS = {
         "qualifier": "buy_rules buy buys requires required condition_product trigger_items"
         " qualifying qualifying_items",
         "max_reward_units": "max_free max_free_qty",
+        "per_each": "per_amount per every",
         "repeat": "repeatable recursive apply_repeatedly multiply apply_multiple_times",
         "value": "discount_value discount_amount reward_value",
         "allocation": "allocation_method allocation_type distribution spread apply_mode",
@@ -95,6 +96,10 @@ KEYS = {
         "value": "amount threshold minimum min min_amount",
         "values": "ids in list",
     },
+    "tier": {
+        "qty_gte": "min_qty min_quantity from_qty quantity_from",
+        "from": "threshold min_amount amount_from",
+    },
     "limits": _LIMITS,
     "stacking": {
         "mode": "policy strategy combination_policy type",
@@ -117,13 +122,25 @@ KEYS = {
     },
 }
 VALUES = {
+    "reward.type": {
+        "buy_x_get_y": "bxgy buyget",
+        "percent_off": "quantity_tiers volume_discount quantity_break",
+        "tiered_percent": "spend_tiers spend_thresholds",
+    },
     "reward.allocation": {"across": "by_value", "each_line": "per_position"},
     "stacking.mode": {
         "exclusive": "non_stackable no_stacking exclusive_use",
         "stack": "combinable cumulative stacking combine",
         "best_of": "max greatest",
     },
-    "condition.type": {**_CONDITIONS, "cart_has_no_discounted_items": "exclude_sale_items"},
+    "condition.type": {
+        **_CONDITIONS,
+        "cart_has_no_discounted_items": "exclude_sale_items",
+        "member_tier_eq": "loyalty_tier",
+        "first_order": "new_customer",
+        "and": "all_of",
+        "or": "any_of one_of",
+    },
 }
 # What stands inside of what.
 INSIDE = {
@@ -142,10 +159,14 @@ INSIDE = {
         "filter": "filter",
         "exclude": "filter",
         "rewards": "reward",
+        "tiers": "tier",
+        "items": "part",
+        "groups": "part",
+        "parts": "part",
     },
     "target": {"filter": "filter"},
     "part": {"filter": "filter"},
-    "condition": {"filter": "filter"},
+    "condition": {"filter": "filter", "conditions": "condition"},
     "cart": {"lines": "line"},
 }
 
@@ -172,12 +193,16 @@ def _respell(plain: Any, place: str) -> Any:
     if not isinstance(plain, Mapping):
         return plain
     names = {str(name): _our_name(str(name), place) for name in plain}
+    if "get" in names:  # what is bought stands beside what is got
+        names.pop("buy", None)
     taken = {name for name, ours in names.items() if name == ours}
     said: dict[str, Any] = {}
     for name, value in plain.items():
-        ours = names[str(name)]
+        ours = names.get(str(name), str(name))
         ours = str(name) if ours in said or (ours in taken and ours != name) else ours
         said[ours] = _say(ours, value, place)
+    if place in {"target", "part"}:
+        return _gather_filter(said)
     return _lift(said) if place == "campaign" else said
 
 
@@ -202,6 +227,16 @@ def _say(name: str, value: Any, place: str) -> Any:
     if isinstance(value, str):
         return _OUR_VALUES.get(f"{place}.{name}", {}).get(value, value)
     return value
+
+
+def _gather_filter(words: dict[str, Any]) -> dict[str, Any]:
+    """Return what is meant with the words of its goods in a filter of their own."""
+    found = {
+        ours: _say(ours, words.pop(name), "filter")
+        for name in list(words)
+        if (ours := _OURS["filter"].get(name)) and "filter" not in words
+    }
+    return {**words, "filter": found} if found else words
 
 
 def _lift(campaign: dict[str, Any]) -> dict[str, Any]:
