@@ -178,3 +178,44 @@ def test_a_reward_of_another_name_is_read(
 def test_a_bound_of_each_unit_is_not_taken_for_one_of_the_whole():
     outcome = runner.run(shirt({"reward": {**TEN, "max_discount_per_unit": "1"}}, total="19"))
     assert outcome.verdict is Verdict.UNSUPPORTED
+
+
+def both(total: str, words: dict[str, Any], other: dict[str, Any]) -> Case:
+    """Return a case of 10 % and 20 % off 100.00, the two with words of their own."""
+    line = {"line": "L1", "sku": "shirt", "category": "x", "qty": 1, "unit_price": "100"}
+    automatic = {"trigger": {"type": "automatic"}}
+    plain = {
+        "id": "ONE",
+        "campaigns": [
+            {"id": "A", **automatic, "reward": TEN, **words},
+            {"id": "B", **automatic, "reward": {**TEN, "value": "20"}, **other},
+        ],
+        "cart": {"lines": [line], "coupons": [], "store": "s1", "time": "2026-05-05T12:00:00Z"},
+        "expected": {"total": total},
+    }
+    return Case("ONE", "", "", plain)
+
+
+@pytest.mark.parametrize(
+    ("total", "words", "other"),
+    [
+        ("90", {"individual_use": True}, {}),
+        ("90", {"stacking": {"exclusive": True}}, {}),
+        ("80", {"stackable": False}, {"stackable": False}),
+        ("80", {"exclusive_group": "g"}, {"exclusive_group": "g"}),
+        ("80", {"incompatible_with": ["B"]}, {}),
+        ("72", {"stacking": {"mode": "multiplicative"}}, {"stacking": {"mode": "multiplicative"}}),
+        ("76", {"limits": {"max_discount_per_order": "4"}, "priority": 0}, {"priority": 1}),
+        ("80", {"limits": {"usage_limit": 5, "times_used": 5}}, {}),
+        ("78", {"limits": {"budget": "100", "budget_used": "98"}, "priority": 0}, {"priority": 1}),
+        ("80", {"validity": {"to": "2026-05-01T00:00:00Z"}}, {}),
+        ("80", {"is_active": False}, {}),
+        ("80", {"stores": ["s2"]}, {}),
+    ],
+    ids=lambda one: str(one) if isinstance(one, dict) else "",
+)
+def test_words_beside_those_of_a_campaign_are_read(
+    total: str, words: dict[str, Any], other: dict[str, Any]
+):
+    outcome = runner.run(both(total, words, other))
+    assert outcome.verdict is Verdict.PASSED, (outcome.gaps, outcome.differences)

@@ -400,7 +400,12 @@ def _find_stops(words: Words) -> list[str]:
 
 def _find_per_order(words: Words) -> list[str]:
     """Return the words for how often within one order: `max_uses_per_order`, `per_receipt`."""
-    return [name for name in words.left if name.endswith(tuple(f"per_{one}" for one in _ONE_ORDER))]
+    return [
+        name
+        for name in words.left
+        if name.endswith(tuple(f"per_{one}" for one in _ONE_ORDER))
+        and not {"discount", "amount", "value"} & {*name.split("_")}
+    ]
 
 
 _ONE_ORDER = ("order", "cart", "receipt", "basket", "purchase")

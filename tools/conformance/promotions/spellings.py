@@ -15,13 +15,14 @@ _Names: TypeAlias = dict[str, dict[str, str]]
 # Ours, and what else it is called.
 _LIMITS = {
     "usage_limit": "max_usage redemption_limit redemptions_limit total_limit usage_limit_total"
-    " quantity_limit max_uses max_redemptions",
+    " quantity_limit max_uses max_redemptions uses_total",
     "per_member": "per_customer_limit per_customer_usage_limit usage_limit_per_customer"
     " usage_limit_per_user max_uses_per_customer uses_per_customer limit_per_customer"
     " apply_once_per_customer once_per_customer one_use_per_user",
     "max_applications": "per_order_limit limit_per_order max_times times max_occurrence"
     " application_limit max_uses_per_order max_uses_per_cart",
     "campaign_budget": "spend_limit campaign_limit budget",
+    "budget_amount": "total_budget budget_total",
     "partial_allowed": "allow_partial partial_discounts",
 }
 _CONDITIONS = {
@@ -32,9 +33,9 @@ _CONDITIONS = {
     "total_qty_gte": "min_items minimum_items min_checkout_items_quantity quantity_at_least"
     " min_quantity minimum_quantity",
     "distinct_products_gte": "min_distinct_products min_distinct_items",
-    "store_in": "location_in shop_in locations shops",
+    "store_in": "location_in shop_in locations shops stores",
     "value_gte": "value_at_least",
-    "member_segment_in": "customer_groups customer_segments",
+    "member_segment_in": "customer_groups customer_segments segments audience",
 }
 KEYS = {
     "campaign": {
@@ -45,6 +46,7 @@ KEYS = {
         " expiration_date date_expires to_date end until",
         "starts": "starts_at start_date valid_from from_date active_from begin start",
         "priority": "weight",
+        "active": "is_active is_enabled",
     },
     "reward": {
         "max_units_per_line": "maximum_quantity max_qty_per_line limit_per_line per_line_limit"
@@ -105,7 +107,7 @@ KEYS = {
         "mode": "policy strategy combination_policy type",
         "combines_with": "combinable_with combine_with stackable_with compatible_with",
         "incompatible_with": "conflicts_with exclusion_ids",
-        "basis": "base applied_on calculation_base",
+        "basis": "base applied_on calculation_base calculate_on",
         "combinable": "stackable can_combine combinable_with_other_offers",
         "group": "exclusion_group exclusivity_group stacking_group evaluation_group",
     },
@@ -131,7 +133,8 @@ VALUES = {
     "stacking.mode": {
         "exclusive": "non_stackable no_stacking exclusive_use",
         "stack": "combinable cumulative stacking combine",
-        "best_of": "max greatest",
+        "best_of": "max greatest max_discount exclusive_in_group",
+        "compound": "multiplicative",
     },
     "condition.type": {
         **_CONDITIONS,
@@ -178,6 +181,20 @@ def _turn(table: Mapping[str, Mapping[str, str]]) -> _Names:
     }
 
 
+# Words beside those of a campaign that belong into its stacking; some say all by being there.
+_STACKING = {
+    "stackable": "combinable",
+    "combinable": "combinable",
+    "incompatible_with": "incompatible_with",
+    "excludes": "incompatible_with",
+    "exclusive_group": "group",
+    "combines_with": "combines_with",
+}
+_ALONE = ("exclusive", "individual_use", "non_stackable")
+_CAPS = ("max_discount", "max_discount_amount", "maximum_discount", "max_discount_per_order")
+_USED = ("used", "usage_count", "times_used", "uses_so_far")
+_SPENT = ("budget_used", "budget_spent", "spent")
+_SPANS = ("valid", "validity", "schedule", "period", "dates")
 _OURS, _OUR_VALUES = _turn(KEYS), _turn(VALUES)
 _ASKED = _turn({"campaign": _CONDITIONS})["campaign"]
 
@@ -239,23 +256,66 @@ def _gather_filter(words: dict[str, Any]) -> dict[str, Any]:
     return {**words, "filter": found} if found else words
 
 
+_SHAPES: dict[str, type] = {"limits": dict, "stacking": dict, "reward": dict, "conditions": list}
+
+
 def _lift(campaign: dict[str, Any]) -> dict[str, Any]:
-    """Return a campaign whose limits and conditions do not stand beside its other words."""
-    before, asked = campaign.get("limits") or {}, campaign.get("conditions") or []
-    if not isinstance(before, Mapping) or not isinstance(asked, list):
-        return campaign
-    limits, conditions = dict[str, Any](), list[Any]()
+    """Return a campaign whose limits, conditions and stacking do not stand beside its words."""
+    said = {name: campaign.pop(name, None) or kind() for name, kind in _SHAPES.items()}
+    if any(not isinstance(said[name], kind) for name, kind in _SHAPES.items()):
+        return {**campaign, **said}
     for name in list(campaign):
-        limit = name if name in _LIMITS else _OURS["limits"].get(name)
-        condition = _ASKED.get(name)
-        if limit:
-            limits[limit] = _say(limit, campaign.pop(name), "limits")
-        elif condition:
+        if limit := name if name in _LIMITS else _OURS["limits"].get(name):
+            said["limits"].setdefault(limit, _say(limit, campaign.pop(name), "limits"))
+        elif condition := _ASKED.get(name):
             value = campaign.pop(name)
             word = "values" if isinstance(value, list) else "value"
-            conditions.append({"type": condition, word: value})
-    if limits:
-        campaign["limits"] = {**limits, **before}
-    if conditions:
-        campaign["conditions"] = [*asked, *conditions]
-    return campaign
+            said["conditions"] = [*said["conditions"], {"type": condition, word: value}]
+        elif name in _STACKING:
+            said["stacking"].setdefault(_STACKING[name], campaign.pop(name))
+            if name == "exclusive_group":
+                said["stacking"].setdefault("mode", "best_of")
+    _settle_limits(campaign, said["limits"], said["reward"])
+    for words in (campaign, said["stacking"]):
+        alone = [name for name in _ALONE if words.get(name) is True]
+        if alone:
+            said["stacking"]["mode"] = "exclusive"
+        for name in alone:
+            words.pop(name)
+    _open_spans(campaign)
+    return {**campaign, **{name: words for name, words in said.items() if words}}
+
+
+def _settle_limits(
+    campaign: dict[str, Any], limits: dict[str, Any], reward: dict[str, Any]
+) -> None:
+    """Let bounds of one discount stand at the reward, and what is used of a limit with it."""
+    for words in (campaign, limits):
+        for name in _CAPS:
+            if name in words and "max_amount" not in reward:
+                reward["max_amount"] = words.pop(name)
+    if isinstance(limits.get("campaign_budget"), str | int):
+        limits.setdefault("budget_amount", limits.pop("campaign_budget"))
+    _join(limits, "usage_limit", _USED)
+    _join(limits, "budget_amount", _SPENT)
+
+
+def _join(limits: dict[str, Any], bound: str, names: tuple[str, ...]) -> None:
+    """Let what is used of a limit stand with it."""
+    used = next((name for name in names if name in limits), "")
+    if used and bound in limits and not isinstance(limits[bound], Mapping):
+        limits[bound] = {"limit": limits[bound], "used": limits.pop(used)}
+
+
+def _open_spans(campaign: dict[str, Any]) -> None:
+    """Let the ends of a span stand as words of the campaign."""
+    for name in _SPANS:
+        span = campaign.get(name)
+        if isinstance(span, Mapping):
+            ends = {_SPAN_ENDS.get(end, _our_name(end, "campaign")): at for end, at in span.items()}
+            if ends.keys() <= {"starts", "ends"} and not ends.keys() & campaign.keys():
+                campaign.pop(name)
+                campaign.update(ends)
+
+
+_SPAN_ENDS = {"from": "starts", "to": "ends"}
