@@ -200,7 +200,8 @@ class Returns:
             points_clawed_back=priced.points_clawed_back,
             gifts=request.gifts,
             gifts_deducted_minor=priced.gifts_deducted_minor,
-            stamp_moves=[evaluations.show_stamps(one) for one in priced.stamp_moves],
+            stamp_moves=evaluations.show_stamps(priced.stamp_moves),
+            points_prices=evaluations.show_prices(priced.stamp_moves),
             gift_card_refunds=_show_gifts(purchase.receipt, gifts),
             gift_cards_not_refunded_minor=_not_refunded(purchase, priced),
             points_not_restored=priced.points_restored - restored,
@@ -273,9 +274,9 @@ def _before(returns: Sequence[Return]) -> engine.ReturnedSoFar:
         for gift in told.gifts:
             key = (gift.campaign_id, gift.sku)
             gifts[key] = gifts.get(key, 0) + gift.units
-        for move in told.stamp_moves:
-            earned, spent = stamps.get((move.campaign_id, move.card_id), (0, 0))
-            stamps[move.campaign_id, move.card_id] = (earned + move.earned, spent + move.spent)
+        for move in evaluations.parse_moves(told):
+            earned, spent = stamps.get((move.campaign_id, move.card), (0, 0))
+            stamps[move.campaign_id, move.card] = (earned + move.earned, spent + move.spent)
     return engine.ReturnedSoFar(
         quantities=tuple(quantities.items()),
         refund_minor=refund_minor,

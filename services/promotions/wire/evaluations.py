@@ -34,7 +34,8 @@ def show_decision(
         points_earned=decision.points_earned,
         messages=[show_message(message) for message in decision.messages],
         degradations=degradations,
-        stamp_moves=[show_stamps(one) for one in decision.stamp_moves],
+        stamp_moves=show_stamps(decision.stamp_moves),
+        points_prices=show_prices(decision.stamp_moves),
     )
     _add_gifts(shown, decision)
     for line in decision.lines:
@@ -90,11 +91,39 @@ def show_draw(drawn: engine.Drawn) -> checkout_pb2.InstantDraw:
     )
 
 
-def show_stamps(move: engine.StampMove) -> checkout_pb2.StampMove:
+def show_stamps(moves: Iterable[engine.StampMove]) -> list[checkout_pb2.StampMove]:
     """Return stamps that come or go as the contract shows them."""
-    return checkout_pb2.StampMove(
-        campaign_id=move.campaign_id, card_id=move.card, earned=move.earned, spent=move.spent
-    )
+    return [
+        checkout_pb2.StampMove(
+            campaign_id=one.campaign_id, card_id=one.card, earned=one.earned, spent=one.spent
+        )
+        for one in moves
+        if one.card != engine.POINTS_CARD
+    ]
+
+
+def show_prices(moves: Iterable[engine.StampMove]) -> list[checkout_pb2.PointsPricePaid]:
+    """Return points that rewards cost as the contract shows them."""
+    return [
+        checkout_pb2.PointsPricePaid(campaign_id=one.campaign_id, points=one.spent)
+        for one in moves
+        if one.card == engine.POINTS_CARD
+    ]
+
+
+def parse_moves(
+    told: checkout_pb2.Evaluation | checkout_pb2.Return,
+) -> tuple[engine.StampMove, ...]:
+    """Return the stamps and the points for rewards that an evaluation or a return tells of."""
+    stamps = [
+        engine.StampMove(one.campaign_id, one.card_id, one.earned, one.spent)
+        for one in told.stamp_moves
+    ]
+    prices = [
+        engine.StampMove(one.campaign_id, engine.POINTS_CARD, 0, one.points)
+        for one in told.points_prices
+    ]
+    return (*stamps, *prices)
 
 
 def show_payment_offer(
@@ -181,10 +210,7 @@ def parse_evaluation(evaluation: checkout_pb2.Evaluation) -> engine.Decision:
             engine.Gift(one.campaign_id, one.sku, one.units, one.value_minor)
             for one in evaluation.gifts
         ),
-        stamp_moves=tuple(
-            engine.StampMove(one.campaign_id, one.card_id, one.earned, one.spent)
-            for one in evaluation.stamp_moves
-        ),
+        stamp_moves=parse_moves(evaluation),
     )
 
 

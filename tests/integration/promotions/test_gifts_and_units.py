@@ -107,8 +107,9 @@ async def test_a_reward_costs_points_and_gives_them_back(house, sku):
     assert before >= 250
     cart = cart_of(line("1", sku, 1_000), member_id=member)
     receipt = await house.buy(cart)
-    (price,) = receipt.evaluation.stamp_moves
-    assert (price.card_id, price.spent, receipt.evaluation.points_spent) == ("", 200, 0)
+    (price,) = receipt.evaluation.points_prices
+    assert (price.campaign_id, price.points) == (campaigns[1], 200)
+    assert receipt.evaluation.points_spent == 0
     assert receipt.evaluation.total_minor == 500
     spent = await house.available(MEMBER, member, "points")
     assert spent == before - 200 + receipt.evaluation.points_earned
@@ -116,7 +117,7 @@ async def test_a_reward_costs_points_and_gives_them_back(house, sku):
     reasons = {one.campaign_id: one.reason for one in outcomes}
     assert reasons[campaigns[1]] == checkout_pb2.OUTCOME_REASON_POINTS_MISSING
     returned = await house.give_back(receipt, **{"1": 1_000})
-    assert [(one.card_id, one.spent) for one in returned.stamp_moves] == [("", 200)]
+    assert list(returned.points_prices) == [price]
     assert await house.available(MEMBER, member, "points") == before
     await house.end(*campaigns)
 

@@ -127,7 +127,10 @@ def test_gifts_coupons_and_stamps_survive():
         gifts=(engine.Gift("cmp_0", "cup", 2, 150),),
         gift_offers=(engine.GiftOffer("cmp_0", ("cup", "plate"), 1, 2_500),),
         coupon_grants=(engine.CouponGrant("cmp_0", "cmp_9", 2, 14, bearer=True),),
-        stamp_moves=(engine.StampMove("cmp_0", "coffee", 2, 9),),
+        stamp_moves=(
+            engine.StampMove("cmp_0", "coffee", 2, 9),
+            engine.StampMove("cmp_1", engine.POINTS_CARD, 0, 3_000_000_000),
+        ),
     )
     shown = evaluations.show_decision(given)
     gift, offer, grant = shown.gifts[0], shown.gift_offers[0], shown.coupon_grants[0]
@@ -135,6 +138,10 @@ def test_gifts_coupons_and_stamps_survive():
     assert (list(offer.skus), offer.count, offer.basis_points) == (["cup", "plate"], 1, 2_500)
     told = (grant.coupon_campaign_id, grant.uses, grant.expire_days, grant.bearer)
     assert told == ("cmp_9", 2, 14, True)
+    assert [one.card_id for one in shown.stamp_moves] == ["coffee"]
+    assert [(one.campaign_id, one.points) for one in shown.points_prices] == [
+        ("cmp_1", 3_000_000_000)
+    ]
     read = evaluations.parse_evaluation(shown)
     assert (read.gifts, read.stamp_moves) == (given.gifts, given.stamp_moves)
 
