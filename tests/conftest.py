@@ -22,6 +22,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tools import compiling
 from tools.stack import databases, layout, lifecycle, ports, postgres, valkey
 from tools.stack.health import Health
 from tools.stack.layout import Layout
@@ -30,6 +31,8 @@ from tools.stack.state import State
 from tools.stack.vault import Vault
 
 ROOT = Path(__file__).resolve().parent.parent
+
+compiling.require_fresh()
 
 # A busy machine is no falsifying example. People search at random; the gate asks the same questions
 # of every commit, so that red means that the commit is to blame.

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import typer
 
+from tools import compiling
+
 
 @dataclass(frozen=True)
 class _Command:
@@ -53,6 +55,9 @@ _COMMANDS = {
     "simulate": _Command(
         "tools.simulation.command", "simulate", "Replay receipts against a draft, before launch."
     ),
+    "compile": _Command(
+        "tools.compiling", "compile_engine", "Compile the promotions engine to machine code."
+    ),
     "check": _Command("tools.check", "check", "Check style, types, layers and contracts."),
 }
 
@@ -87,6 +92,8 @@ def _accept() -> None:
 def main() -> None:
     """Run the command named first on the command line."""
     chosen = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    if chosen not in {"compile", "generate"}:
+        compiling.require_fresh()
     compose(chosen)(prog_name="python -m tools")
 
 

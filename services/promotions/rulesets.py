@@ -33,7 +33,12 @@ class Rulesets:
         head = await storage.campaigns.ruleset_head(self._db)
         if head > self.current.version:
             self.offer(await self.find(head))
-            log.info("rule set", version=head, campaigns=len(self.current.campaigns))
+            log.info(
+                "rule set",
+                version=head,
+                campaigns=len(self.current.campaigns),
+                compiled=engine.IS_COMPILED,
+            )
 
     def offer(self, ruleset: engine.Ruleset) -> None:
         """Make a rule set the present one, unless a newer one is."""

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.promotions import engine
+from tools import compiling
 
 _REMAINING = {f"cmp_{place:04d}": engine.Remaining(100, 1, 1_000_000, 1) for place in range(10_000)}
 NOW = datetime(2026, 3, 6, 17, 30, tzinfo=UTC)
@@ -284,12 +285,15 @@ def main() -> None:
     parser.add_argument("--carts", type=int, default=200)
     parser.add_argument("--laps", type=int, default=15)
     options = parser.parse_args()
+    compiling.require_fresh()
     campaigns = make_campaigns(options.campaigns, here=options.here)
     start = time.thread_time()
     ruleset = engine.compile(campaigns, version=1)
     print(f"compile       {(time.thread_time() - start) * 1e3:8.1f} ms")
     carts = [make_cart(options.lines, seed=seed) for seed in range(options.carts)]
-    print(f"{options.campaigns} campaigns, {options.lines} lines; {_describe(ruleset, carts)}")
+    form = "compiled" if engine.IS_COMPILED else "interpreted"
+    print(f"{options.campaigns} campaigns, {options.lines} lines, engine {form}")
+    print(_describe(ruleset, carts))
     for name, work in (
         ("find needs", lambda cart, facts: engine.find_needs(ruleset, cart, facts, now=NOW)),
         ("evaluate", lambda cart, facts: engine.evaluate(ruleset, cart, facts, now=NOW)),

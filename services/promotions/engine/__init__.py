@@ -4,6 +4,8 @@ Pure: no clock, no randomness, no input or output. The same arguments give the s
 till without Internet as in the centre. Callers use this package and none of its modules.
 """
 
+from types import FunctionType
+
 from services.promotions.engine import instant_wins
 from services.promotions.engine.afterwards import (
     earn_later,
@@ -177,7 +179,11 @@ from services.promotions.engine.rulesets import (
 from services.promotions.engine.set_problems import Problem
 from services.promotions.engine.succession import find_succession_problems
 
+#: Whether machine code evaluates, made by `python -m tools compile`.
+IS_COMPILED = not isinstance(evaluate, FunctionType)
+
 __all__ = [
+    "IS_COMPILED",
     "POINTS_CARD",
     "UNKNOWN_ARTICLE",
     "AllOf",

@@ -382,8 +382,8 @@ def _find_stop(run: Run, one: Compiled, stopped_by: str) -> Verdict | None:
             (combination.incompatible_labels, run.labels),
             (combination.labels, run.foes),
         ):
-            for label in sorted(mine & others.keys()):
-                return Verdict(OutcomeReason.INCOMPATIBLE, None, (("with", others[label]),))
+            if met := [label for label in mine if label in others]:
+                return Verdict(OutcomeReason.INCOMPATIBLE, None, (("with", others[min(met)]),))
     return None
 
 

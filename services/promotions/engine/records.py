@@ -63,7 +63,7 @@ def _dump_bearer(bearer: Bearer) -> dict[str, Any]:
 
 def _dump(one: Any) -> dict[str, Any]:
     """Return a dataclass of plain values as a dict; a tenth of the price of `asdict`."""
-    return {name: getattr(one, name) for name in one.__slots__}
+    return {name: getattr(one, name) for name in one.__match_args__}
 
 
 def _dump_article(article: Article) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def _compare_campaigns(plain: Any, _: Scenario, result: Result) -> list[Differen
     for name, wanted in _object(plain, "expected.by_campaign").items():
         given = result.by_campaign.get(name, {})
         if isinstance(wanted, Mapping):
-            for line in {**wanted, **given}.keys() - ({FEE_LINE} - wanted.keys()):
+            for line in sorted({**wanted, **given}.keys() - ({FEE_LINE} - wanted.keys())):
                 found.extend(
                     _amounts(f"by_campaign.{name}.{line}", wanted.get(line, 0), given.get(line, 0))
                 )
