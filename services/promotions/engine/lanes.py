@@ -31,8 +31,8 @@ from services.promotions.engine.rulesets import Compiled
 from services.promotions.engine.strata import Strata
 
 _NOTHING_KNOWN = Remaining()
-#: The most that one price takes on a receipt, as far as the contract can say it.
-_MOVE_MAX = (1 << 31) - 1
+#: The most stamps that one price takes on a receipt, as far as the contract can say it.
+_STAMPS_MAX = (1 << 31) - 1
 ITEM_LANES = frozenset({Lane.ITEM, Lane.MULTI_BUY})
 
 
@@ -148,7 +148,10 @@ def _bound_turn(run: Run, one: Compiled, begun: Sequence[int]) -> Turn:
     if limits.count_sets and limits.uses_max:
         sets = known.uses
     if one.price is not None and one.sets is not None:
-        held = min(_find_held(run, one.price.card_id) or 0, _MOVE_MAX) // one.price.count
+        held = _find_held(run, one.price.card_id) or 0
+        if one.price.card_id != POINTS_CARD:
+            held = min(held, _STAMPS_MAX)
+        held //= one.price.count
         sets = held if sets is None else min(sets, held)
     return Turn(
         run.basket,

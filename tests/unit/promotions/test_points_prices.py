@@ -108,6 +108,21 @@ def test_every_set_has_its_price():
     assert decision.stamp_moves == (StampMove("cmp_a", "", 0, 200),)
 
 
+def test_prices_of_several_sets_may_be_beyond_32_bits():
+    """Where the smallest unit of points is tiny, numbers are large."""
+    price = 1_000_000_000
+    free = _campaign(
+        "a",
+        price,
+        lane=engine.Lane.MULTI_BUY,
+        rewards=(engine.Reward(engine.PercentOff(10_000)),),
+        multi_buy=engine.MultiBuy((engine.UnitGroup(units=1),)),
+    )
+    member = engine.Member("mem_1", points_balance=3 * price)
+    *_, decision = _sell(free, cart=_cart(units=5), facts=_facts(member))
+    assert decision.stamp_moves == (StampMove("cmp_a", "", 0, 3 * price),)
+
+
 def test_the_price_comes_back_when_the_rest_does_not_get_the_reward():
     """Whole, and once: a part of a reward is not bought."""
     asked = engine.ItemGroup(quantity_min_thousandths=2_000)
