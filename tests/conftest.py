@@ -10,7 +10,6 @@ import asyncio
 import importlib
 import secrets
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -28,6 +27,7 @@ from tools.stack.health import Health
 from tools.stack.layout import Layout
 from tools.stack.standalone import Standalone
 from tools.stack.state import State
+from tools.stack.supervision import Process
 from tools.stack.vault import Vault
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,12 +119,15 @@ class RunningStack:
 
     def pid(self, name: str) -> int:
         """Return the process id of a process now, 0 while it is down."""
-        rows = lifecycle.processes(self.layout) or []
-        return next(row.pid for row in rows if row.name == name)
+        return self._process(name).pid
 
     def kill(self, name: str) -> None:
         """Kill a process as `kill -9` does; the supervisor starts it again."""
-        os.kill(self.pid(name), signal.SIGKILL)
+        self._process(name).kill()
+
+    def _process(self, name: str) -> Process:
+        rows = lifecycle.processes(self.layout) or []
+        return next(row for row in rows if row.name == name)
 
     async def recover(self, *, timeout_s: float = 60) -> None:
         """Wait until every process is healthy."""

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -112,7 +111,7 @@ async def _measure(
 
 def _kill(place: Layout, role: str) -> None:
     found = lifecycle.processes(place) or []
-    os.kill(next(one.pid for one in found if one.name == role), signal.SIGKILL)
+    next(one for one in found if one.name == role).kill()
 
 
 def _tokens(place: Layout, gateway: str, client_id: str) -> clients.Tokens:

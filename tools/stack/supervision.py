@@ -4,6 +4,7 @@ import enum
 import http.client
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -48,6 +49,15 @@ class Process:
     state: State
     pid: int
     uptime_s: int
+
+    def kill(self) -> None:
+        """Kill it as `kill -9` does.
+
+        Raises StackError when it is down: to the system, 0 would be our own group.
+        """
+        if not self.pid:
+            raise StackError(f"{self.name} is down already.")
+        os.kill(self.pid, signal.SIGKILL)
 
 
 def write_configuration(layout: Layout, programs: Iterable[Program]) -> None:

@@ -4,8 +4,6 @@ The tests build on one another: each replays more of the same year on the same s
 """
 
 import asyncio
-import os
-import signal
 import time
 
 import pytest
@@ -80,7 +78,7 @@ async def test_killed_services_change_nothing(own_gateway: Gateway, own_stack: C
         for place, victim in enumerate(VICTIMS, start=1):
             await reach(FIRST + place * (LATER - FIRST) // (len(VICTIMS) + 1))
             rows = lifecycle.processes(own_stack.layout) or []
-            os.kill(next(row.pid for row in rows if row.name == victim), signal.SIGKILL)
+            next(row for row in rows if row.name == victim).kill()
 
     options = Options(receipts=LATER, workers=4)
     outcome, _ = await asyncio.gather(job.perform(own_gateway, options, listen), kill())

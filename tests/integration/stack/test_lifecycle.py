@@ -1,8 +1,6 @@
 """One stack from its first start to its deletion; the tests run in this order."""
 
 import asyncio
-import os
-import signal
 import time
 
 from tools.stack import leftovers, lifecycle
@@ -87,7 +85,7 @@ def test_secrets_are_for_their_owner_alone(place):
 async def test_every_killed_process_comes_back(command, place):
     """After kill -9 of each process in turn, all are healthy again under new process ids."""
     for row in rows_of(place):
-        os.kill(row.pid, signal.SIGKILL)
+        row.kill()
 
         async def recovered(old=row):
             rows = lifecycle.processes(place) or []
