@@ -60,13 +60,16 @@ async def issue(identity: Any, **fields: str) -> member_pb2.Card:
 
 
 async def events_about(identity: Any, member_id: str) -> list[event_pb2.Event]:
-    """Return a member's events in their order, wherever they are on their way."""
+    """Return a member's events in their order, wherever they are on their way.
+
+    The outbox is read first: what leaves it meanwhile is in the stream already.
+    """
     import redis.asyncio
 
+    kept = await identity.db.fetch("SELECT payload FROM outbox_events ORDER BY sequence")
     async with redis.asyncio.from_url(identity.settings.hotstore.url) as valkey:
         entries: Any = await valkey.xrange("events.identity")
     sent = [fields[b"data"] for _, fields in entries]
-    kept = await identity.db.fetch("SELECT payload FROM outbox_events ORDER BY sequence")
     events: dict[str, event_pb2.Event] = {}
     for payload in [*sent, *(row["payload"] for row in kept)]:
         event = event_pb2.Event.FromString(payload)

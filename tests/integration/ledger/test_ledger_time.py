@@ -30,12 +30,16 @@ async def _assets(ledger):
 
 
 async def _expired(ledger):
-    """Return the LotsExpired events that wait in the outbox or have left it."""
-    rows = await ledger.hot.client.xrange("events.ledger")
-    events = [event_pb2.Event.FromString(fields[b"data"]) for _, fields in rows]
-    rows = await ledger.db.fetch("SELECT payload FROM outbox_events")
-    events += [event_pb2.Event.FromString(row["payload"]) for row in rows]
-    return [event for event in events if event.HasField("lots_expired")]
+    """Return the LotsExpired events that wait in the outbox or have left it.
+
+    The outbox is read first: what leaves it meanwhile is in the stream already.
+    """
+    waiting = await ledger.db.fetch("SELECT payload FROM outbox_events")
+    gone = await ledger.hot.client.xrange("events.ledger")
+    found = [row["payload"] for row in waiting] + [fields[b"data"] for _, fields in gone]
+    events = [event_pb2.Event.FromString(payload) for payload in found]
+    each = {event.event_id: event for event in events if event.HasField("lots_expired")}
+    return list(each.values())
 
 
 async def test_a_balance_expires_at_the_instant_though_nothing_is_booked(ledger, turned):
