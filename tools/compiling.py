@@ -13,7 +13,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import grimp
 import typer
 from rich.console import Console
 
@@ -124,8 +123,9 @@ def require_fresh() -> None:
     if not extensions:
         return
     made = min(extension.stat().st_mtime for extension in extensions)
-    changed = [path for path in _sources(ROOT) if path.stat().st_mtime > made]
-    if changed or len(extensions) != 1 + len(list(_sources(ROOT))):
+    sources = _sources(ROOT)
+    changed = any(path.stat().st_mtime > made for path in sources)
+    if changed or len(extensions) != 1 + len(sources):
         raise SystemExit(
             "The compiled engine is not of these sources. Compile it again with"
             " `python -m tools compile`, or go back to the sources with"
@@ -135,6 +135,8 @@ def require_fresh() -> None:
 
 def _sources(tree: Path) -> list[Path]:
     """Return what takes part in evaluating a cart: the module that does, and all it imports."""
+    import grimp  # on demand: every command asks whether there is anything compiled
+
     graph = grimp.build_graph("services", cache_dir=None)
     names = {_EVALUATION, *graph.find_upstream_modules(_EVALUATION)}
     chosen = sorted(name for name in names if not name.startswith(_LEFT))

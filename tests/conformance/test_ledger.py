@@ -1,45 +1,20 @@
 """Every ledger case, as a test that bears its id: as the case has it, or as we decided."""
 
+import importlib
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from services.ledger.checker import Examiner
 from services.ledger.storage import Checks, Copies
-from tests.conformance.ledger import (
-    accounts,
-    aging,
-    counters,
-    edges,
-    holds,
-    own,
-    people,
-    racing,
-    repetition,
-    reserving,
-    returning,
-    standing,
-    time,
-)
 from tests.conformance.ledger.policies import POLICIES
 from tests.conformance.ledger.register import CASES, PLAYS, Bank
 
-MODULES = (
-    accounts,
-    aging,
-    counters,
-    edges,
-    holds,
-    own,
-    people,
-    racing,
-    repetition,
-    reserving,
-    returning,
-    standing,
-    time,
-)
+# Plays register themselves.
+for _path in sorted((Path(__file__).parent / "ledger").glob("*.py")):
+    importlib.import_module(f"tests.conformance.ledger.{_path.stem}")
 IDS = [one["id"] for one in CASES]
 
 

@@ -791,8 +791,7 @@ def _explain_short(
         return None
     transfer = _movement(operation)
     if _is_stamps(operation):
-        in_points = not transfer.asset_code.startswith(accounts.STAMPS)
-        cause = "POINTS_MISSING" if in_points else "STAMPS_MISSING"
+        cause = "POINTS_MISSING" if _is_points_price(operation) else "STAMPS_MISSING"
         return errors.BenefitGone(campaign_id=transfer.campaign_id, cause=cause)
     if transfer.reason == account_pb2.TRANSFER_REASON_REDEEM:
         steps = available // terms.points.point_units
