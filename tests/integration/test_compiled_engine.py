@@ -41,6 +41,14 @@ def _run(folder, *arguments):
     )
 
 
+def test_what_looks_like_a_name_left_out_is_compiled(clone):
+    """Rule sets are, although their module's name begins like that of the declarations."""
+    made = {path.name.partition(".")[0] for path in compiling.compiled(clone)}
+    assert {"evaluation", "rulesets"} <= made
+    assert "expressions" not in made
+    assert not [path for path in compiling.compiled(clone) if path.parent.name == "rules"]
+
+
 def test_the_engines_own_tests_pass(clone):
     """Tables and properties hold for the machine code, and it is what ran."""
     form = "from services.promotions import engine as e; print(e.__file__, e.IS_COMPILED)"

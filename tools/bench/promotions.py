@@ -29,6 +29,8 @@ _BRANDS = 200
 _SKUS = 20_000
 _SHELF = 5_000
 _SEGMENTS = 100
+#: Of so many that could apply in the cart's shop, some thirty match a cart of 40 lines.
+_HERE = 800
 
 
 def make_campaigns(count: int, *, seed: int = 1, here: int | None = None) -> list[engine.Campaign]:
@@ -279,6 +281,7 @@ def main() -> None:
     parser.add_argument(
         "--here",
         type=int,
+        default=_HERE,
         help="how many of the campaigns may be for the cart's shop; the others are for others",
     )
     parser.add_argument("--lines", type=int, default=40)

@@ -1,12 +1,13 @@
 """Arithmetic of amounts: whole numbers only, every remainder placed, nothing lost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Final
 
 from services.promotions.engine.rules import Rounding
 
-AMOUNT_MAX_MINOR = 1_000_000_000_000
-BASIS_POINTS = 10_000
-THOUSANDTHS = 1_000
+AMOUNT_MAX_MINOR: Final = 1_000_000_000_000
+BASIS_POINTS: Final = 10_000
+THOUSANDTHS: Final = 1_000
 
 
 def price(*, quantity_thousandths: int, unit_price_minor: int) -> int:
@@ -37,7 +38,7 @@ def compile_percent(basis_points: int, rounding: Rounding) -> Callable[[int], in
     return lambda amount: (amount * basis_points + half) // whole
 
 
-def spread(total: int, weights: Sequence[int]) -> list[int]:
+def spread(total: int, weights: list[int]) -> list[int]:
     """Return `total` divided in proportion to the weights by the largest remainder.
 
     Ties go to the larger weight, then to the earlier place. Zero weights get nothing; without any
@@ -59,16 +60,16 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
         if least > ranked[rest]:  # no tie about the last place, and mostly there is none
             return [
                 share + 1 if remainder >= least else share
-                for share, remainder in zip(shares, remainders, strict=True)
+                for share, remainder in zip(shares, remainders)
             ]
         backwards = range(0, -len(shares), -1)
-        order = sorted(zip(remainders, weights, backwards, strict=True), reverse=True)
+        order = sorted(zip(remainders, weights, backwards), reverse=True)
         for _, _, place in order[:rest]:
             shares[-place] += 1
     return shares
 
 
-def spread_within(total: int, weights: Sequence[int], ceilings: Sequence[int]) -> list[int]:
+def spread_within(total: int, weights: list[int], ceilings: list[int]) -> list[int]:
     """Return `total` divided like `spread`, but at no place above its ceiling.
 
     What a full place cannot take moves on to the others in proportion to their weights, again and
@@ -89,14 +90,12 @@ def spread_within(total: int, weights: Sequence[int], ceilings: Sequence[int]) -
             shares[place] = ceilings[place]
             total -= ceilings[place]
         open_places = [place for place in open_places if not shares[place]]
-    for place, share in zip(
-        open_places, spread(total, [weights[p] for p in open_places]), strict=True
-    ):
+    for place, share in zip(open_places, spread(total, [weights[p] for p in open_places])):
         shares[place] = share
     return shares
 
 
-def fill(total: int, ceilings: Sequence[int]) -> list[int]:
+def fill(total: int, ceilings: list[int]) -> list[int]:
     """Return `total` handed out in order, each place served fully before the next."""
     shares = []
     for ceiling in ceilings:

@@ -7,13 +7,16 @@ Sets of piles are bits of a whole number: bit 0 is the first pile.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from services.promotions.engine import amounts
 from services.promotions.engine.carts import UNKNOWN_ARTICLE, Article, Cart, CartLine, Facts
 from services.promotions.engine.rules import LineKind
 
-SKU, CATEGORY, BRAND, TAG = range(4)
+SKU: Final = 0
+CATEGORY: Final = 1
+BRAND: Final = 2
+TAG: Final = 3
 _Key: TypeAlias = tuple[str, int, int, LineKind]
 
 
@@ -42,7 +45,7 @@ class Basket:
     earning: int
     payable: int
     subtotal: int
-    priced_places: tuple[int, ...]
+    priced_places: list[int]
     weighed: int
     fees: Mapping[LineKind, int]
     reduced: int
@@ -51,7 +54,7 @@ class Basket:
         """Return the whole units of a pile; goods sold by weight have none."""
         return 0 if self.weighed >> pile & 1 else self.quantities[pile] // amounts.THOUSANDTHS
 
-    def places(self, mask: int) -> Sequence[int]:
+    def places(self, mask: int) -> list[int]:
         """Return the piles of a set, ascending; most sets are all the goods."""
         return self.priced_places if mask == self.priced else places(mask)
 
@@ -78,14 +81,14 @@ def arrange(cart: Cart, facts: Facts) -> Basket:
     articles = [known.get(key[0], UNKNOWN_ARTICLE) for key in keys]
     line_places = tuple([tuple(piles[key]) for key in keys])
     lone_lines = tuple([m[0] for m in line_places]) if len(keys) == len(lines) else ()
-    line_amounts = tuple([_amount(line) for line in lines])
+    line_amounts = [_amount(line) for line in lines]
     line_floors = [0] * len(lines)
-    for article, members in zip(articles, line_places, strict=True):
+    for article, members in zip(articles, line_places):
         if article.floor_price_minor:
             for place in members:
                 line_floors[place] = _floor(article, lines[place], line_amounts[place])
 
-    def sum_up(by_line: Sequence[int]) -> tuple[int, ...]:
+    def sum_up(by_line: list[int]) -> tuple[int, ...]:
         if lone_lines:
             return tuple([by_line[place] for place in lone_lines])
         return tuple([sum([by_line[place] for place in members]) for members in line_places])
@@ -105,14 +108,14 @@ def arrange(cart: Cart, facts: Facts) -> Basket:
         floors=sum_up(line_floors),
         line_places=line_places,
         lone_lines=lone_lines,
-        line_amounts=line_amounts,
+        line_amounts=tuple(line_amounts),
         line_floors=tuple(line_floors),
         masks=masks,
         priced=priced,
         earning=earning,
         payable=payable,
         subtotal=sum(sums),
-        priced_places=tuple(places(priced)),
+        priced_places=places(priced),
         weighed=weighed,
         fees=fees,
         reduced=reduced,
@@ -152,7 +155,7 @@ def _search(
     tags: dict[str, int] = {}
     priced = earning = payable = 0
     bit = 1
-    for key, article, amount in zip(keys, articles, sums, strict=True):
+    for key, article, amount in zip(keys, articles, sums):
         if amount:
             sku, brand = key[0], article.brand
             priced |= bit

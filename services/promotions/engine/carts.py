@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.promotions.engine.rules import (
     EVERYTHING,
@@ -68,7 +68,7 @@ class Article:
     points_payment_excluded: bool = False
 
 
-UNKNOWN_ARTICLE = Article()
+UNKNOWN_ARTICLE: Final = Article()
 
 
 @dataclass(frozen=True, slots=True)

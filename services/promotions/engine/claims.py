@@ -141,7 +141,7 @@ def _units_below(
     return count_units(
         [
             (bought.sku, max(bought.quantity_thousandths // 1_000, 1))
-            for bought, line in zip(cart.lines, lines, strict=True)
+            for bought, line in zip(cart.lines, lines)
             if any(part.campaign_id == campaign_id and part.discount_minor for part in line.parts)
         ]
     )

@@ -11,15 +11,15 @@ campaigns that stand earlier.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from services.promotions.engine import amounts, packing, rules, sets
 from services.promotions.engine.sets import SCALE, Draw, Plan, Table
 
-WORK_MAX = 600
-LOTS_PER_WORK = 32
-DEPTH_MAX = 60
-STARTS_MAX = 6
+WORK_MAX: Final = 600
+LOTS_PER_WORK: Final = 32
+DEPTH_MAX: Final = 60
+STARTS_MAX: Final = 6
 Move: TypeAlias = tuple[int, Draw]
 Made: TypeAlias = list[tuple[int, Draw]]
 
@@ -245,7 +245,7 @@ class _Search:
         self.bounds = [suffix]
         for place in reversed(self.order):
             shares = _find_shares(self.entries[place].plan, self.table)
-            suffix = [max(one, other) for one, other in zip(suffix, shares, strict=True)]
+            suffix = [max(one, other) for one, other in zip(suffix, shares)]
             self.bounds.append(suffix)
         self.bounds.reverse()
 
@@ -259,7 +259,7 @@ class _Search:
         if value >= self.best_value:
             self._offer(self.path)
         for place in range(at, len(self.order)):
-            bound = sum([n * share for n, share in zip(counts, self.bounds[place], strict=True)])
+            bound = sum([n * share for n, share in zip(counts, self.bounds[place])])
             if value + bound <= self.best_value:
                 return
             number = self.order[place]
@@ -309,7 +309,7 @@ def _find_shares(plan: Plan, table: Table) -> list[int]:
     for place, row in enumerate(plan.rows):
         for lot in row:
             found = 0
-            for gift, meant in zip(plan.rules.gifts, plan.meant, strict=True):
+            for gift, meant in zip(plan.rules.gifts, plan.meant):
                 if gift.groups >> place & 1 and (meant is None or lot in meant):
                     chosen = [one for n, one in enumerate(groups) if gift.groups >> n & 1]
                     units = sum([one.units for one in chosen])

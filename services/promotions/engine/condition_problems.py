@@ -1,15 +1,15 @@
 """What is wrong with conditions before they go live."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from services.promotions.engine import contradictions, expressions, rules
 from services.promotions.engine.set_problems import Problem, check_filter
 
-DEPTH_MAX = 6
-NODES_MAX = 100
-_YEARLY_DAYS_MAX = 182
-_PREFIX_MAX = 8
+DEPTH_MAX: Final = 6
+NODES_MAX: Final = 100
+_YEARLY_DAYS_MAX: Final = 182
+_PREFIX_MAX: Final = 8
 
 
 def find_problems(condition: rules.Condition | None) -> Iterator[Problem]:

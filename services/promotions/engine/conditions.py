@@ -5,14 +5,14 @@ A condition is measured once per lane, on what the lanes before it have left.
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from services.promotions.engine import expressions, filters, rules
 from services.promotions.engine.carts import PlannedPayment
 from services.promotions.engine.decisions import NearMiss
 from services.promotions.engine.scenes import Scene
 
-_UNIT = 1_000
+_UNIT: Final = 1_000
 
 
 class Shortfall(NamedTuple):
@@ -43,8 +43,8 @@ class Shortfall(NamedTuple):
 
 
 Check: TypeAlias = Callable[[Scene], Shortfall | None]
-OUT_OF_REACH = Shortfall()
-_UNANSWERED = Shortfall(unanswered=True)
+OUT_OF_REACH: Final = Shortfall()
+_UNANSWERED: Final = Shortfall(unanswered=True)
 
 
 def compile_condition(condition: rules.Condition) -> Check:

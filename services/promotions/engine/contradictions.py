@@ -37,7 +37,7 @@ def _flatten(condition: rules.Condition, path: str) -> tuple[list[_Placed], list
             return wanted, refused
         case rules.Not(rules.AnyOf(children)):
             places = (f"{path}.not.any.conditions[{place}]" for place in range(len(children)))
-            return [], list(zip(places, children, strict=True))
+            return [], list(zip(places, children))
         case rules.Not():
             return [], [(f"{path}.not", condition.condition)]
     return [(path, condition)], []

@@ -5,7 +5,7 @@ amount, so that what one pile cannot take may still move to others.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from services.promotions.engine import amounts, filters, picks, rules, strata
 from services.promotions.engine.baskets import Basket
@@ -25,7 +25,7 @@ from services.promotions.engine.offers import (
 class Given(NamedTuple):
     """What one reward gives; `touched` are piles whose units no longer cost the same."""
 
-    piles: Sequence[int]
+    piles: list[int]
     amounts: list[int]
     touched: strata.Ledger | None = None
     units: tuple[tuple[str, int], ...] = ()
@@ -35,15 +35,15 @@ class Given(NamedTuple):
 
 Giver: TypeAlias = Callable[[Turn], Given]
 Discounter: TypeAlias = Callable[[Turn], Offer]
-_Cutter: TypeAlias = Callable[[Turn, Sequence[int]], list[int]]
-_HALF = amounts.BASIS_POINTS // 2
-_WHOLE = amounts.BASIS_POINTS
-_HALF_UNIT = amounts.THOUSANDTHS // 2
-_EVERY_UNIT = rules.Pick()
+_Cutter: TypeAlias = Callable[[Turn, list[int]], list[int]]
+_HALF: Final = amounts.BASIS_POINTS // 2
+_WHOLE: Final = amounts.BASIS_POINTS
+_HALF_UNIT: Final = amounts.THOUSANDTHS // 2
+_EVERY_UNIT: Final = rules.Pick()
 #: All that a plain discount leaves out of an offer.
-_NOTHING_ELSE = Offer(0, [], [], 0)[4:]
+_NOTHING_ELSE: Final = Offer(0, [], [], 0)[4:]
 #: Makes a named tuple as its own constructor does, in half the time, where one is made per offer.
-_new_tuple = tuple.__new__
+_new_tuple: Final = tuple.__new__
 
 
 def compile_discounts(given: rules.Rules) -> Discounter:
@@ -176,12 +176,10 @@ def cut_choices(
         given = amounts.spread(amount_max, given)
     touched = {
         pile: _split(strata.look(basket, left, turn.strata, pile), by_pile[pile], amount)
-        for pile, amount in zip(piles, given, strict=True)
+        for pile, amount in zip(piles, given)
     }
     units = tuple(
-        (basket.skus[pile], count)
-        for (pile, count, _), amount in zip(shares, given, strict=True)
-        if amount
+        (basket.skus[pile], count) for (pile, count, _), amount in zip(shares, given) if amount
     )
     return Given(piles, given, touched, units)
 
@@ -190,7 +188,7 @@ def _split(found: strata.Strata, chosen: Sequence[picks.Choice], amount: int) ->
     """Take an amount off the chosen units of a pile, in proportion to what they cost."""
     units = list(found)
     shares = amounts.spread(amount, [choice.worth for choice in chosen])
-    for choice, share in zip(chosen, shares, strict=True):
+    for choice, share in zip(chosen, shares):
         count, worth, roles, allowed = units[choice.place]
         rest = strata.Stratum(count - choice.units, worth - choice.worth, roles, allowed)
         units[choice.place] = rest
@@ -234,7 +232,7 @@ def _compile_gift(reward: rules.Reward, kind: rules.GiftItems) -> Giver:
     return give
 
 
-def _count_gifts(turn: Turn, piles: Sequence[int], kind: rules.GiftItems) -> int:
+def _count_gifts(turn: Turn, piles: list[int], kind: rules.GiftItems) -> int:
     match kind.spread:
         case rules.GiftSpread.EACH_UNITS:
             times = sum([turn.basket.count_units(pile) for pile in piles]) // kind.step_units
@@ -266,11 +264,7 @@ def _compile_upgrade(kind: rules.Upgrade) -> Giver:
     def give(turn: Turn) -> Given:
         basket = turn.basket
         piles = [pile for pile in basket.priced_places if basket.skus[pile] == kind.to_sku]
-        prices = [
-            price
-            for sku, price in zip(basket.skus, basket.prices, strict=True)
-            if sku == kind.from_sku
-        ]
+        prices = [price for sku, price in zip(basket.skus, basket.prices) if sku == kind.from_sku]
         price = min(prices) if prices else kind.from_price_minor
         count = sum([one.units for one in picks.choose_units(turn, piles, pick)]) // to_units
         if not price or not count:
@@ -297,7 +291,7 @@ def _compile_several(givers: Sequence[Giver]) -> Giver:
         for one in givers:
             found = one(turn._replace(left=rest, strata=now))
             made.append(found)
-            for pile, amount in zip(found.piles, found.amounts, strict=True):
+            for pile, amount in zip(found.piles, found.amounts):
                 before = rest[pile]
                 rest[pile] -= amount
                 if found.touched is None and pile in now:
@@ -316,7 +310,7 @@ def _compile_several(givers: Sequence[Giver]) -> Giver:
     return give
 
 
-def why_nothing(piles: Sequence[int], basket: Basket, left: Sequence[int]) -> OutcomeReason:
+def why_nothing(piles: list[int], basket: Basket, left: list[int]) -> OutcomeReason:
     """Return the reason for an offer of nothing on these piles."""
     if not piles:
         return OutcomeReason.NO_TARGET_ITEMS
@@ -334,14 +328,14 @@ def _compile_cut(reward: rules.Reward, basis: rules.Basis) -> _Cutter:
     if cut is None:
         cut_parts = picks.compile_cut(reward.kind, basis, reward.floor_rest)
 
-        def cut(turn: Turn, piles: Sequence[int]) -> list[int]:
+        def cut(turn: Turn, piles: list[int]) -> list[int]:
             return cut_parts(picks.take_whole(turn, piles))
 
     amount_max = reward.amount_max
     if not amount_max:
         return cut
 
-    def cut_capped(turn: Turn, piles: Sequence[int]) -> list[int]:
+    def cut_capped(turn: Turn, piles: list[int]) -> list[int]:
         given = cut(turn, piles)
         return given if sum(given) <= amount_max else amounts.spread(amount_max, given)
 
@@ -370,7 +364,7 @@ def _compile_straight(kind: rules.RewardKind, basis: rules.Basis) -> _Cutter | N
 
 
 def _compile_each_unit(amount_minor: int) -> _Cutter:
-    def cut(turn: Turn, piles: Sequence[int]) -> list[int]:
+    def cut(turn: Turn, piles: list[int]) -> list[int]:
         left, quantities, floors = turn.left, turn.basket.quantities, turn.basket.floors
         return [
             min(quantities[pile] // amounts.THOUSANDTHS * amount_minor, left[pile] - floors[pile])
@@ -381,7 +375,7 @@ def _compile_each_unit(amount_minor: int) -> _Cutter:
 
 
 def _compile_across(amount_minor: int) -> _Cutter:
-    def cut(turn: Turn, piles: Sequence[int]) -> list[int]:
+    def cut(turn: Turn, piles: list[int]) -> list[int]:
         left, floors = turn.left, turn.basket.floors
         weights = [left[pile] for pile in piles]
         rooms = [left[pile] - floors[pile] for pile in piles]
@@ -391,7 +385,7 @@ def _compile_across(amount_minor: int) -> _Cutter:
 
 
 def _compile_fixed_price(unit_price_minor: int) -> _Cutter:
-    def cut(turn: Turn, piles: Sequence[int]) -> list[int]:
+    def cut(turn: Turn, piles: list[int]) -> list[int]:
         left, quantities, floors = turn.left, turn.basket.quantities, turn.basket.floors
         half, whole = _HALF_UNIT, amounts.THOUSANDTHS
         return [
@@ -409,9 +403,9 @@ def _compile_price_list(kind: rules.PriceList) -> _Cutter:
     """Bring the listed articles among the piles down to their prices."""
     cuts = {one.sku: _compile_fixed_price(one.unit_price_minor) for one in kind.prices}
 
-    def cut(turn: Turn, piles: Sequence[int]) -> list[int]:
+    def cut(turn: Turn, piles: list[int]) -> list[int]:
         skus = turn.basket.skus
-        return [cuts[skus[pile]](turn, (pile,))[0] if skus[pile] in cuts else 0 for pile in piles]
+        return [cuts[skus[pile]](turn, [pile])[0] if skus[pile] in cuts else 0 for pile in piles]
 
     return cut
 
@@ -419,9 +413,9 @@ def _compile_price_list(kind: rules.PriceList) -> _Cutter:
 def _compile_percent(basis_points: int, basis: rules.Basis) -> _Cutter:
     original, lane = basis is rules.Basis.ORIGINAL, basis is rules.Basis.LANE
 
-    def cut(turn: Turn, piles: Sequence[int]) -> list[int]:
+    def cut(turn: Turn, piles: list[int]) -> list[int]:
         left, floors = turn.left, turn.basket.floors
-        source = turn.basket.amounts if original else turn.begun if lane else left
+        source = list(turn.basket.amounts) if original else turn.begun if lane else left
         return [
             amount
             if (amount := (source[pile] * basis_points + _HALF) // _WHOLE)

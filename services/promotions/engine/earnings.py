@@ -5,8 +5,8 @@ pay. Goods for which no money is left to pay earn nothing, not even points by th
 that costs nothing counts as none.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
 
 from services.promotions.engine import amounts, filters, instant_wins, rules, scales
 from services.promotions.engine.baskets import Basket, places
@@ -25,17 +25,17 @@ class Till(NamedTuple):
     """
 
     basket: Basket
-    money: Sequence[int]
-    items: Sequence[int]
-    points: Sequence[int]
+    money: list[int]
+    items: list[int]
+    points: list[int]
     strata: Ledger
     terms: PointsTerms
     hands_out: bool = True
 
 
-_Earn: TypeAlias = Callable[[Till, Sequence[int]], list[int]]
+_Earn: TypeAlias = Callable[[Till, list[int]], list[int]]
 Earner: TypeAlias = Callable[[Till], Offer]
-_FACTOR_ONE = 100
+_FACTOR_ONE: Final = 100
 
 
 def compile_earnings(given: rules.Rules) -> Earner:
@@ -105,7 +105,7 @@ class _Gains:
         self._coupons: list[tuple[str, int, int, bool]] = []
         self._chances = 0
 
-    def take(self, reward: _Reward, till: Till, piles: Sequence[int]) -> None:
+    def take(self, reward: _Reward, till: Till, piles: list[int]) -> None:
         """Add what a reward gives for goods."""
         match kind := reward.kind:
             case rules.IssueCoupon():
@@ -153,7 +153,7 @@ def _compile_earn(reward: rules.Reward) -> _Earn:
     if not points_max:
         return earn
 
-    def earn_capped(till: Till, piles: Sequence[int]) -> list[int]:
+    def earn_capped(till: Till, piles: list[int]) -> list[int]:
         points = earn(till, piles)
         return points if sum(points) <= points_max else amounts.spread(points_max, points)
 
@@ -178,10 +178,10 @@ def _compile_kind(kind: rules.RewardKind) -> _Earn:
     raise TypeError(f"{type(kind).__name__} gives no points")
 
 
-def _find_source(till: Till, basis: rules.EarnBasis) -> Sequence[int]:
+def _find_source(till: Till, basis: rules.EarnBasis) -> list[int]:
     match basis:
         case rules.EarnBasis.ORIGINAL:
-            return till.basket.amounts
+            return list(till.basket.amounts)
         case rules.EarnBasis.ITEMS:
             return till.items
     return till.money
@@ -192,7 +192,7 @@ def _compile_percent(kind: rules.EarnPercent) -> _Earn:
         (filters.compile_filter(one.filter), one.factor_hundredths) for one in kind.multipliers
     )
 
-    def earn(till: Till, piles: Sequence[int]) -> list[int]:
+    def earn(till: Till, piles: list[int]) -> list[int]:
         source = _find_source(till, kind.basis)
         weights = [source[pile] for pile in piles]
         value = sum(weights) * kind.basis_points * till.terms.point_units
@@ -200,7 +200,7 @@ def _compile_percent(kind: rules.EarnPercent) -> _Earn:
             value // (amounts.BASIS_POINTS * till.terms.point_value_minor), weights
         )
 
-    def earn_multiplied(till: Till, piles: Sequence[int]) -> list[int]:
+    def earn_multiplied(till: Till, piles: list[int]) -> list[int]:
         factors = dict.fromkeys(piles, _FACTOR_ONE)
         taken = 0
         for select, factor in multipliers:
@@ -223,15 +223,15 @@ def _compile_pieces(
 ) -> _Earn:
     """Return points or stamps by the piece: a unit, a step of money, or the receipt."""
 
-    def earn_each_unit(till: Till, piles: Sequence[int]) -> list[int]:
+    def earn_each_unit(till: Till, piles: list[int]) -> list[int]:
         return [_count_paid(till, pile) * count for pile in piles]
 
-    def earn_each_step(till: Till, piles: Sequence[int]) -> list[int]:
+    def earn_each_step(till: Till, piles: list[int]) -> list[int]:
         source = _find_source(till, basis)
         weights = [source[pile] for pile in piles]
         return amounts.spread(sum(weights) // step_minor * count, weights)
 
-    def earn_once(till: Till, piles: Sequence[int]) -> list[int]:
+    def earn_once(till: Till, piles: list[int]) -> list[int]:
         return amounts.spread(count if piles else 0, [till.money[pile] for pile in piles])
 
     match spread:
@@ -264,7 +264,7 @@ def _count_paid(till: Till, pile: int) -> int:
 
 
 def _compile_multiplier(factor: int) -> _Earn:
-    def earn(till: Till, piles: Sequence[int]) -> list[int]:
+    def earn(till: Till, piles: list[int]) -> list[int]:
         weights = [till.points[pile] for pile in piles]
         return amounts.spread(sum(weights) * (factor - _FACTOR_ONE) // _FACTOR_ONE, weights)
 

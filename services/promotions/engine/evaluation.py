@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from services.promotions.engine import (
     amounts,
@@ -205,7 +206,7 @@ def _has_vain_code(run: lanes.Run, cart: Cart, coded: Sequence[Compiled]) -> boo
     return any(code.upper() not in useful for code in cart.coupon_codes)
 
 
-_SET_REFUSED = Verdict(OutcomeReason.SET_REFUSED)
+_SET_REFUSED: Final = Verdict(OutcomeReason.SET_REFUSED)
 
 
 def pay_and_earn(
@@ -269,7 +270,7 @@ def _choose_payment(run: lanes.Run) -> int:
 
 
 #: Makes a named tuple as its own constructor does, in half the time: there are hundreds of them.
-_new_tuple = tuple.__new__
+_new_tuple: Final = tuple.__new__
 
 
 def _deal(run: lanes.Run) -> tuple[LineDecision, ...]:
@@ -285,11 +286,11 @@ def _deal_lone(run: lanes.Run) -> tuple[LineDecision, ...]:
     for one, offer in run.applied:
         name = one.campaign.campaign_id
         if one.discount is not None:
-            for pile, amount in zip(offer.piles, offer.amounts, strict=True):
+            for pile, amount in zip(offer.piles, offer.amounts):
                 if amount:
                     parts[pile].append(_new_tuple(LinePart, (name, amount, 0)))
         else:
-            for pile, points in zip(offer.piles, offer.amounts, strict=True):
+            for pile, points in zip(offer.piles, offer.amounts):
                 if points:
                     earned[pile] += points
                     parts[pile].append(_new_tuple(LinePart, (name, 0, points)))
@@ -311,7 +312,7 @@ def _deal_lone(run: lanes.Run) -> tuple[LineDecision, ...]:
                     tuple(parts[pile]),
                 ),
             )
-            for line, pile in zip(lines, pile_by_line, strict=True)
+            for line, pile in zip(lines, pile_by_line)
         ]
     )
 
@@ -322,7 +323,7 @@ def _deal_shared(run: lanes.Run) -> tuple[LineDecision, ...]:
     amount_by_line = basket.line_amounts
     parts: list[list[LinePart]] = [[] for _ in amount_by_line]
     left = list(amount_by_line)
-    rooms = [amount - floor for amount, floor in zip(left, basket.line_floors, strict=True)]
+    rooms = [amount - floor for amount, floor in zip(left, basket.line_floors)]
     for one, offer in run.applied:
         if one.discount is not None:
             name = one.campaign.campaign_id
@@ -331,9 +332,9 @@ def _deal_shared(run: lanes.Run) -> tuple[LineDecision, ...]:
                 rooms[line] -= amount
                 parts[line].append(_new_tuple(LinePart, (name, amount, 0)))
     paid = [0] * len(left)
-    for line, amount in _to_lines(basket, range(len(run.payments)), run.payments, left):
+    for line, amount in _to_lines(basket, list(range(len(run.payments))), run.payments, left):
         paid[line] = amount
-    money = [total - payment for total, payment in zip(left, paid, strict=True)]
+    money = [total - payment for total, payment in zip(left, paid)]
     earned = [0] * len(left)
     for one, offer in run.applied:
         if one.earn is not None:
@@ -344,27 +345,27 @@ def _deal_shared(run: lanes.Run) -> tuple[LineDecision, ...]:
     return tuple(
         LineDecision(line.line_id, amount, amount - total, total, payment, points, tuple(given))
         for line, amount, total, payment, points, given in zip(
-            run.cart.lines, amount_by_line, left, paid, earned, parts, strict=True
+            run.cart.lines, amount_by_line, left, paid, earned, parts
         )
     )
 
 
 def _to_lines(
     basket: baskets.Basket,
-    piles: Sequence[int],
-    shares: Sequence[int],
-    weights: Sequence[int],
+    piles: list[int],
+    shares: list[int],
+    weights: list[int],
 ) -> list[tuple[int, int]]:
     """Return (line, amount) of everything above 0; equal lines share by weight."""
     dealt = []
-    for pile, amount in zip(piles, shares, strict=True):
+    for pile, amount in zip(piles, shares):
         if amount:
             lines = basket.line_places[pile]
             if len(lines) == 1:
                 dealt.append((lines[0], amount))
             else:
                 divided = amounts.spread(amount, [weights[place] for place in lines])
-                dealt.extend(pair for pair in zip(lines, divided, strict=True) if pair[1])
+                dealt.extend(pair for pair in zip(lines, divided) if pair[1])
     return dealt
 
 
@@ -421,4 +422,4 @@ def charge(
     )
 
 
-_NOTHING_GIVEN = refuse(OutcomeReason.NO_BENEFIT)
+_NOTHING_GIVEN: Final = refuse(OutcomeReason.NO_BENEFIT)

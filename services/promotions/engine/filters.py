@@ -1,14 +1,14 @@
 """Item filters, compiled: from a basket to the set of piles that are meant."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from services.promotions.engine.baskets import BRAND, CATEGORY, SKU, TAG, Basket, places
 from services.promotions.engine.rules import EVERYTHING, ItemFilter, LineKind, PriceState
 
 Selector: TypeAlias = Callable[[Basket], int]
 _Picker: TypeAlias = Callable[[Mapping[str, int]], int]
-_FEW = 8
+_FEW: Final = 8
 
 
 def compile_filter(item_filter: ItemFilter) -> Selector:

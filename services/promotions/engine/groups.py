@@ -62,14 +62,14 @@ def _choose_by_line(offers: Made) -> list[tuple[Compiled, Offer]]:
     """Let each pile take the offer that gives most on it."""
     best: dict[int, tuple[int, int]] = {}
     for place, (_, offer) in enumerate(offers):
-        for pile, amount in zip(offer.piles, offer.amounts, strict=True):
+        for pile, amount in zip(offer.piles, offer.amounts):
             if amount > best.get(pile, (0, 0))[0]:
                 best[pile] = (amount, place)
     taken = []
     for place, (one, offer) in enumerate(offers):
         won = [pile for pile in offer.piles if best.get(pile, (0, -1))[1] == place]
         if won:
-            given = dict(zip(offer.piles, offer.amounts, strict=True))
+            given = dict(zip(offer.piles, offer.amounts))
             total = sum([given[pile] for pile in won])
             strata = {pile: units for pile, units in (offer.strata or {}).items() if pile in won}
             part = offer._replace(

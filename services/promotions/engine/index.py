@@ -9,17 +9,18 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from services.promotions.engine import conditions, filters, rules
 from services.promotions.engine.baskets import Basket
 from services.promotions.engine.carts import Cart, Facts, Member
 from services.promotions.engine.decisions import OutcomeReason
 
-_DAY = 1_440
-_WEEK = 7 * _DAY
-_WHOLE_DAY = rules.HourWindow(0, _DAY)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_DAY: Final = 1_440
+_WEEK: Final = 7 * _DAY
+_WHOLE_DAY: Final = rules.HourWindow(0, _DAY)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Goods:
     def find(self, basket: Basket) -> int:
         """Return who finds in the basket at least one of the names that it needs."""
         found = self.anyone
-        for wanted, present in zip(self.by_name, basket.masks, strict=True):
+        for wanted, present in zip(self.by_name, basket.masks):
             if wanted:
                 for name in present:
                     if name in wanted:
@@ -291,7 +292,7 @@ def _build_times(validities: Sequence[rules.Validity]) -> Ladder:
             entering[start] |= 1 << place
             leaving[end] |= 1 << place
     steps, sets, present = [], [0], 0
-    for minute, (entered, left) in enumerate(zip(entering, leaving, strict=True)):
+    for minute, (entered, left) in enumerate(zip(entering, leaving)):
         if entered or left:
             present = present & ~left | entered
             steps.append(minute)

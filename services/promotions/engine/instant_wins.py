@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from services.promotions.engine.decisions import Drawn
 from services.promotions.engine.rules import (
@@ -26,18 +27,18 @@ from services.promotions.engine.rules import (
     Text,
 )
 
-SEED_BYTES = 32
+SEED_BYTES: Final = 32
 #: A receipt has so many chances of one campaign at most.
-CHANCES_MAX = 20
+CHANCES_MAX: Final = 20
 #: In so many portions a prize comes out at most.
-PORTIONS_MAX = 366
-_SPAN = 1 << 256
+PORTIONS_MAX: Final = 366
+_SPAN: Final = 1 << 256
 #: A till may record a purchase so long after it was made.
-_LATE = timedelta(hours=1)
+_LATE: Final = timedelta(hours=1)
 #: Then nothing is drawn any more, whoever's clock is wrong by how much.
-_TOLD_AFTER = timedelta(hours=24)
+_TOLD_AFTER: Final = timedelta(hours=24)
 #: By so much the clocks of those who release prizes and record receipts may differ.
-_SKEW = timedelta(minutes=1)
+_SKEW: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter, sub
+from typing import Final
 
 from services.promotions.engine import (
     amounts,
@@ -30,10 +31,10 @@ from services.promotions.engine.rules import POINTS_CARD, Lane, Limits, StampPri
 from services.promotions.engine.rulesets import Compiled
 from services.promotions.engine.strata import Strata
 
-_NOTHING_KNOWN = Remaining()
+_NOTHING_KNOWN: Final = Remaining()
 #: The most stamps that one price takes on a receipt, as far as the contract can say it.
-_STAMPS_MAX = (1 << 31) - 1
-ITEM_LANES = frozenset({Lane.ITEM, Lane.MULTI_BUY})
+_STAMPS_MAX: Final = (1 << 31) - 1
+ITEM_LANES: Final = frozenset({Lane.ITEM, Lane.MULTI_BUY})
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
         basket=basket,
         left=left,
         payments=[0] * len(left),
-        turn=Turn(basket, left, basket.amounts, units),
+        turn=Turn(basket, left, list(left), units),
         strata=units,
         items=list(basket.amounts),
         points=[0] * len(left),
@@ -113,9 +114,9 @@ def run_discounts(run: Run, candidates: Sequence[Compiled]) -> None:
 
 def run_earnings(run: Run, candidates: Sequence[Compiled]) -> None:
     """Run the lane that gives points, after everything is paid."""
-    money = [left - paid for left, paid in zip(run.left, run.payments, strict=True)]
+    money = [left - paid for left, paid in zip(run.left, run.payments)]
 
-    def offer(run: Run, one: Compiled, _begun: Sequence[int]) -> Offer:
+    def offer(run: Run, one: Compiled, _begun: list[int]) -> Offer:
         assert one.earn is not None
         facts = run.facts
         return one.earn(
@@ -126,17 +127,17 @@ def run_earnings(run: Run, candidates: Sequence[Compiled]) -> None:
         _run_lane(run, members, offer, _take_points)
 
 
-def _offer_discount(run: Run, one: Compiled, begun: Sequence[int]) -> Offer:
+def _offer_discount(run: Run, one: Compiled, begun: list[int]) -> Offer:
     assert one.discount is not None
     return one.discount(_make_turn(run, one, begun))
 
 
-def _make_turn(run: Run, one: Compiled, begun: Sequence[int]) -> Turn:
+def _make_turn(run: Run, one: Compiled, begun: list[int]) -> Turn:
     """Return what a campaign finds when its turn comes."""
     return _bound_turn(run, one, begun) if one.bounded or run.capped else run.turn
 
 
-def _bound_turn(run: Run, one: Compiled, begun: Sequence[int]) -> Turn:
+def _bound_turn(run: Run, one: Compiled, begun: list[int]) -> Turn:
     """Return the turn of a campaign that finds more than goods: what it may give, and how often."""
     budget = _find_cap(run)
     name = one.campaign.campaign_id
@@ -202,13 +203,13 @@ def _take_discount(run: Run, one: Compiled, offer: Offer) -> None:
     if len(piles) == len(left):
         left[:] = map(sub, left, given)
     else:
-        for pile, amount in zip(piles, given, strict=True):
+        for pile, amount in zip(piles, given):
             left[pile] -= amount
     run.applied.append((one, offer))
     if one.has_terms:
         _settle_terms(run, one, offer)
     if run.watches_prices:
-        touched = sum([1 << pile for pile, cut in zip(piles, given, strict=True) if cut])
+        touched = sum([1 << pile for pile, cut in zip(piles, given) if cut])
         run.basket = replace(run.basket, reduced=run.basket.reduced | touched)
 
 
@@ -218,12 +219,12 @@ def _take_units(run: Run, offer: Offer) -> None:
     cut = offer.total < offer.desired
     if not touched:
         units = run.strata
-        for pile, amount in zip(offer.piles, offer.amounts, strict=True):
+        for pile, amount in zip(offer.piles, offer.amounts):
             if pile in units and amount:
                 before = run.left[pile]
                 units[pile] = strata.settle(units[pile], before=before, after=before - amount)
         return
-    for pile, amount in zip(offer.piles, offer.amounts, strict=True):
+    for pile, amount in zip(offer.piles, offer.amounts):
         after = run.left[pile] - amount
         if pile not in touched:
             if pile in run.strata:
@@ -239,7 +240,7 @@ def _take_units(run: Run, offer: Offer) -> None:
 
 
 def _take_points(run: Run, one: Compiled, offer: Offer) -> None:
-    for pile, points in zip(offer.piles, offer.amounts, strict=True):
+    for pile, points in zip(offer.piles, offer.amounts):
         run.points[pile] += points
     run.applied.append((one, offer))
     if one.has_terms or offer.stamps:
@@ -277,10 +278,10 @@ def take_points(run: Run, points: int) -> None:
 def _run_lane(
     run: Run,
     members: list[Compiled],
-    make: Callable[[Run, Compiled, Sequence[int]], Offer],
+    make: Callable[[Run, Compiled, list[int]], Offer],
     take: Callable[[Run, Compiled, Offer], None],
 ) -> None:
-    begun = tuple(run.left)
+    begun = list(run.left)
     scene = _look(run, begun)
     stopped_by = ""
     for turn in _take_turns(members):
@@ -303,7 +304,7 @@ def _run_group(
     run: Run,
     turn: list[Compiled],
     scene: scenes.Scene,
-    make: Callable[[Run, Compiled, Sequence[int]], Offer],
+    make: Callable[[Run, Compiled, list[int]], Offer],
     take: Callable[[Run, Compiled, Offer], None],
     stopped_by: str,
 ) -> str:
@@ -334,7 +335,7 @@ def _collect(
     run: Run,
     turn: list[Compiled],
     scene: scenes.Scene,
-    make: Callable[[Run, Compiled, Sequence[int]], Offer],
+    make: Callable[[Run, Compiled, list[int]], Offer],
     stopped_by: str,
 ) -> list[tuple[Compiled, Offer]]:
     """Return the offers of those who may make one and have something to give."""
@@ -350,7 +351,7 @@ def _ask(
     run: Run,
     one: Compiled,
     scene: scenes.Scene,
-    make: Callable[[Run, Compiled, Sequence[int]], Offer],
+    make: Callable[[Run, Compiled, list[int]], Offer],
     stopped_by: str,
 ) -> Offer | None:
     """Return what a campaign offers, None with a verdict when that is nothing."""
@@ -390,7 +391,7 @@ def _find_stop(run: Run, one: Compiled, stopped_by: str) -> Verdict | None:
     return None
 
 
-def _look(run: Run, begun: Sequence[int]) -> scenes.Scene:
+def _look(run: Run, begun: list[int]) -> scenes.Scene:
     """Return what conditions see now, and let campaigns find the same.
 
     `turn` and the amounts in `run.turn` are alive, for nobody keeps a scene.
@@ -465,10 +466,7 @@ def _run_contest(run: Run, scene: scenes.Scene, members: list[Compiled], stopped
     plans = [sets.read_plan(table, basket, given, goods) for given, goods in wanted]
     found = combinations.combine(
         table,
-        [
-            combinations.Entry(plan, one.exclusive_group)
-            for one, plan in zip(admitted, plans, strict=True)
-        ],
+        [combinations.Entry(plan, one.exclusive_group) for one, plan in zip(admitted, plans)],
     )
     _apply_contest(run, scene, admitted, table, plans, found)
 
@@ -487,7 +485,7 @@ def _apply_contest(
         if one.exclusive_group and found.made.get(n)
     }
     refused = []
-    for n, (one, plan) in enumerate(zip(admitted, plans, strict=True)):
+    for n, (one, plan) in enumerate(zip(admitted, plans)):
         made = found.made.get(n, [])
         if not made and one.exclusive_group in winners:
             run.verdicts[one.place] = Verdict(

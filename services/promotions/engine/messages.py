@@ -4,7 +4,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.promotions.engine import amounts, currencies
 from services.promotions.engine.carts import Cart, PointsTerms
@@ -35,11 +35,11 @@ class Extras(NamedTuple):
     instant_chances: tuple[InstantChances, ...] = ()
 
 
-NO_EXTRAS = Extras()
-NEAR_MISSES_MAX = 3
-_UNIT = 1_000
+NO_EXTRAS: Final = Extras()
+NEAR_MISSES_MAX: Final = 3
+_UNIT: Final = 1_000
 
-_WHY_NOT = {
+_WHY_NOT: Final = {
     OutcomeReason.CONDITION_NOT_MET: Text(
         "the purchase does not meet its conditions", "покупка не подходит под условия"
     ),
@@ -124,7 +124,7 @@ _WHY_NOT = {
 }
 
 
-_WHY_NOT_MORE = {
+_WHY_NOT_MORE: Final = {
     PaymentBound.BALANCE: Text("The shopper has no more points", "У покупателя больше нет баллов"),
     PaymentBound.NO_GOODS: Text(
         "There are no goods that points may pay for", "Нет товаров, которые можно оплатить баллами"
@@ -319,11 +319,11 @@ def count_in_russian(count: int, forms: tuple[str, str, str]) -> str:
     return f"{count} {form}"
 
 
-_GIFT = ("подарок", "подарка", "подарков")
-_USE = ("применение", "применения", "применений")
-_CHANCE = ("шанс", "шанса", "шансов")
-_STAMP = ("наклейка", "наклейки", "наклеек")
-_POINT = ("балл", "балла", "баллов")
+_GIFT: Final = ("подарок", "подарка", "подарков")
+_USE: Final = ("применение", "применения", "применений")
+_CHANCE: Final = ("шанс", "шанса", "шансов")
+_STAMP: Final = ("наклейка", "наклейки", "наклеек")
+_POINT: Final = ("балл", "балла", "баллов")
 
 
 def _distance(outcome: Outcome) -> tuple[int, int]:

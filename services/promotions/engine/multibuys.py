@@ -52,7 +52,7 @@ class _Sale:
     table: sets.Table
     plan: sets.Plan
     left: list[int]
-    begun: Sequence[int]
+    begun: list[int]
     rows: list[tuple[int, list[_Piece]]] = field(default_factory=list)
     parts: list[tuple[int, int]] = field(default_factory=list)
     pieces: list[_Piece] = field(default_factory=list)
@@ -152,7 +152,7 @@ def _cut_beside(
         piles = [one for one in sale.basket.places(mask) if reward.all_goods or one not in in_sets]
         now = turn._replace(left=left, strata={**turn.strata, **touched}, units=None)
         found = _cut_often(now, piles, reward, sale.given.basis, count)
-        for pile, amount in zip(found.piles, found.amounts, strict=True):
+        for pile, amount in zip(found.piles, found.amounts):
             if pile in touched and found.touched is None:
                 touched[pile] = strata.settle(
                     touched[pile], before=left[pile], after=left[pile] - amount
@@ -163,13 +163,13 @@ def _cut_beside(
 
 
 def _cut_often(
-    turn: Turn, piles: Sequence[int], reward: rules.Reward, basis: rules.Basis, count: int
+    turn: Turn, piles: list[int], reward: rules.Reward, basis: rules.Basis, count: int
 ) -> Given:
     """Return what so many sets take off these piles, or off units of them."""
     cut = picks.compile_cut(_give_often(reward.kind, count), basis, reward.floor_rest)
     if reward.pick is not None:
         chosen = picks.choose_units(turn, piles, _pick_often(reward.pick, count))
-        return cut_choices(turn, chosen, cut, reward.amount_max) if chosen else Given((), [])
+        return cut_choices(turn, chosen, cut, reward.amount_max) if chosen else Given([], [])
     given = cut(picks.take_whole(turn, piles))
     if reward.amount_max and sum(given) > reward.amount_max:
         given = amounts.spread(reward.amount_max, given)
@@ -232,7 +232,7 @@ def _give(sale: _Sale, place: int) -> None:
     total = sum(cuts)
     if gift.amount_max and total > gift.amount_max:
         cuts = amounts.spread(gift.amount_max, cuts)
-    for (piece, units, _), off in zip(chosen, cuts, strict=True):
+    for (piece, units, _), off in zip(chosen, cuts):
         piece.left -= off
         piece.rewarded = max(piece.rewarded, units)
         sale.left[piece.pile] -= off
@@ -286,10 +286,10 @@ def _cut_by_pile(
     ]
     parts = picks.measure(sale.basket, sale.left, sale.begun, shares)
     cuts = [0] * len(chosen)
-    for pile, amount in zip(piles, cut(parts), strict=True):
+    for pile, amount in zip(piles, cut(parts)):
         places = by_pile[pile]
         dealt = amounts.spread(amount, [chosen[n][2] for n in places])
-        for n, share in zip(places, dealt, strict=True):
+        for n, share in zip(places, dealt):
             cuts[n] = share
     return cuts
 
@@ -316,7 +316,7 @@ def _cut_by_set(
             )
             ceilings.append(max(0, room))
             rooms[piece.pile] -= ceilings[-1]
-        for n, ceiling in zip(places, ceilings, strict=True):
+        for n, ceiling in zip(places, ceilings):
             rooms[chosen[n][0].pile] += ceiling
         if isinstance(gift.kind, rules.SetPrice):
             part, whole = sale.parts[row]
@@ -325,13 +325,13 @@ def _cut_by_set(
         else:
             assert isinstance(gift.kind, rules.AmountOff)
             off = gift.kind.amount_minor * times
-        for n, cut in zip(places, amounts.spread_within(off, worths, ceilings), strict=True):
+        for n, cut in zip(places, amounts.spread_within(off, worths, ceilings)):
             cuts[n] = cut
             rooms[chosen[n][0].pile] -= cut
     return cuts
 
 
-def _share_out(sale: _Sale, total: int, left: Sequence[int]) -> dict[int, int]:
+def _share_out(sale: _Sale, total: int, left: list[int]) -> dict[int, int]:
     """Lay the discount on all units of the sets, in proportion to what they cost."""
     pieces = sale.pieces
     rooms = dict(enumerate(left))
@@ -343,7 +343,7 @@ def _share_out(sale: _Sale, total: int, left: Sequence[int]) -> dict[int, int]:
         rooms[piece.pile] -= ceilings[-1]
     given: dict[int, int] = {}
     weights = [piece.worth for piece in pieces]
-    for piece, share in zip(pieces, amounts.spread_within(total, weights, ceilings), strict=True):
+    for piece, share in zip(pieces, amounts.spread_within(total, weights, ceilings)):
         piece.left = piece.worth - share
         given[piece.pile] = given.get(piece.pile, 0) + share
     return given
@@ -359,7 +359,7 @@ def _leave(sale: _Sale, piles: Iterable[int]) -> dict[int, strata.Strata]:
         units, worth = used.get(piece.lot, (0, 0))
         used[piece.lot] = (units + piece.units, worth + piece.worth)
         found[piece.pile] += _part(piece, one, sale.given)
-    for lot, (at, one) in enumerate(zip(sale.table.lots, sale.table.strata, strict=True)):
+    for lot, (at, one) in enumerate(zip(sale.table.lots, sale.table.strata)):
         if at.pile in found:
             units, worth = used.get(lot, (0, 0))
             found[at.pile].append(one._replace(units=one.units - units, amount=one.amount - worth))
@@ -381,9 +381,7 @@ def _part(piece: _Piece, one: strata.Stratum, given: sets.SetRules) -> list[stra
     ]
 
 
-def explain_refusal(
-    basket: Basket, left: Sequence[int], given: sets.SetRules, offer: Offer
-) -> Offer:
+def explain_refusal(basket: Basket, left: list[int], given: sets.SetRules, offer: Offer) -> Offer:
     """Return an offer of nothing with the reason why the campaign could not make its sets.
 
     `left` is what the piles cost before other campaigns of sets took units.
@@ -405,7 +403,7 @@ def explain_refusal(
 
 
 def find_lack(
-    basket: Basket, left: Sequence[int], given: sets.SetRules, goods: sets.Goods
+    basket: Basket, left: list[int], given: sets.SetRules, goods: sets.Goods
 ) -> Offer | None:
     """Return an offer of nothing that says what one set lacks, None when it lacks no units.
 
@@ -422,9 +420,7 @@ def find_lack(
         return refuse(OutcomeReason.NO_TARGET_ITEMS)
     missing, required, bits = _find_missing(groups, rows, units)
     near = NearMiss(0, missing * amounts.THOUSANDTHS, missing * 2 <= required)
-    if any(
-        group.roles == strata.TARGET and not row for group, row in zip(groups, rows, strict=True)
-    ):
+    if any(group.roles == strata.TARGET and not row for group, row in zip(groups, rows)):
         return refuse(OutcomeReason.NO_TARGET_ITEMS, near_miss=near if missing else None)
     if not missing:
         return None
@@ -436,7 +432,7 @@ def find_lack(
 
 
 def _find_missing(
-    groups: Sequence[sets.Group], rows: Sequence[int], units: Mapping[int, int]
+    groups: Sequence[sets.Group], rows: list[int], units: Mapping[int, int]
 ) -> tuple[int, int, int]:
     """Return how many units one set lacks, how many it needs, and which groups lack them."""
     required = sum([group.units for group in groups])
@@ -457,7 +453,7 @@ def _find_missing(
 
 def _explain_amount(table: sets.Table, given: sets.SetRules, rows: Rows, offer: Offer) -> Offer:
     taken = sum([group.units for group in given.groups])
-    for group, row in zip(given.groups, rows, strict=True):
+    for group, row in zip(given.groups, rows):
         if group.amount_min:
             worth = sum([table.strata[lot].amount for lot in row])
             required = group.amount_min // sets.SCALE

@@ -7,7 +7,7 @@ from services.promotions.engine.baskets import Basket
 from services.promotions.engine.decisions import NearMiss, OutcomeReason
 from services.promotions.engine.strata import Ledger, Strata
 
-Shares: TypeAlias = tuple[Sequence[int], list[int]]
+Shares: TypeAlias = tuple[list[int], list[int]]
 Details: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -20,8 +20,8 @@ class Turn(NamedTuple):
     """
 
     basket: Basket
-    left: Sequence[int]
-    begun: Sequence[int]
+    left: list[int]
+    begun: list[int]
     strata: Ledger
     budget: int | None = None
     units: int | None = None
@@ -58,7 +58,7 @@ class Offer(NamedTuple):
     """
 
     total: int
-    piles: Sequence[int]
+    piles: list[int]
     amounts: list[int]
     desired: int
     reason: OutcomeReason = OutcomeReason.APPLIED
@@ -105,7 +105,7 @@ def merge(shares: list[Shares]) -> Shares:
         return shares[0]
     merged: dict[int, int] = {}
     for piles, given in shares:
-        for pile, amount in zip(piles, given, strict=True):
+        for pile, amount in zip(piles, given):
             merged[pile] = merged.get(pile, 0) + amount
     piles = sorted(merged)
     return piles, [merged[pile] for pile in piles]

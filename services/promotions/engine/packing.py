@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from services.promotions.engine import sets
 from services.promotions.engine.sets import SCALE, Draw, Plan, Table
 
-SETS_MAX = 250
-WORK_MAX = 2_000
+SETS_MAX: Final = 250
+WORK_MAX: Final = 2_000
 Path: TypeAlias = list[tuple[int, int, Draw]]
 
 
@@ -132,7 +132,7 @@ class Packing:
             self.best_value, self.path = value, self._deal()
         for number in range(block, len(self._blocks)):
             begin, shares = self._blocks[number]
-            bound = sum([n * share for n, share in zip(counts, shares, strict=True)])
+            bound = sum([n * share for n, share in zip(counts, shares)])
             if value + bound // SCALE <= self.best_value:
                 return
             end = (

@@ -1,7 +1,6 @@
 """How much of a cart points pay, and for which goods."""
 
 import functools
-from collections.abc import Sequence
 
 from services.promotions.engine import amounts, filters
 from services.promotions.engine.baskets import Basket
@@ -10,9 +9,7 @@ from services.promotions.engine.decisions import PaymentBound, PaymentOffer
 from services.promotions.engine.rules import EVERYTHING, ItemFilter
 
 
-def find_offer(
-    basket: Basket, left: Sequence[int], facts: Facts, *, held: int | None
-) -> PaymentOffer:
+def find_offer(basket: Basket, left: list[int], facts: Facts, *, held: int | None) -> PaymentOffer:
     """Return how much points may pay, and what keeps them from paying more.
 
     `held` is what the member still has, None when nobody knows.
@@ -59,7 +56,7 @@ def _find_obstacle(total: int, eligible: int, facts: Facts) -> PaymentBound | No
     return None if eligible else PaymentBound.NO_GOODS
 
 
-def _payable(basket: Basket, terms: PointsTerms) -> Sequence[int]:
+def _payable(basket: Basket, terms: PointsTerms) -> list[int]:
     mask = basket.payable
     if terms.payment_goods is not EVERYTHING:
         mask &= _selector(terms.payment_goods)(basket)
@@ -95,7 +92,7 @@ def points_for(amount_minor: int, terms: PointsTerms) -> int:
     return amount_minor // terms.point_value_minor * terms.point_units
 
 
-def pay(basket: Basket, left: Sequence[int], amount_minor: int, *, terms: PointsTerms) -> list[int]:
+def pay(basket: Basket, left: list[int], amount_minor: int, *, terms: PointsTerms) -> list[int]:
     """Return what points pay for each pile, in proportion to what is left of the eligible ones.
 
     An amount above what is left of them is cut to it.

@@ -1,15 +1,15 @@
 """Picks: which of the goods a reward is for, and what a reward takes off a part of a pile."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from services.promotions.engine import amounts, rules, strata
 from services.promotions.engine.baskets import Basket
 from services.promotions.engine.offers import Turn
 
 Cut: TypeAlias = Callable[["Parts"], list[int]]
-_SCALE = 1_000_000
-_ENDLESS = 1 << 62
+_SCALE: Final = 1_000_000
+_ENDLESS: Final = 1 << 62
 
 
 class Choice(NamedTuple):
@@ -25,12 +25,12 @@ class Parts(NamedTuple):
     """Parts of piles: what they cost, whole units, quantities, and the room above floors."""
 
     basket: Basket
-    begun: Sequence[int]
-    piles: Sequence[int]
-    worths: Sequence[int]
-    units: Sequence[int]
-    thousandths: Sequence[int]
-    rooms: Sequence[int]
+    begun: list[int]
+    piles: list[int]
+    worths: list[int]
+    units: list[int]
+    thousandths: list[int]
+    rooms: list[int]
 
 
 def count_before(position: int, *, skip: int, every: int) -> int:
@@ -38,9 +38,7 @@ def count_before(position: int, *, skip: int, every: int) -> int:
     return 0 if position <= skip else (position - skip - 1) // max(every, 1) + 1
 
 
-def choose_lines(
-    basket: Basket, left: Sequence[int], piles: Sequence[int], pick: rules.Pick
-) -> list[int]:
+def choose_lines(basket: Basket, left: list[int], piles: list[int], pick: rules.Pick) -> list[int]:
     """Return the piles that a pick by lines chooses, ascending."""
     sign = 1 if pick.order is rules.PickOrder.CHEAPEST else -1
     row = sorted(
@@ -51,7 +49,7 @@ def choose_lines(
     return sorted(chosen[: pick.count_max] if pick.count_max else chosen)
 
 
-def choose_units(turn: Turn, piles: Sequence[int], pick: rules.Pick) -> list[Choice]:
+def choose_units(turn: Turn, piles: list[int], pick: rules.Pick) -> list[Choice]:
     """Return the units that a pick chooses, by pile and stratum.
 
     A pile stands where its dearest unit stands; its units that were touched come last. What the
@@ -89,9 +87,9 @@ def choose_units(turn: Turn, piles: Sequence[int], pick: rules.Pick) -> list[Cho
 
 def line_up(
     basket: Basket,
-    left: Sequence[int],
+    left: list[int],
     ledger: strata.Ledger,
-    piles: Sequence[int],
+    piles: list[int],
     *,
     cheapest: bool,
 ) -> list[tuple[int, int, strata.Stratum]]:
@@ -123,8 +121,7 @@ def compile_cut(
         case rules.AmountOff(spread=rules.AmountSpread.EACH_UNIT):
             amount = kind.amount_minor
             return lambda parts: [
-                min(room, units * amount)
-                for room, units in zip(parts.rooms, parts.units, strict=True)
+                min(room, units * amount) for room, units in zip(parts.rooms, parts.units)
             ]
         case rules.AmountOff(spread=rules.AmountSpread.EACH_LINE):
             amount = kind.amount_minor
@@ -156,9 +153,7 @@ def _compile_across(kind: rules.AmountOff, *, drop: bool) -> Cut:
         rooms = parts.rooms
         match share_by:
             case rules.ShareBy.QUANTITY:
-                weights = [
-                    q if room else 0 for q, room in zip(parts.thousandths, rooms, strict=True)
-                ]
+                weights = [q if room else 0 for q, room in zip(parts.thousandths, rooms)]
             case rules.ShareBy.LINE:
                 weights = [1 if room else 0 for room in rooms]
             case _:
@@ -168,7 +163,7 @@ def _compile_across(kind: rules.AmountOff, *, drop: bool) -> Cut:
         if not any(weights):
             return [0] * len(weights)
         shares = amounts.spread(amount, weights)
-        return [min(room, share) for room, share in zip(rooms, shares, strict=True)]
+        return [min(room, share) for room, share in zip(rooms, shares)]
 
     return cut
 
@@ -194,16 +189,15 @@ def _compile_percent(kind: rules.PercentOff, basis: rules.Basis, *, move: bool) 
             wanted = amounts.spread(share(sum(sources)), sources)
         elif by_unit:
             wanted = [
-                _share_by_unit(share, amount, units)
-                for amount, units in zip(sources, parts.units, strict=True)
+                _share_by_unit(share, amount, units) for amount, units in zip(sources, parts.units)
             ]
         else:
             wanted = [share(amount) for amount in sources]
-        given = [min(room, amount) for room, amount in zip(parts.rooms, wanted, strict=True)]
+        given = [min(room, amount) for room, amount in zip(parts.rooms, wanted)]
         if move and (rest := sum(wanted) - sum(given)):
-            rooms = [room - amount for room, amount in zip(parts.rooms, given, strict=True)]
+            rooms = [room - amount for room, amount in zip(parts.rooms, given)]
             more = amounts.spread_within(rest, parts.worths, rooms)
-            given = [amount + extra for amount, extra in zip(given, more, strict=True)]
+            given = [amount + extra for amount, extra in zip(given, more)]
         return given
 
     return cut
@@ -217,10 +211,10 @@ def _share_by_unit(share: Callable[[int], int], amount: int, units: int) -> int:
     return (units - dearer) * share(each) + dearer * share(each + 1)
 
 
-def _find_sources(parts: Parts, basis: rules.Basis) -> Sequence[int]:
+def _find_sources(parts: Parts, basis: rules.Basis) -> list[int]:
     """Return what percentages are of."""
     if basis is rules.Basis.ORIGINAL:
-        wholes: Sequence[int] = parts.basket.amounts
+        wholes = list(parts.basket.amounts)
     elif basis is rules.Basis.LANE:
         wholes = parts.begun
     else:
@@ -228,7 +222,7 @@ def _find_sources(parts: Parts, basis: rules.Basis) -> Sequence[int]:
     quantities = parts.basket.quantities
     return [
         (2 * wholes[pile] * quantity + quantities[pile]) // (2 * quantities[pile])
-        for pile, quantity in zip(parts.piles, parts.thousandths, strict=True)
+        for pile, quantity in zip(parts.piles, parts.thousandths)
     ]
 
 
@@ -245,12 +239,12 @@ def _down_to(parts: Parts, prices: Sequence[int | None]) -> list[int]:
             ),
         )
         for room, worth, quantity, unit_price in zip(
-            parts.rooms, parts.worths, parts.thousandths, prices, strict=True
+            parts.rooms, parts.worths, parts.thousandths, prices
         )
     ]
 
 
-def take_whole(turn: Turn, piles: Sequence[int]) -> Parts:
+def take_whole(turn: Turn, piles: list[int]) -> Parts:
     """Return whole piles as parts; of goods sold by weight full kilograms count as units."""
     basket, left = turn.basket, turn.left
     quantities = [basket.quantities[pile] for pile in piles]
@@ -267,8 +261,8 @@ def take_whole(turn: Turn, piles: Sequence[int]) -> Parts:
 
 def measure(
     basket: Basket,
-    left: Sequence[int],
-    begun: Sequence[int],
+    left: list[int],
+    begun: list[int],
     shares: Sequence[tuple[int, int, int]],
 ) -> Parts:
     """Return the parts of piles that (pile, units, worth) name, one for each pile."""

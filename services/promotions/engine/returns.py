@@ -267,9 +267,7 @@ def _take_stamps_back(
     for key in keys:
         moved, stays = add_up(decision.stamp_moves, key), add_up(remaining, key)
         least = add_up(before.stamps, key)
-        earned, spent = (
-            max(low, most - rest) for most, rest, low in zip(moved, stays, least, strict=True)
-        )
+        earned, spent = (max(low, most - rest) for most, rest, low in zip(moved, stays, least))
         if earned or spent:
             undone.append(StampMove(*key, earned, spent))
     return tuple(undone)
@@ -390,7 +388,7 @@ def _kept_lines(sale: _Sale, back: Mapping[str, int]) -> list[LineDecision]:
     The parts that come back are rounded down, and no line costs more than without discounts.
     """
     kept = []
-    for line, decided in zip(sale.cart.lines, sale.decision.lines, strict=True):
+    for line, decided in zip(sale.cart.lines, sale.decision.lines):
         bought, gone = line.quantity_thousandths, back.get(line.line_id, 0)
         amount = amounts.price(
             quantity_thousandths=bought - gone, unit_price_minor=line.unit_price_minor
@@ -406,7 +404,7 @@ def _kept_lines(sale: _Sale, back: Mapping[str, int]) -> list[LineDecision]:
         )
         parts = tuple(
             part._replace(discount_minor=share, points=0)
-            for part, share in zip(decided.parts, shares, strict=True)
+            for part, share in zip(decided.parts, shares)
         )
         kept.append(LineDecision(line.line_id, amount, discount, total, payment, 0, parts))
     return kept

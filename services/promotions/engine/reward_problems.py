@@ -3,17 +3,17 @@
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 from services.promotions.engine import amounts, rules, set_problems
 from services.promotions.engine.instant_wins import CHANCES_MAX
 from services.promotions.engine.set_problems import Problem, check_filter
 
-REWARDS_MAX = 10
-MULTIPLIERS_MAX = 50
-STEPS_MAX = 20
-POINTS_PRICE_MAX = 1_000_000_000
-PRIZES_MAX = 20
+REWARDS_MAX: Final = 10
+MULTIPLIERS_MAX: Final = 50
+STEPS_MAX: Final = 20
+POINTS_PRICE_MAX: Final = 1_000_000_000
+PRIZES_MAX: Final = 20
 
 
 def find_problems(given: rules.Rules) -> Iterator[Problem]:

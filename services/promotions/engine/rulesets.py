@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from services.promotions.engine import (
     conditions,
@@ -264,4 +265,4 @@ def _contends(given: rules.Rules, made_of: sets.SetRules | None) -> bool:
     )
 
 
-_UNLIMITED = rules.Limits()
+_UNLIMITED: Final = rules.Limits()

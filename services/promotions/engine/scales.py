@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from services.promotions.engine import amounts, filters, picks, rules
 from services.promotions.engine.baskets import Basket, places
@@ -27,10 +27,10 @@ def compile_discounts(
         return _compile_progressive(given, scale)
     offers = [compile_one(one) for one in split(given, scale)]
 
-    def find_amounts(turn: Turn) -> Sequence[int]:
+    def find_amounts(turn: Turn) -> list[int]:
         match scale.basis:
             case rules.Basis.ORIGINAL:
-                return turn.basket.amounts
+                return list(turn.basket.amounts)
             case rules.Basis.TURN:
                 return turn.left
         return turn.begun
@@ -46,7 +46,7 @@ def _climb(
     scale: rules.Scale,
     offers: Sequence[Callable[[_Turn], Offer]],
     find_basket: Callable[[_Turn], Basket],
-    find_amounts: Callable[[_Turn], Sequence[int]],
+    find_amounts: Callable[[_Turn], list[int]],
     narrow: Callable[[_Turn, Basket], _Turn],
 ) -> Callable[[_Turn], Offer]:
     """Return the function to what the highest step gives that a turn reaches."""
@@ -70,7 +70,7 @@ def _climb(
         by_step: dict[int, int] = {}
         best, mask = 0, select(basket)
         for pile in basket.places(mask):
-            value = _measure(basket, (pile,), measure, source)
+            value = _measure(basket, [pile], measure, source)
             best = max(best, value)
             reached = bisect_right(begins, value)
             by_step[reached] = by_step.get(reached, 0) | 1 << pile
@@ -87,14 +87,14 @@ def _climb(
     return offer_by_line if scale.each_line else offer
 
 
-_NOTHING = refuse(OutcomeReason.NO_TARGET_ITEMS)
+_NOTHING: Final = refuse(OutcomeReason.NO_TARGET_ITEMS)
 
 
 def compile_earnings(
     scale: rules.Scale,
     offers: Sequence[Callable[[_Turn], Offer]],
     find_basket: Callable[[_Turn], Basket],
-    find_money: Callable[[_Turn], Sequence[int]],
+    find_money: Callable[[_Turn], list[int]],
     narrow: Callable[[_Turn, Basket], _Turn],
 ) -> Callable[[_Turn], Offer]:
     """Return the function to the points of the step that is reached by what is paid."""
@@ -102,7 +102,7 @@ def compile_earnings(
 
 
 def _measure(
-    basket: Basket, piles: Sequence[int], measure: rules.ScaleMeasure, source: Sequence[int]
+    basket: Basket, piles: list[int], measure: rules.ScaleMeasure, source: list[int]
 ) -> int:
     match measure:
         case rules.ScaleMeasure.AMOUNT:
@@ -128,7 +128,7 @@ def _keep(basket: Basket, mask: int) -> Basket:
     return replace(
         basket,
         priced=mask,
-        priced_places=tuple(places(mask)),
+        priced_places=places(mask),
         fees={},
         earning=basket.earning & mask,
     )
@@ -202,10 +202,10 @@ def _cut_up(scale: rules.Scale) -> list[_Slice]:
         for step in scale.steps
         if isinstance(kind := step.rewards[0].kind, rules.PercentOff)
     ]
-    return [_Slice(*one) for one in zip(begins, ends, shares, strict=True)]
+    return [_Slice(*one) for one in zip(begins, ends, shares)]
 
 
-def _discount_money(slices: Sequence[_Slice], turn: Turn, piles: Sequence[int]) -> list[int]:
+def _discount_money(slices: Sequence[_Slice], turn: Turn, piles: list[int]) -> list[int]:
     """Return what comes off piles for the slices that their money fills together."""
     worths = [turn.left[pile] for pile in piles]
     rooms = [turn.left[pile] - turn.basket.floors[pile] for pile in piles]
@@ -214,7 +214,7 @@ def _discount_money(slices: Sequence[_Slice], turn: Turn, piles: Sequence[int]) 
     return amounts.spread_within(off, worths, rooms)
 
 
-def _discount_units(slices: Sequence[_Slice], turn: Turn, piles: Sequence[int]) -> list[int]:
+def _discount_units(slices: Sequence[_Slice], turn: Turn, piles: list[int]) -> list[int]:
     """Return what comes off piles when their units fill slices one by one, the dearest first."""
     off = dict.fromkeys(piles, 0)
     position = 0

@@ -1,6 +1,5 @@
 """What conditions look at."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,9 +18,9 @@ class Scene:
     cart: Cart
     facts: Facts
     basket: Basket
-    left: Sequence[int]
+    left: list[int]
     now: datetime
-    turn: Sequence[int]
+    turn: list[int]
     sums: dict[int, int] = field(default_factory=dict)
 
     def sum_up(self, mask: int) -> int:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Final
 
 from services.promotions.engine import rules
 
-GROUPS_MAX = 6
-UNITS_MAX = 10_000
-SETS_MAX = 1_000
+GROUPS_MAX: Final = 6
+UNITS_MAX: Final = 10_000
+SETS_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ def check_filter(item_filter: rules.ItemFilter, path: str) -> Iterator[Problem]:
             yield Problem(f"{path}.exclude_{name}", "leaves no goods: all included are excluded")
 
 
-_NAMES = frozenset(field.name for field in fields(rules.ItemFilter))
+_NAMES: Final = frozenset(field.name for field in fields(rules.ItemFilter))
 
 
 def find_problems(given: rules.Rules) -> Iterator[Problem]:
@@ -126,7 +127,7 @@ def _check_beside(reward: rules.Reward, path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.{name}", "is for a percentage, an amount or a price")
 
 
-_BESIDE_SETS = (rules.PercentOff, rules.AmountOff, rules.FixedPrice, rules.SetPrice)
+_BESIDE_SETS: Final = (rules.PercentOff, rules.AmountOff, rules.FixedPrice, rules.SetPrice)
 
 
 def _check_pick(pick: rules.Pick, path: str) -> Iterator[Problem]:

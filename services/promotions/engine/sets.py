@@ -7,13 +7,13 @@ counted exactly once the sets are chosen.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from services.promotions.engine import amounts, filters, picks, rules, strata
 from services.promotions.engine.baskets import Basket
 
-_ENDLESS = 1 << 62
-SCALE = 1_000
+_ENDLESS: Final = 1 << 62
+SCALE: Final = 1_000
 Draw: TypeAlias = tuple[tuple[int, int, int], ...]
 Goods: TypeAlias = Sequence[int]
 
@@ -99,13 +99,13 @@ class Plan(NamedTuple):
     meant: tuple[frozenset[int] | None, ...]
 
 
-_ALLOWED = {
+_ALLOWED: Final = {
     rules.Reuse.NONE: 0,
     rules.Reuse.QUALIFIER: strata.QUALIFIER,
     rules.Reuse.TARGET: strata.TARGET,
     rules.Reuse.BOTH: strata.BOTH,
 }
-_EVERY_UNIT = rules.Pick()
+_EVERY_UNIT: Final = rules.Pick()
 
 
 def compile_sets(given: rules.Rules, multi_buy: rules.MultiBuy) -> SetRules:
@@ -207,7 +207,7 @@ def unite(goods: Goods) -> int:
 
 def is_possible(basket: Basket, given: SetRules, goods: Goods) -> bool:
     """Tell whether there are units enough for each group of a set, whoever has touched them."""
-    for group, mask in zip(given.groups, goods, strict=True):
+    for group, mask in zip(given.groups, goods):
         if group.units and not given.partial:
             missing = group.units
             for pile in basket.places(mask):
@@ -222,7 +222,7 @@ def is_possible(basket: Basket, given: SetRules, goods: Goods) -> bool:
 
 
 def lay_out(
-    basket: Basket, left: Sequence[int], ledger: strata.Ledger, wanted: Iterable[Goods]
+    basket: Basket, left: list[int], ledger: strata.Ledger, wanted: Iterable[Goods]
 ) -> Table:
     """Return all units of the goods that any of the campaigns wants."""
     lots, counts, alike = [], [], []
@@ -244,7 +244,7 @@ def read_plan(
 ) -> Plan:
     """Return a campaign's view of a table; `fresh` forgets what other campaigns did with units."""
     rows = []
-    for group, found in zip(given.groups, find_rows(table, given, goods, fresh=fresh), strict=True):
+    for group, found in zip(given.groups, find_rows(table, given, goods, fresh=fresh)):
         if len(found) > 1:
             sign = 1 if group.cheapest else -1
             found.sort(key=lambda lot: (sign * table.lots[lot].value, table.lots[lot]))
@@ -266,10 +266,10 @@ def find_rows(table: Table, given: SetRules, goods: Goods, *, fresh: bool) -> li
     return [
         [
             lot
-            for lot, (pile, one) in enumerate(zip(piles, table.strata, strict=True))
+            for lot, (pile, one) in enumerate(zip(piles, table.strata))
             if mask >> pile & 1 and (fresh or not (group.roles & ~one.allowed or one.roles & taken))
         ]
-        for group, mask in zip(given.groups, goods, strict=True)
+        for group, mask in zip(given.groups, goods)
     ]
 
 
@@ -304,7 +304,7 @@ def count_possible(plan: Plan, counts: Sequence[int]) -> int:
             units = sum([g.units for n, g in enumerate(plan.rules.groups) if bits >> n & 1])
             best = min(best, sum([counts[lot] for lot in pool]) // units)
         return best
-    for group, row in zip(plan.rules.groups, plan.rows, strict=True):
+    for group, row in zip(plan.rules.groups, plan.rows):
         if group.units:
             pool = frozenset(row)
             wanted[pool] = wanted.get(pool, 0) + group.units
@@ -363,7 +363,7 @@ def _find_slack(
 ) -> int:
     """Return how many units of a lot one group may take without starving the others."""
     slack = pools[-1]
-    for available, (bits, pool) in zip(pools, plan.narrow, strict=True):
+    for available, (bits, pool) in zip(pools, plan.narrow):
         if lot in pool and not bits >> place & 1:
             wanted = sum([units for n, units in enumerate(demands) if bits >> n & 1])
             slack = min(slack, available - wanted)
@@ -424,7 +424,7 @@ def draw_part(plan: Plan, counts: Sequence[int]) -> Draw:
 def save(plan: Plan, table: Table, drawn: Draw) -> int:
     """Return about what one set saves, in thousandths of a minor unit."""
     off: dict[int, int] = {}
-    for gift, meant in zip(plan.rules.gifts, plan.meant, strict=True):
+    for gift, meant in zip(plan.rules.gifts, plan.meant):
         units: dict[int, int] = {}
         for group, lot, count in drawn:
             if gift.groups >> group & 1 and (meant is None or lot in meant):
@@ -470,4 +470,4 @@ def _spread(total: int, worths: Mapping[int, int], rooms: Mapping[int, int]) -> 
     shares = amounts.spread_within(
         total, [max(1, worths[lot]) for lot in lots], [rooms[lot] for lot in lots]
     )
-    return dict(zip(lots, shares, strict=True))
+    return dict(zip(lots, shares))

@@ -4,14 +4,15 @@ A pile is one stratum until a campaign touches some of its units and not others.
 to the minor unit what is left of the pile's whole units; a rest below a unit is in none of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, TypeAlias
 
 from services.promotions.engine import amounts
 from services.promotions.engine.baskets import Basket
 
-QUALIFIER, TARGET = 1, 2
-BOTH = QUALIFIER | TARGET
+QUALIFIER: Final = 1
+TARGET: Final = 2
+BOTH: Final = QUALIFIER | TARGET
 
 
 class Stratum(NamedTuple):
@@ -30,7 +31,7 @@ Strata: TypeAlias = tuple[Stratum, ...]
 Ledger: TypeAlias = Mapping[int, Strata]
 
 
-def look(basket: Basket, left: Sequence[int], ledger: Ledger, pile: int) -> Strata:
+def look(basket: Basket, left: list[int], ledger: Ledger, pile: int) -> Strata:
     """Return the strata of a pile; goods sold by weight are one unit."""
     if pile in ledger:
         return ledger[pile]
@@ -53,7 +54,7 @@ def find_floor(basket: Basket, pile: int, units: int) -> int:
 
 
 def total_with_rest(
-    basket: Basket, left: Sequence[int], ledger: Ledger, touched: Ledger, pile: int
+    basket: Basket, left: list[int], ledger: Ledger, touched: Ledger, pile: int
 ) -> int:
     """Return what a pile costs when its units cost what `touched` says and its rest what it did."""
     before = sum([one.amount for one in look(basket, left, ledger, pile)])

@@ -1,6 +1,7 @@
 """The trace: what became of every campaign that came near the cart."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from services.promotions.engine.baskets import places
 from services.promotions.engine.carts import Cart, Facts
@@ -12,9 +13,9 @@ from services.promotions.engine.offers import Offer
 from services.promotions.engine.rules import CouponTrigger, Text
 from services.promotions.engine.rulesets import Compiled, Ruleset
 
-_NO_TITLE = Text("")
+_NO_TITLE: Final = Text("")
 #: Makes an outcome as its own constructor does, in half the time.
-_new_outcome = tuple.__new__
+_new_outcome: Final = tuple.__new__
 
 
 def tell(ruleset: Ruleset, run: Run, found: Match, *, explain: Explain) -> tuple[Outcome, ...]:
