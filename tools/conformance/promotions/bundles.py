@@ -13,8 +13,8 @@ from tools.conformance.promotions.words import Unsupported, Words, read_whole
 _HUNDRED = engine.PercentOff(10_000)
 _EVERY_UNIT = engine.AmountSpread.EACH_UNIT
 _ONCE_A_SET = engine.AmountSpread.ACROSS
-_GROUP_WORDS = ("group", "set", "set_group", "package")
-_GROUPS_WORDS = ("groups", "sets", "set_groups", "packages")
+_GROUP_WORDS = ("group", "set", "set_group", "package", "bundle")
+_GROUPS_WORDS = ("groups", "sets", "set_groups", "packages", "bundles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def is_per_set(words: Words) -> bool:
 _SET_PARTS = frozenset({"bundle", "bundles", "set", "sets"})
 _TIMES_PARTS = frozenset({"per", "each", "multiply", "multiplied", "scaling", "scale", "times"})
 _TIMES = ("multipl", "each", "per_")
-_SIZE_WORDS = ("size", "qty", "count", "n", "packager", "sort", "sorter", "order")
+_SIZE_WORDS = ("size", "qty", "count", "n", "packager")
 _LIFTED = (
     "pick",
     "nth",
@@ -73,14 +73,15 @@ _LIFTED = (
 _NUMBERS = ("group_number", "on_group", "group_index", "index", *_GROUP_WORDS)
 _LOOSE_SIZES = tuple(f"{one}_{two}" for one in _GROUP_WORDS for two in ("size", "qty", "count"))
 _LOOSE_ORDERS = tuple(f"{one}_{two}" for one in _GROUP_WORDS for two in ("order", "sort", "sorter"))
-_EACH_TIME = tuple(
-    f"max_units_per_{one}" for one in ("application", "bundle", "repeat", *_GROUP_WORDS)
-)
+_EACH_TIME = tuple(f"max_units_per_{one}" for one in ("application", "repeat", *_GROUP_WORDS))
 _PICKED = ("pick", "max_units", "max_units_total", "max_units_per_line", *_LOOSE_ORDERS)
 
 
 def lift(target: Words, words: Words, *, by_group: bool) -> None:
     """Let what a target says of sets and picks count as said of the reward."""
+    if by_group and any(name in target for name in _SIZE_WORDS):
+        own = (*_SIZE_WORDS, "value", *conditions.ORDERS)
+        words.put("group", {name: target.take(name) for name in own if name in target})
     for name in (*_LIFTED, *_GROUPS_WORDS, *_NUMBERS, *_LOOSE_SIZES, *_LOOSE_ORDERS):
         if name in target:
             words.put(name, target.take(name))
@@ -95,8 +96,6 @@ def lift(target: Words, words: Words, *, by_group: bool) -> None:
     sized = any(name in words for name in _LOOSE_SIZES)
     if sized and "select" in words and not any(name in words for name in _PICKED):
         words.put(_LOOSE_ORDERS[0], words.take("select"))  # which units make a set
-    if by_group and any(name in target for name in _SIZE_WORDS):
-        words.put("group", {name: target.take(name) for name in _SIZE_WORDS if name in target})
 
 
 def _number_groups(words: Words) -> None:
@@ -125,8 +124,10 @@ def _read_groups(
     if size is not None:
         return (engine.UnitGroup(reward.target, size, order=order or engine.PickOrder.DEAREST),)
     _number_groups(words)
-    found = words.open_all(*_GROUPS_WORDS) if any(one in words for one in _GROUPS_WORDS) else []
-    name = next((one for one in _GROUP_WORDS if isinstance(words.peek(one), Mapping)), "")
+    listed = next((one for one in _GROUPS_WORDS if isinstance(words.peek(one), list)), "")
+    found = words.open_all(listed) if listed else []
+    names = (*_GROUP_WORDS, *_GROUPS_WORDS)
+    name = next((one for one in names if isinstance(words.peek(one), Mapping)), "")
     if name:
         found.append(words.open(name))
     groups = []
@@ -374,7 +375,7 @@ def _read_units(words: Words, setting: Setting) -> engine.UnitGroup:
         words.put("filter", take_target(words))
     meant = goods.read_filter(words.open("filter"), setting.goods)
     units = words.whole("n", "qty", "size", "group_size")
-    order = conditions.read_order(words.text("choose", "select", "order"), words)
+    order = conditions.read_order(words.text(*_LOOSE_ORDERS, "choose", "select", "order"), words)
     if not units:
         (group, *more) = _groups_of_bundle(setting)
         if more or not group.units:

@@ -191,11 +191,15 @@ def _compare_budget(plain: Any, scenario: Scenario, result: Result) -> list[Diff
             uses = sum(one.limits.member_uses for one in meant)
             uses += 0 if scenario.cancelled else sum(result.uses.get(one.name, 0) for one in meant)
             found.extend(_count(f"budget.{place}", name, wanted, uses))
-    units = words.whole("campaign_units_used", "units_used")
-    if units is not None:
-        used = sum(one.units for one in limits)
-        used += sum(count for charge in charges for _, count in charge.units)
-        found.extend(_count("budget", "campaign_units_used", units, used))
+    charged = sum(count for charge in charges for _, count in charge.units)
+    before = {
+        "campaign_units_used": sum(one.units for one in limits),
+        "member_units_used": sum(one.member_units for one in limits),
+    }
+    words.put("campaign_units_used", words.take("campaign_units_used", "units_used"))
+    for name, used in before.items():
+        wanted = words.take(name)
+        found.extend([] if wanted is None else _count("budget", name, wanted, used + charged))
     words.close()
     if words.gaps.found:
         raise Unsupported(words.gaps.found[0])

@@ -17,6 +17,7 @@ from tools.conformance.promotions.words import (
 )
 
 _SOMETHING_THOUSANDTHS = 1
+ORDERS = ("choose", "order", "sort", "sorter", "select")
 MOST_SETS = ("max_sets", "max_groups", "max_bundles", "max_repeats", "max_applications")
 _SUBJECTS = "(?P<subject>sku|article|product|category|tag|brand|collection)s?"
 _CONTAINS = re.compile(
@@ -179,6 +180,9 @@ def _read(words: Words, cart_goods: Goods, terms: Terms) -> None:
     if found := _AFTER.search(name):
         words.put("basis", f"{found['when']}_discounts")
         name = _AFTER.sub("", name)
+    if measures.PATTERN.fullmatch(bare := name.removeprefix("discounted_")) and bare != name:
+        words.put("basis", "after_discounts")
+        name = bare
     if name not in _READERS and not any(one.fullmatch(name) for one, _ in _PATTERNS):
         name = measures.rearrange(name)
     if name in _READERS:
@@ -449,7 +453,13 @@ def _read_groups(words: Words, cart_goods: Goods, terms: Terms, _: re.Match[str]
     name = next((one for one in ("items", "groups", "parts", "sets") if one in words), "")
     terms.sets_max = words.whole(*MOST_SETS) or 0
     parts = words.open_all(name) if name else [words]
+    if isinstance(words.peek("group"), Mapping):
+        parts = [words.open("group")]
+    words.drop("group")  # its number: groups are counted as they stand
+    order = words.take(*ORDERS) if words not in parts else None
     for part in parts:
+        if order is not None and not any(one in part for one in ORDERS):
+            part.put("order", order)
         terms.bundle.append(read_group(part, cart_goods))
         part.close()
 
@@ -462,7 +472,7 @@ def read_group(words: Words, cart_goods: Goods) -> engine.UnitGroup:
         if name in words or f"{name}_in" in words:
             inner.put(f"{name}_in", sorted(words.names(name, f"{name}_in")))
     meant = goods.read_filter(inner, cart_goods)
-    order = words.text("choose", "order", "sort", "sorter", "select", "take", "pick")
+    order = words.text(*ORDERS, "take", "pick")
     words.drop("id", "name")
     if "count" in packager or "quantity" in packager:
         words.put("qty", words.take("qty", "quantity", "value", "count", "size", "amount"))

@@ -537,8 +537,9 @@ def _read_target(words: Words, setting: Setting) -> tuple[str, engine.ItemFilter
         for name in filter(picks.is_of_picks, place.left):
             words.put(name, place.take(name))
     for place in (target, words):
-        if "exclude" in place:
-            inner.put("exclude", place.take("exclude"))
+        for name in ("exclude", *goods.AT_FULL_PRICE):
+            if name in place:
+                inner.put(name, place.take(name))
     meant = goods.read_filter(inner, setting.goods, fees=scope == "order_and_fees")
     if scope in scopes.FEES:
         meant = engine.ItemFilter(category_ids=goods.FEE_CATEGORIES)

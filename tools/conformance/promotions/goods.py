@@ -9,6 +9,7 @@ from tools.conformance.promotions.words import Plain, Unsupported, Words, read_m
 FEE_CATEGORIES = frozenset({"delivery", "fee", "fees", "shipping"})
 FEE_LINE = "~fees"
 _FEE_WORDS = ("fees", "fee", "delivery", "delivery_fee", "shipping", "shipping_fee")
+AT_FULL_PRICE = ("not_discounted", "not_reduced", "exclude_discounted")
 _UNDISCOUNTABLE = "~undiscountable"
 _COLLECTION = "~collection:"
 _NOTHING = "~none"
@@ -163,7 +164,7 @@ def read_filter(words: Words, goods: Goods, *, fees: bool = False) -> engine.Ite
             )
     price_min, price_max = _read_prices(words)
     state = engine.PriceState.ANY
-    if words.flag("not_discounted", "not_reduced", "exclude_discounted"):
+    if words.flag(*AT_FULL_PRICE):
         state = engine.PriceState.FULL
     elif words.flag("discounted", "reduced", "only_discounted"):
         state = engine.PriceState.REDUCED

@@ -72,6 +72,13 @@ def _read_set_off(words: Words, setting: Setting) -> Gift:
     return bundles.read_amount_off_group(words, setting)
 
 
+def _read_set_percent(words: Words, setting: Setting) -> Gift:
+    """Read a percentage off sets, whose value may stand under that word alone."""
+    if "value" in words:
+        words.put("percent", words.take("value"))
+    return _read_set_off(words, setting)
+
+
 def _read_set(words: Words, setting: Setting) -> Gift:
     """Read sets whose name does not say what is given for them: a price, or something off."""
     priced = any(name in words for name in ("price", *bundles.PRICES_OF_SETS))
@@ -188,7 +195,8 @@ _KINDS: tuple[tuple[tuple[frozenset[str], ...], Reader], ...] = (
     ((_of("nth", "every"),), discounts.read_nth),
     ((_of("above", "more", "beyond"), _of("qty", "quantity", "units")), discounts.read_more_than),
     ((_SETS, _of("price")), bundles.read_bundle_price),
-    ((_SETS, _PERCENT | _AMOUNT), _read_set_off),
+    ((_SETS, _PERCENT), _read_set_percent),
+    ((_SETS, _AMOUNT), _read_set_off),
     ((_of("flexi"),), _read_first_and_further),
     ((_ORDERS, _PERCENT), _aimed("order", discounts.read_percent)),
     ((_ORDERS, _of("price")), _aimed("order", discounts.read_total_price)),

@@ -478,9 +478,12 @@ def _read_order(text: str, words: Words) -> tuple[int, int]:
         return sign, 0
     if any(one in last for one in ("priority", "hierarchy", "sort")):
         return 0, sign
-    if text and not any(one in last for one in ("request", "given", "file", "list")):
+    if text and not any(one in last for one in _AS_GIVEN):
         words.gaps.add(f"unknown word: stacking.order {text}")
     return 0, 0
+
+
+_AS_GIVEN = ("request", "given", "file", "list", "enter", "entry")
 
 
 def _read_group(

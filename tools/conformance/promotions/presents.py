@@ -92,10 +92,14 @@ def _find_counted(setting: Setting) -> engine.ItemFilter:
     return asked[0] if len(asked) == 1 else _all(setting)
 
 
-def read_upgrade(words: Words, _: Setting) -> Gift:
+def read_upgrade(words: Words, setting: Setting) -> Gift:
     """Read a better article at the price of the first; the cart has the better one already."""
     words.drop("to_unit_price")
-    bundles.is_per_set(words)  # as many as there are better articles in the cart
+    if bundles.is_per_set(words):  # as many as there are better articles in the cart
+        words.drop("max_units")
+        meant = words.peek("from")
+        terms = setting.terms
+        terms.bundle = [one for one in terms.bundle if meant not in one.filter.skus]
     kind = engine.Upgrade(
         from_sku=words.text("from"),
         to_sku=words.text("to"),

@@ -15,6 +15,7 @@ _Reader: TypeAlias = Callable[[Words, Setting], Gift]
 
 def read_gift(words: Words, setting: Setting) -> Gift:
     """Return what a campaign gives; raises Unsupported, and remembers what else is lacking."""
+    _choose_currency(words)
     price = _read_price(words)
     if price:
         return replace(_read_bought(words, setting), points_price=price)
@@ -25,6 +26,19 @@ def read_gift(words: Words, setting: Setting) -> Gift:
     gift = read(words, setting)
     words.close()
     return gift
+
+
+def _choose_currency(words: Words) -> None:
+    """Let an amount of the only currency that cases have stand instead of the one of all."""
+    for name in words.left:
+        if name.endswith(_BY_CURRENCY):
+            amount = words.table(name).get(_CURRENCY)
+            if amount is not None:
+                words.put(name.removesuffix(_BY_CURRENCY), amount)
+
+
+_BY_CURRENCY = "_by_currency"
+_CURRENCY = "USD"
 
 
 def _read_price(words: Words) -> Fraction:

@@ -122,6 +122,8 @@ def _read(case: Case, gaps: Gaps) -> Scenario:
     shopper = _read_shopper(cart)
     cart.drop("currency")
     setting.attributes.update(people.read_other(cart, texts_only=True))
+    for name, value in shopper.attributes.items():  # a request says what is known of its shopper
+        setting.attributes.setdefault(name, value)
     cart.close()
     found = []
     for place, words in enumerate(plains):

@@ -166,6 +166,7 @@ INSIDE = {
         "items": "part",
         "groups": "part",
         "parts": "part",
+        "pick": "pick",
     },
     "target": {"filter": "filter"},
     "part": {"filter": "filter"},
