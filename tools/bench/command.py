@@ -106,7 +106,19 @@ async def _measure(
             # The last of a round: those after it would find everything cold.
             load.Peer("ready after kill -9", 1, work.recovery(partial(_kill, place, "ledger"))),
         ]
-        return await measure([subject for subject in subjects if only in subject.name])
+        return await measure(_choose(subjects, only))
+
+
+def _choose(
+    subjects: list[load.Subject | load.Steady | load.Peer], only: str
+) -> list[load.Subject | load.Steady | load.Peer]:
+    """Return the subjects with this in their names, or end the program and say what there is."""
+    chosen = [subject for subject in subjects if only in subject.name]
+    if not chosen:
+        names = "; ".join(dict.fromkeys(subject.name for subject in subjects))
+        typer.echo(f"Nothing has {only!r} in its name. There are: {names}.", err=True)
+        raise typer.Exit(2)
+    return chosen
 
 
 def _kill(place: Layout, role: str) -> None:
