@@ -37,8 +37,8 @@ def choose(offers: Made, codes: Sequence[str], choice: GroupChoice) -> list[tupl
             return [offers[0]]
         case GroupChoice.LATEST_CODE:
             return [max(offers, key=lambda pair: (_find_turn(pair[0], codes), -pair[0].place))]
-        case GroupChoice.BEST_BY_LINE:
-            return _choose_by_line(offers)
+        case GroupChoice.BEST_BY_LINE | GroupChoice.LEAST_BY_LINE:
+            return _choose_by_line(offers, 1 if choice is GroupChoice.BEST_BY_LINE else -1)
         case GroupChoice.LEAST:
             return [min(offers, key=lambda pair: (_weigh(pair[1]), pair[0].place))]
     return [max(offers, key=lambda pair: (_weigh(pair[1]), -pair[0].place))]
@@ -58,12 +58,12 @@ def _find_turn(one: Compiled, codes: Sequence[str]) -> int:
     return max([turn for turn, code in enumerate(codes) if code.upper() in own], default=-1)
 
 
-def _choose_by_line(offers: Made) -> list[tuple[Compiled, Offer]]:
-    """Let each pile take the offer that gives most on it."""
+def _choose_by_line(offers: Made, sign: int) -> list[tuple[Compiled, Offer]]:
+    """Let each pile take the offer that gives most on it; with -1 the one that gives least."""
     best: dict[int, tuple[int, int]] = {}
     for place, (_, offer) in enumerate(offers):
         for pile, amount in zip(offer.piles, offer.amounts):
-            if amount > best.get(pile, (0, 0))[0]:
+            if amount > 0 and (pile not in best or sign * amount > sign * best[pile][0]):
                 best[pile] = (amount, place)
     taken = []
     for place, (one, offer) in enumerate(offers):

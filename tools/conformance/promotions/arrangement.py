@@ -270,9 +270,15 @@ def _settle(
 
 def _choose(one: Position, *, by_line: bool) -> GroupChoice:
     choice = one.offer.stacking.choice
-    if one.group and one.offer.stacking.by_line and by_line and choice is GroupChoice.BEST:
-        return GroupChoice.BEST_BY_LINE
+    if one.group and one.offer.stacking.by_line and by_line:
+        return _BY_LINE.get(choice, choice)
     return choice
+
+
+_BY_LINE = {
+    GroupChoice.BEST: GroupChoice.BEST_BY_LINE,
+    GroupChoice.LEAST: GroupChoice.LEAST_BY_LINE,
+}
 
 
 def _choose_lanes(positions: list[Position]) -> tuple[Lane, ...]:

@@ -13,7 +13,7 @@ from tools.conformance.promotions.words import Unsupported, Words, read_whole
 _HUNDRED = engine.PercentOff(10_000)
 _EVERY_UNIT = engine.AmountSpread.EACH_UNIT
 _ONCE_A_SET = engine.AmountSpread.ACROSS
-_GROUP_WORDS = ("group", "set", "set_group", "package", "bundle")
+_GROUP_WORDS = ("group", "set", "set_group", "package", "bundle", "grouping")
 _GROUPS_WORDS = ("groups", "sets", "set_groups", "packages", "bundles")
 
 
@@ -71,7 +71,10 @@ _LIFTED = (
     "max_units_per_line",
 )
 _NUMBERS = ("group_number", "on_group", "group_index", "index", *_GROUP_WORDS)
-_LOOSE_SIZES = tuple(f"{one}_{two}" for one in _GROUP_WORDS for two in ("size", "qty", "count"))
+_LOOSE_SIZES = (
+    *(f"{one}_{two}" for one in _GROUP_WORDS for two in ("size", "qty", "count")),
+    *(f"{one}_of" for one in (*_GROUP_WORDS, *_GROUPS_WORDS)),
+)
 _LOOSE_ORDERS = tuple(f"{one}_{two}" for one in _GROUP_WORDS for two in ("order", "sort", "sorter"))
 _EACH_TIME = tuple(f"max_units_per_{one}" for one in ("application", "repeat", *_GROUP_WORDS))
 _PICKED = ("pick", "max_units", "max_units_total", "max_units_per_line", *_LOOSE_ORDERS)
@@ -119,6 +122,7 @@ def _read_groups(
     words: Words, setting: Setting, reward: engine.Reward
 ) -> tuple[engine.UnitGroup, ...]:
     """Return the groups that the reward itself describes; a group without goods has its target."""
+    _lift_groups(words)
     order = conditions.read_order(words.text(*_LOOSE_ORDERS), words)
     size = words.whole(*_LOOSE_SIZES)
     if size is not None:
@@ -139,11 +143,23 @@ def _read_groups(
     return tuple(groups)
 
 
+def _lift_groups(words: Words) -> None:
+    """Let groups that stand in a set of their own count as said of the reward."""
+    for name in _GROUP_WORDS:
+        inner = words.peek(name)
+        if isinstance(inner, Mapping) and len(inner) == 1 and {*inner} & {*_GROUPS_WORDS, "parts"}:
+            words.drop(name)
+            words.put(_GROUPS_WORDS[0], next(iter(inner.values())))
+
+
 def _make(
     words: Words, setting: Setting, reward: engine.Reward, groups: tuple[engine.UnitGroup, ...]
 ) -> Made:
     """Return the sets with a reward on those of their groups that it means, or on other goods."""
     sets = _sets_of(words, setting, *groups)
+    meant = next((one for one in _NUMBERS if words.peek(one) in setting.terms.bundle_names), "")
+    if meant:
+        words.put(_NUMBERS[0], setting.terms.bundle_names.index(words.take(meant)) + 1)
     number = words.whole(*_NUMBERS)
     if number is not None:
         if not 1 <= number <= len(groups):
@@ -371,10 +387,14 @@ def take_target(words: Words) -> Mapping[str, Any]:
 
 
 def _read_units(words: Words, setting: Setting) -> engine.UnitGroup:
+    for name in _GROUP_WORDS:
+        if isinstance(words.peek(name), Mapping):
+            for one, said in words.table(name).items():
+                words.put(_LOOSE_ORDERS[0] if one in conditions.ORDERS else one, said)
     if "filter" not in words and "target" in words:
         words.put("filter", take_target(words))
     meant = goods.read_filter(words.open("filter"), setting.goods)
-    units = words.whole("n", "qty", "size", "group_size")
+    units = words.whole("n", "qty", "size", *_LOOSE_SIZES)
     order = conditions.read_order(words.text(*_LOOSE_ORDERS, "choose", "select", "order"), words)
     if not units:
         (group, *more) = _groups_of_bundle(setting)

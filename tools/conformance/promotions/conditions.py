@@ -17,7 +17,7 @@ from tools.conformance.promotions.words import (
 )
 
 _SOMETHING_THOUSANDTHS = 1
-ORDERS = ("choose", "order", "sort", "sorter", "select")
+ORDERS = ("choose", "order", "sort", "sorter", "sorting", "select")
 MOST_SETS = ("max_sets", "max_groups", "max_bundles", "max_repeats", "max_applications")
 _SUBJECTS = "(?P<subject>sku|article|product|category|tag|brand|collection)s?"
 _CONTAINS = re.compile(
@@ -42,7 +42,7 @@ _LINES = re.compile(
 )
 _GROUPS = re.compile(
     r"(?:(?:line|item|set|quantity|unit|cart|contains|in|per)_)*(?:set|group|package|bundle)s?"
-    r"(?:_(?:complete|count|qty|quantity|size|of|gte|rule|present))*"
+    r"(?:_(?:complete|count|qty|quantity|size|of|n|gte|rule|present))*"
 )
 _ATTRIBUTES = re.compile(
     r"(?:cart_|member_)?(?:attribute|rule|field|numeric|number)(?:_(?P<test>\w+))?"
@@ -70,6 +70,8 @@ _BASES = {
     "initial": engine.Basis.ORIGINAL,
     "before_discounts": engine.Basis.ORIGINAL,
 }
+# What stands before an amount: one after discounts, or a base, which only the catalogue has cut.
+_BASES_BEFORE = {"discounted": "after_discounts", "base": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Terms:
     hours: tuple[engine.HourWindow, ...] = ()
     asked: list[Asked] = field(default_factory=list)
     bundle: list[engine.UnitGroup] = field(default_factory=list)
+    bundle_names: list[str] = field(default_factory=list)
     sets_max: int = 0
     starts: str = ""
     ends: str = ""
@@ -180,8 +183,9 @@ def _read(words: Words, cart_goods: Goods, terms: Terms) -> None:
     if found := _AFTER.search(name):
         words.put("basis", f"{found['when']}_discounts")
         name = _AFTER.sub("", name)
-    if measures.PATTERN.fullmatch(bare := name.removeprefix("discounted_")) and bare != name:
-        words.put("basis", "after_discounts")
+    before, _, bare = name.partition("_")
+    if before in _BASES_BEFORE and measures.PATTERN.fullmatch(bare):
+        words.put("basis", words.text("basis") or _BASES_BEFORE[before])
         name = bare
     if name not in _READERS and not any(one.fullmatch(name) for one, _ in _PATTERNS):
         name = measures.rearrange(name)
@@ -460,6 +464,7 @@ def _read_groups(words: Words, cart_goods: Goods, terms: Terms, _: re.Match[str]
     for part in parts:
         if order is not None and not any(one in part for one in ORDERS):
             part.put("order", order)
+        terms.bundle_names.append(str(part.peek("id") or part.peek("name") or ""))
         terms.bundle.append(read_group(part, cart_goods))
         part.close()
 

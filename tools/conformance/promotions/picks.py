@@ -46,8 +46,11 @@ _IN_EACH = ("vertical", "each", "per", "in", "group", "set")
 
 def read_pick(words: Words, allocation: str) -> engine.Pick | None:
     """Return which units it is for; `once` takes the cheapest first."""
-    name = words.text("select", "choose") or ("cheapest" if allocation == "once" else "")
     inner = words.open("pick")
+    for one in ("select", "choose"):
+        for part, said in words.table(one).items() if isinstance(words.peek(one), Mapping) else ():
+            inner.put(part, said)
+    name = words.text("select", "choose") or ("cheapest" if allocation == "once" else "")
     _gather(words, inner)
     _tell_apart(inner)
     by = inner.text("target", "by") or "unit"
@@ -132,6 +135,9 @@ def _tell_apart(words: Words) -> None:
         if isinstance(said, bool) and said and "first" in name:
             words.drop(name)
             words.put("count", 1)
+        elif isinstance(said, bool) and {*name.split("_")} & _PARTS["scope"]:  # `per_group: true`
+            words.drop(name)
+            words.put("scope", "each" if said else "all")
         if not isinstance(said, str) or name in {"target", "by"} or _is_all(said):
             continue
         folded = said.lower()

@@ -167,6 +167,7 @@ INSIDE = {
         "groups": "part",
         "parts": "part",
         "pick": "pick",
+        **dict.fromkeys(("group", "set", "set_group", "package", "bundle"), "part"),
     },
     "target": {"filter": "filter"},
     "part": {"filter": "filter"},
@@ -192,6 +193,7 @@ _STACKING = {
     "combines_with": "combines_with",
 }
 _ALONE = ("exclusive", "individual_use", "non_stackable")
+_KEYED = frozenset({"reward", "part", "pick", "condition"})  # where a word may end in `_key`
 _CAPS = ("max_discount", "max_discount_amount", "maximum_discount", "max_discount_per_order")
 _USED = ("used", "usage_count", "times_used", "uses_so_far")
 _SPENT = ("budget_used", "budget_spent", "spent")
@@ -228,6 +230,8 @@ def _our_name(name: str, place: str) -> str:
     if place == "case":
         return name
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    if place in _KEYED:
+        snake = snake.removesuffix("_key")
     return _OURS.get(place, {}).get(snake, snake)
 
 

@@ -169,6 +169,7 @@ class GroupChoice(enum.IntEnum):
     LATEST_CODE = 3
     BEST_BY_LINE = 4
     LEAST = 5
+    LEAST_BY_LINE = 6
 
 
 class BudgetRest(enum.IntEnum):
