@@ -292,12 +292,7 @@ _MEMBER_USES = (
     "per_member_period",
     "per_member_and_period",
 )
-_REUSABLE = tuple(
-    f"{one}_{two}_cancel{ending}"
-    for one in ("reusable", "release", "released", "free", "restored")
-    for two in ("after", "on")
-    for ending in ("", "lation", "led")
-)
+_REUSED = frozenset({"reusable", "reuse", "release", "released", "free", "restore", "restored"})
 _MONEY = ("max_total_discount", "total_discount", "spend_limit", "budget_amount")
 
 
@@ -369,7 +364,7 @@ def _read_limits(words: Words) -> Limits:
         articles.close()
     member_units_max, member_units = _read_bound(words, _find_bound(words, _OF_MEMBERS))
     units_max, units_used = _read_bound(words, _find_bound(words, set()))
-    reusable = words.flag(*_REUSABLE, default=True)
+    reusable = words.flag(*_find_reusable(words), default=True)
     # What is no set is given once anyway.
     sets_max = words.whole(*conditions.MOST_SETS, *_find_per_order(words)) or 0
     words.close()
@@ -391,6 +386,15 @@ def _read_limits(words: Words) -> Limits:
         partial=partial if isinstance(partial, bool) else None,
         reusable=reusable,
     )
+
+
+def _find_reusable(words: Words) -> list[str]:
+    """Return the words for what is usable again after a sale is cancelled."""
+    return [
+        name
+        for name in words.left
+        if "_cancel" in name and {*name.split("_")} & _REUSED and isinstance(words.peek(name), bool)
+    ]
 
 
 def _find_stops(words: Words) -> list[str]:
@@ -443,6 +447,9 @@ def _read_stacking(words: Words) -> Stacking:
     group_max = words.whole("group_limit", "group_max") or 0
     group, choice = _read_group(words, mode, lane, limited=group_max > 0)
     scope = words.text("scope")
+    stop = any(words.flag(name) for name in _find_stops(words))
+    if stop and scope in _BY_LINE:
+        words.gaps.add("campaigns that stop others on the goods that they have touched")
     words.drop("among", "unit_once")
     side = words.text("side") if mode == "best_deal" else ""
     words.drop("side")
@@ -452,7 +459,7 @@ def _read_stacking(words: Words) -> Stacking:
         by_value=by_value,
         by_priority=by_priority,
         sets_first=order.startswith("buy_get first"),
-        stop=any(words.flag(name) for name in _find_stops(words)),
+        stop=stop,
         always=mode in _ALWAYS_MODES,
         combinable=words.flag("combinable", "combines", default=True),
         lane=lane,
