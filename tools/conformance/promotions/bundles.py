@@ -13,7 +13,8 @@ from tools.conformance.promotions.words import Unsupported, Words, read_whole
 _HUNDRED = engine.PercentOff(10_000)
 _EVERY_UNIT = engine.AmountSpread.EACH_UNIT
 _ONCE_A_SET = engine.AmountSpread.ACROSS
-_GROUP_WORDS = ("group", "set", "set_group", "package", "bundle", "grouping")
+_GROUP_WORDS = ("group", "set", "set_group", "package", "bundle")
+_GROUPINGS = (*_GROUP_WORDS, "grouping", "group_by", "grouped_by", "per_group")
 _GROUPS_WORDS = ("groups", "sets", "set_groups", "packages", "bundles")
 
 
@@ -130,7 +131,7 @@ def _read_groups(
     _number_groups(words)
     listed = next((one for one in _GROUPS_WORDS if isinstance(words.peek(one), list)), "")
     found = words.open_all(listed) if listed else []
-    names = (*_GROUP_WORDS, *_GROUPS_WORDS)
+    names = (*_GROUPINGS, *_GROUPS_WORDS)
     name = next((one for one in names if isinstance(words.peek(one), Mapping)), "")
     if name:
         found.append(words.open(name))
@@ -145,7 +146,7 @@ def _read_groups(
 
 def _lift_groups(words: Words) -> None:
     """Let groups that stand in a set of their own count as said of the reward."""
-    for name in _GROUP_WORDS:
+    for name in _GROUPINGS:
         inner = words.peek(name)
         if isinstance(inner, Mapping) and len(inner) == 1 and {*inner} & {*_GROUPS_WORDS, "parts"}:
             words.drop(name)
@@ -387,7 +388,7 @@ def take_target(words: Words) -> Mapping[str, Any]:
 
 
 def _read_units(words: Words, setting: Setting) -> engine.UnitGroup:
-    for name in _GROUP_WORDS:
+    for name in _GROUPINGS:
         if isinstance(words.peek(name), Mapping):
             for one, said in words.table(name).items():
                 words.put(_LOOSE_ORDERS[0] if one in conditions.ORDERS else one, said)

@@ -477,7 +477,8 @@ def read_group(words: Words, cart_goods: Goods) -> engine.UnitGroup:
         if name in words or f"{name}_in" in words:
             inner.put(f"{name}_in", sorted(words.names(name, f"{name}_in")))
     meant = goods.read_filter(inner, cart_goods)
-    order = words.text(*ORDERS, "take", "pick")
+    named = [name for name in words.left if name.endswith(("_order", "_sort", "_sorter"))]
+    order = words.text(*ORDERS, *named, "take", "pick")
     words.drop("id", "name")
     if "count" in packager or "quantity" in packager:
         words.put("qty", words.take("qty", "quantity", "value", "count", "size", "amount"))

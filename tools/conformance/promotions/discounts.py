@@ -284,7 +284,10 @@ def read_nth(words: Words, setting: Setting) -> Gift:
     kind: engine.RewardKind = _FREE if percent is None else engine.PercentOff(percent)
     if amount is not None:
         kind = engine.AmountOff(amount, engine.AmountSpread.EACH_UNIT)
-    words.put("pick", {"skip": number - 1, "every": number, **words.table("pick")})
+    meant: dict[str, object] = {"skip": number - 1, "every": number}
+    if scopes.peek(words) in scopes.SETS:  # that one of each set
+        meant = {"nth": number}
+    words.put("pick", {**meant, **words.table("pick")})
     return _discount(words, setting, kind, "")
 
 

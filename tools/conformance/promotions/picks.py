@@ -46,6 +46,8 @@ _IN_EACH = ("vertical", "each", "per", "in", "group", "set")
 
 def read_pick(words: Words, allocation: str) -> engine.Pick | None:
     """Return which units it is for; `once` takes the cheapest first."""
+    if isinstance(listed := words.peek("pick"), list) and len(listed) == 1:
+        words.put("pick", listed[0])
     inner = words.open("pick")
     for one in ("select", "choose"):
         for part, said in words.table(one).items() if isinstance(words.peek(one), Mapping) else ():
@@ -137,7 +139,8 @@ def _tell_apart(words: Words) -> None:
             words.put("count", 1)
         elif isinstance(said, bool) and {*name.split("_")} & _PARTS["scope"]:  # `per_group: true`
             words.drop(name)
-            words.put("scope", "each" if said else "all")
+            over_all = any(sign in name for sign in _OVER_ALL)
+            words.put("scope", "all" if said is over_all else "each")
         if not isinstance(said, str) or name in {"target", "by"} or _is_all(said):
             continue
         folded = said.lower()
