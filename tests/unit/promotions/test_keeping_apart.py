@@ -236,3 +236,43 @@ def test_limits_that_count_sets_bound_and_charge_sets():
     ruleset = engine.compile([engine.Campaign("s", 1, rules)], version=1)
     decision = engine.evaluate(ruleset, cart, facts, now=_NOW)
     assert (decision.total_minor, decision.charges[0].uses) == (400, 2)
+
+
+@pytest.mark.parametrize(
+    ("choice", "parts"),
+    [
+        (engine.GroupChoice.BEST_BY_LINE, {"tea": ("share", 100), "milk": ("each", 50)}),
+        (engine.GroupChoice.LEAST_BY_LINE, {"tea": ("each", 50), "milk": ("share", 20)}),
+    ],
+)
+def test_a_group_may_choose_line_by_line(choice, parts):
+    """A fifth of 5.00 is more than 0.50 and a fifth of 1.00 is less; what gives nothing is none."""
+    kinds: dict[str, engine.RewardKind] = {
+        "each": engine.AmountOff(50, engine.AmountSpread.EACH_UNIT),
+        "share": engine.PercentOff(2_000),
+        "void": engine.FixedPrice(90_000),
+    }
+    campaigns = [
+        engine.Campaign(
+            name,
+            1,
+            engine.Rules(
+                title=engine.Text(name),
+                rewards=(engine.Reward(kind),),
+                combination=engine.Combination(engine.Lane.ITEM, **_group(group_choice=choice)),
+            ),
+        )
+        for name, kind in kinds.items()
+    ]
+    lines = (
+        engine.CartLine("tea", "tea", 1_000, 500),
+        engine.CartLine("milk", "milk", 1_000, 100),
+    )
+    decision = engine.evaluate(
+        engine.compile(campaigns, version=1),
+        engine.Cart("S1", engine.Channel.TILL, "EUR", lines),
+        engine.Facts(store=engine.Store(), articles={}),
+        now=_NOW,
+    )
+    given = {line.line_id: line.parts for line in decision.lines}
+    assert given == {line: ((name, amount, 0),) for line, (name, amount) in parts.items()}
