@@ -29,13 +29,14 @@ class Basket:
     goods; `fees` the piles of delivery and other fees. `reduced` are the piles that are below
     their regular price. `floors` are the lowest amounts after all discounts. `lone_lines` are the
     lines of the piles, when each pile has just one. `weighed` are the piles sold by weight.
+    Lists are shared by all who look, and never changed.
     """
 
     skus: tuple[str, ...]
     prices: tuple[int, ...]
-    quantities: tuple[int, ...]
-    amounts: tuple[int, ...]
-    floors: tuple[int, ...]
+    quantities: list[int]
+    amounts: list[int]
+    floors: list[int]
     line_places: tuple[tuple[int, ...], ...]
     lone_lines: tuple[int, ...]
     line_amounts: tuple[int, ...]
@@ -88,10 +89,10 @@ def arrange(cart: Cart, facts: Facts) -> Basket:
             for place in members:
                 line_floors[place] = _floor(article, lines[place], line_amounts[place])
 
-    def sum_up(by_line: list[int]) -> tuple[int, ...]:
+    def sum_up(by_line: list[int]) -> list[int]:
         if lone_lines:
-            return tuple([by_line[place] for place in lone_lines])
-        return tuple([sum([by_line[place] for place in members]) for members in line_places])
+            return [by_line[place] for place in lone_lines]
+        return [sum([by_line[place] for place in members]) for members in line_places]
 
     sums = sum_up(line_amounts)
     masks, priced, earning, payable = _search(keys, articles, sums)
@@ -147,7 +148,7 @@ def _floor(article: Article, line: CartLine, amount: int) -> int:
 
 
 def _search(
-    keys: list[_Key], articles: list[Article], sums: tuple[int, ...]
+    keys: list[_Key], articles: list[Article], sums: list[int]
 ) -> tuple[tuple[dict[str, int], dict[str, int], dict[str, int], dict[str, int]], int, int, int]:
     skus: dict[str, int] = {}
     categories: dict[str, int] = {}

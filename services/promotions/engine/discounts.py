@@ -415,7 +415,7 @@ def _compile_percent(basis_points: int, basis: rules.Basis) -> _Cutter:
 
     def cut(turn: Turn, piles: list[int]) -> list[int]:
         left, floors = turn.left, turn.basket.floors
-        source = list(turn.basket.amounts) if original else turn.begun if lane else left
+        source = turn.basket.amounts if original else turn.begun if lane else left
         return [
             amount
             if (amount := (source[pile] * basis_points + _HALF) // _WHOLE)

@@ -181,7 +181,7 @@ def _compile_kind(kind: rules.RewardKind) -> _Earn:
 def _find_source(till: Till, basis: rules.EarnBasis) -> list[int]:
     match basis:
         case rules.EarnBasis.ORIGINAL:
-            return list(till.basket.amounts)
+            return till.basket.amounts
         case rules.EarnBasis.ITEMS:
             return till.items
     return till.money

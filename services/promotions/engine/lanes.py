@@ -91,7 +91,7 @@ def start(cart: Cart, facts: Facts, basket: Basket, *, now: datetime) -> Run:
         basket=basket,
         left=left,
         payments=[0] * len(left),
-        turn=Turn(basket, left, list(left), units),
+        turn=Turn(basket, left, basket.amounts, units),
         strata=units,
         items=list(basket.amounts),
         points=[0] * len(left),

@@ -214,7 +214,7 @@ def _share_by_unit(share: Callable[[int], int], amount: int, units: int) -> int:
 def _find_sources(parts: Parts, basis: rules.Basis) -> list[int]:
     """Return what percentages are of."""
     if basis is rules.Basis.ORIGINAL:
-        wholes = list(parts.basket.amounts)
+        wholes = parts.basket.amounts
     elif basis is rules.Basis.LANE:
         wholes = parts.begun
     else:

@@ -30,7 +30,7 @@ def compile_discounts(
     def find_amounts(turn: Turn) -> list[int]:
         match scale.basis:
             case rules.Basis.ORIGINAL:
-                return list(turn.basket.amounts)
+                return turn.basket.amounts
             case rules.Basis.TURN:
                 return turn.left
         return turn.begun

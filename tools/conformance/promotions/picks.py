@@ -50,8 +50,9 @@ def read_pick(words: Words, allocation: str) -> engine.Pick | None:
         words.put("pick", listed[0])
     inner = words.open("pick")
     for one in ("select", "choose"):
-        for part, said in words.table(one).items() if isinstance(words.peek(one), Mapping) else ():
-            inner.put(part, said)
+        if isinstance(words.peek(one), Mapping):
+            for part, said in words.table(one).items():
+                inner.put(part, said)
     name = words.text("select", "choose") or ("cheapest" if allocation == "once" else "")
     _gather(words, inner)
     _tell_apart(inner)
